@@ -1,0 +1,28 @@
+"""vqcodec: pictures and speech as small maps of integers, and back."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Codec", "Codes", "Image", "VqcodecError"]
+
+if TYPE_CHECKING:
+    from vqcodec.codec import Codec
+    from vqcodec.errors import VqcodecError
+    from vqcodec.files.codes import Codes
+    from vqcodec.media.image import Image
+
+_HOMES = {
+    "Codec": "vqcodec.codec",
+    "Codes": "vqcodec.files.codes",
+    "Image": "vqcodec.media.image",
+    "VqcodecError": "vqcodec.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used: `vqcodec --help` must not load torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vqcodec' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

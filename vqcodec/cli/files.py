@@ -1,0 +1,131 @@
+"""`vqcodec info`, `repack` and `models`: none of them loads torch."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqcodec.cli import options
+from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, opened, plan
+from vqcodec.errors import UsageError
+from vqcodec.files.codes import SUFFIXES, Codes
+from vqcodec.weights import Weights, list_weights
+
+
+def info(
+    inputs: Annotated[list[Path], typer.Argument(help="Code files; - for standard input.")],
+    as_json: options.Json = False,
+) -> None:
+    """Explain code files."""
+    installed = {w.name: w for w in list_weights()}
+    jobs = [Job(source, source) for source in inputs]
+    outcome = Outcome(jobs, as_json=as_json)
+    for job in jobs:
+        with outcome.catching(job):
+            data = _read(job.source)
+            facts = _explain(Codes.from_bytes(data, str(job.source)), len(data), installed)
+            facts = {"input": str(job.source), **facts}
+            width = max(map(len, facts))
+            lines = [f"{key.replace('_', ' '):{width}}  {value}" for key, value in facts.items()]
+            outcome.done(facts, "\n".join(lines))
+    outcome.close()
+
+
+def _explain(codes: Codes, size: int, installed: dict[str, Weights]) -> dict[str, Any]:
+    import numpy as np
+
+    weights = installed.get(codes.model)
+    if weights is None:
+        state = "not installed"
+    elif weights.codebook_id != codes.codebook_id:
+        state = "another codebook of this name is installed"
+    else:
+        state = "installed"
+    used = [np.unique(g).size for g in codes.grids]
+    height, width = codes.media.size[-2:]
+    facts: dict[str, Any] = {
+        "modality": codes.modality,
+        "model": codes.model,
+        "codebook_id": codes.codebook_id.hex(),
+        "weights": state,
+        "size": "×".join(map(str, reversed(codes.media.size))),
+        "coded_size": "×".join(map(str, reversed(codes.media.coded_size))),
+        "index_maps": ", ".join("×".join(map(str, reversed(g.shape))) for g in codes.grids),
+        "indices": sum(g.size for g in codes.grids),
+        "codebook_size": ", ".join(map(str, codes.codebook_sizes)),
+        "codes_used": ", ".join(map(str, used)),
+        "transparency": "kept" if codes.media.alpha is not None else "none",
+        "bytes": size,
+    }
+    if codes.axes == "hw":
+        facts["bpp"] = round(8 * size / (height * width), 4)
+        facts["ratio"] = round(3 * height * width / size, 2)
+    return facts
+
+
+def repack(
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Code files or folders of them; - for standard input.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File (.npz or .vqc), folder, or - for stdout."),
+    ] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="npz or vqc, where -o names no suffix.")
+    ] = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Change the container (.npz, .vqc) without touching the indices."""
+    named = output.suffix.lower() if output is not None and not output.is_dir() else ""
+    suffix = f".{file_format}" if file_format else named
+    if suffix not in SUFFIXES or (named in SUFFIXES and named != suffix):
+        raise UsageError("say what to write: -o NAME.npz or -o NAME.vqc, or --format npz or vqc")
+    jobs = plan(
+        inputs,
+        output,
+        lambda path, _: path.with_suffix(suffix),
+        lambda path: path.suffix.lower() in SUFFIXES and path.suffix.lower() != suffix,
+    )
+    outcome = Outcome(jobs, as_json=as_json)
+    for job in left_to_do(jobs, outcome, force=force, skip=False):
+        with outcome.catching(job):
+            before = _read(job.source)
+            after = Codes.from_bytes(before, str(job.source)).to_bytes(suffix)
+            with opened(job, force=force) as file:
+                file.write(after)
+            facts = {"input": str(job.source), "output": str(job.target), "bytes": len(after)}
+            outcome.done(
+                facts, f"{job.source} -> {job.target}: {len(before):,} -> {len(after):,} bytes"
+            )
+    outcome.close()
+
+
+def models(as_json: options.Json = False) -> None:
+    """List the weights that are installed."""
+    for weights in list_weights():
+        quantizer = weights.config["model"]["quantizer"]
+        held_out = weights.config.get("training", {}).get("held_out", {})
+        facts = {
+            "name": weights.name,
+            "modality": weights.modality,
+            "codebook_size": quantizer["codebook_size"],
+            "codebook_id": weights.codebook_id.hex(),
+            "held_out": held_out,
+            "folder": str(weights.folder),
+        }
+        quality = f", {held_out['psnr']:.2f} dB on held-out pictures" if held_out else ""
+        sentence = (
+            f"{weights.name}: {weights.modality}, K = {quantizer['codebook_size']}{quality} "
+            f"({weights.folder})"
+        )
+        typer.echo(json.dumps(facts) if as_json else sentence)
+
+
+def _read(source: Path) -> bytes:
+    from vqcodec.files.codes import read_limited
+
+    return sys.stdin.buffer.read() if source == STREAM else read_limited(source)

@@ -1,0 +1,15 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Precision = Annotated[
+    str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware multiplies it.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per input.")]

@@ -1,0 +1,170 @@
+"""`vqcodec train` and `vqcodec export`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqcodec.train.loop import Progress
+    from vqcodec.train.run import Start
+
+app = typer.Typer(
+    help="Train models of your own. Needs: pip install 'vqcodec[train]'",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def train() -> None:
+    """Train models of your own. Needs: pip install 'vqcodec[train]'."""
+
+
+@app.command("image")
+def image(
+    data: Annotated[
+        list[Path], typer.Argument(help="Pictures, folders (recursive), or uncompressed tars.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the run; made if missing.")
+    ],
+    preset: Annotated[str, typer.Option(help="Settings to start from.")] = "image-f4",
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting: table.key=value, such as train.seed=1."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Train this many minutes (above 0) instead of train.steps steps; the learning "
+            "rate's schedule fits itself to them. [default: no limit]"
+        ),
+    ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Pictures to measure on, never trained on. [default: every twentieth of DATA]"
+        ),
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Weights (name or folder) to start from.")
+    ] = None,
+) -> None:
+    """Train a VQ-VAE on pictures; repeat the command to continue a run that was interrupted."""
+    from vqcodec.config import load_preset, override
+
+    config = override(load_preset(preset), assignments or [])
+    if minutes is not None and not 0 < minutes <= 1e6:
+        raise UsageError(f"--minutes is {minutes}, must be above 0")
+    from vqcodec.train.run import train_image
+
+    report = _Report(config["train"])
+    try:
+        train_image(
+            data,
+            output,
+            config,
+            held_out=held_out or [],
+            minutes=minutes,
+            start_from=start_from,
+            on_start=report.start,
+            on_step=report.step,
+        )
+    finally:
+        report.stop()
+    report.summary(output)
+
+
+class _Report:
+    """Tells how training goes: a bar on a terminal, a line per evaluation otherwise."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        from rich import progress as bars
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        self._bar = bars.Progress(*columns, console=self._console, transient=True)
+        self._samples = settings["batch_size"] * settings["accumulation"]
+        self._task = self._bar.add_task("starting", total=1.0)
+        self._clock = (time.monotonic(), 0)
+        self._said = 0
+        self._speed = 0.0
+        self._progress: Progress | None = None
+
+    def start(self, start: "Start") -> None:
+        for sentence in start.skipped[:5]:
+            self._console.print(f"left out: {sentence}", markup=False)
+        if len(start.skipped) > 5:
+            self._console.print(f"left out: {len(start.skipped) - 5} more", markup=False)
+        self._console.print(
+            f"{start.pictures:,} pictures to train on, {start.held_out:,} to measure on, "
+            f"{start.parameters:,} parameters"
+            + (f"; continuing at step {start.resumed:,}" if start.resumed else ""),
+            markup=False,
+        )
+        self._clock = (time.monotonic(), start.resumed)
+        if self._console.is_terminal:
+            self._bar.start()
+
+    def step(self, progress: "Progress", done: float) -> None:
+        self._progress = progress
+        now = time.monotonic()
+        since, step = self._clock
+        if now - since >= 2:
+            self._speed = (progress.step - step) * self._samples / (now - since)
+            self._clock = (now, progress.step)
+            text = f"step {progress.step:,}  {self._speed:.1f} img/s"
+            if "psnr" in progress.figures:
+                text += f"  {progress.figures['psnr']:.2f} dB"
+            self._bar.update(self._task, completed=done, description=text)
+        if progress.measured != self._said:
+            self._said = progress.measured
+            figures = "  ".join(f"{k} {v:.4g}" for k, v in progress.figures.items())
+            line = f"step {progress.step:,}, {100 * done:.0f} %, {self._speed:.1f} img/s: {figures}"
+            self._console.print(line, markup=False, highlight=False)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+    def summary(self, folder: Path) -> None:
+        if self._progress is not None:
+            typer.echo(f"{folder}: {self._progress.step:,} steps in all")
+        typer.echo(f"next: vqcodec export {folder} NAME")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    name: Annotated[str, typer.Argument(help="Name of the weights: a-z, 0-9, '.', '_', '-'.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder to put them in. [default: your own weights]"),
+    ] = None,
+    notes: Annotated[
+        Path | None,
+        typer.Option(help="Markdown about data, licence and limits, for the model card."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace weights of this name.")] = False,
+) -> None:
+    """Turn a training run into weights: config, safetensors and a model card."""
+    from vqcodec.errors import MediaError
+    from vqcodec.train.export import export as export_run
+    from vqcodec.weights import search_path, user_folder
+
+    try:
+        text = notes.read_text(encoding="utf-8") if notes else ""
+    except (OSError, UnicodeDecodeError):
+        raise MediaError(f"{notes}: cannot be read as text") from None
+    folder = output or user_folder()
+    config = export_run(run, name, folder, notes=text, force=force)
+    figures = ", ".join(f"{k} {v:.4g}" for k, v in config["training"]["held_out"].items())
+    typer.echo(f"{folder / name}: {figures}")
+    if folder not in search_path():
+        typer.echo(f"use them with --model {folder / name}")
+    else:
+        typer.echo(f"use them with --model {name}")

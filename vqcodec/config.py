@@ -1,0 +1,139 @@
+"""Settings: TOML presets and JSON configs turned into frozen dataclasses, strictly.
+
+A *tree* is what ``tomllib`` and ``json`` return: nested dicts of plain values. `parse` turns one
+table of a tree into a dataclass and refuses unknown keys and wrong types, so that a misspelt
+setting is an error and never a silent default.
+"""
+
+import copy
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from importlib import resources
+from typing import Any, TypeVar
+
+from vqcodec.errors import UsageError
+
+Tree = dict[str, Any]
+T = TypeVar("T")
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the package, sorted."""
+    folder = resources.files("vqcodec") / "presets"
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
+
+
+def load_preset(name: str) -> Tree:
+    """Read the preset `name`.
+
+    Raises:
+        UsageError: no such preset.
+    """
+    if name not in preset_names():
+        raise UsageError(f"no preset named '{name}'; there are: {', '.join(preset_names())}")
+    text = (resources.files("vqcodec") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def override(tree: Tree, assignments: list[str]) -> Tree:
+    """Return a copy of `tree` with `table.key=value` assignments applied.
+
+    Values are read as TOML (``4``, ``1e-3``, ``true``, ``[1, 2]``); anything else is a string.
+
+    Raises:
+        UsageError: an assignment is malformed, or names a key that the tree does not have.
+    """
+    tree = copy.deepcopy(tree)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        *tables, key = path.strip().split(".")
+        if not equals or not key:
+            raise UsageError(f"--set {assignment}: write it as table.key=value")
+        table = tree
+        for name in tables:
+            table = table.get(name, {})
+            if not isinstance(table, dict):
+                raise UsageError(f"--set {assignment}: '{name}' is a value, not a table")
+        if key not in table:
+            known = ", ".join(_paths(tree))
+            raise UsageError(f"--set {assignment}: no setting '{path.strip()}'; there are: {known}")
+        table[key] = _value(text.strip())
+    return tree
+
+
+def parse(cls: type[T], table: Any, where: str) -> T:
+    """Build the dataclass `cls` from one table of a tree.
+
+    Args:
+        cls: a dataclass whose fields are bool, int, float, str or tuples of these.
+        table: the dict to read.
+        where: how messages name the table, such as ``encoder``.
+
+    Raises:
+        UsageError: the table is no dict, a key is unknown or missing, or a value is of the wrong
+            type or out of range (`cls.__post_init__` may raise ValueError).
+    """
+    if not isinstance(table, dict):
+        raise UsageError(f"'{where}' must be a table of settings")
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(table) - set(fields))
+    if unknown:
+        raise UsageError(f"'{where}' has no setting '{unknown[0]}'; it has: {', '.join(fields)}")
+    hints = typing.get_type_hints(cls)
+    values = {key: _convert(value, hints[key], f"{where}.{key}") for key, value in table.items()}
+    try:
+        return cls(**values)
+    except TypeError:
+        missing = [
+            n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in values
+        ]
+        raise UsageError(f"'{where}' lacks: {', '.join(missing)}") from None
+    except ValueError as error:
+        raise UsageError(f"'{where}': {error}") from None
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError unless low <= value <= high (so also for NaN)."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}, must be from {low} to {high}")
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    if isinstance(hint, types.GenericAlias) and hint.__origin__ is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"'{where}' must be a list")
+        kinds = hint.__args__
+        if kinds[-1] is ...:
+            kinds = (kinds[0],) * len(value)
+        if len(kinds) != len(value):
+            raise UsageError(f"'{where}' must have {len(kinds)} values")
+        return tuple(_convert(v, kind, where) for v, kind in zip(value, kinds, strict=True))
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise UsageError(f"'{where}' is {value!r}, must be of type {hint.__name__}")
+    return value
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _paths(tree: Tree, prefix: str = "") -> list[str]:
+    paths = []
+    for key, value in tree.items():
+        paths += _paths(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return paths
+
+
+def to_json(tree: Tree) -> str:
+    """Serialise a tree as indented JSON with a final newline."""
+    return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"

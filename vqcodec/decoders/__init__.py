@@ -1,0 +1,1 @@
+"""Decoders: code vectors `z_q` back to a signal. One file each, named by its `kind`."""

@@ -1,0 +1,31 @@
+"""Which device and precision to compute with: by what the hardware can do, never by timing."""
+
+import torch
+
+from vqcodec.errors import UsageError
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that `name` (``auto``, ``cpu``, ``cuda``) stands for."""
+    if name not in DEVICES:
+        raise UsageError(f"no device '{name}'; there are: {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device is available; leave out --device, or use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def choose_bf16(name: str, device: torch.device | str) -> bool:
+    """Return whether `name` (``auto``, ``fp32``, ``bf16``) means bfloat16 on `device`."""
+    if name not in PRECISIONS:
+        raise UsageError(f"no precision '{name}'; there are: {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return name == "bf16"
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without matrix units (AMX) bfloat16 convolutions are no faster than float32, or far slower.
+    return bool(torch.cpu._is_amx_tile_supported())

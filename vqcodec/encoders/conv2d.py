@@ -1,0 +1,67 @@
+"""Strided convolutions for pictures (the paper, section 4.1)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vqcodec.config import check_range
+from vqcodec.encoders.base import Encoder
+from vqcodec.nn.residual import ACTIVATIONS, ResidualBlock2d
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of `Conv2dEncoder`, one entry of `widths` and `blocks` per halving of the picture.
+
+    Attributes:
+        widths: channels after each 4x4 convolution of stride 2.
+        blocks: residual blocks after each of them.
+        dim: D, numbers per code vector.
+        activation: ``silu`` or ``relu``.
+    """
+
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    dim: int
+    activation: str = "silu"
+
+    def __post_init__(self) -> None:
+        check_range("length of widths", len(self.widths), 1, 6)
+        if len(self.blocks) != len(self.widths):
+            raise ValueError("widths and blocks must be of one length")
+        for width, blocks in zip(self.widths, self.blocks, strict=True):
+            check_range("width", width, 1, 2048)
+            check_range("blocks", blocks, 0, 64)
+        check_range("dim", self.dim, 1, 1024)
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
+
+    def build(self) -> "Conv2dEncoder":
+        """Make the encoder with fresh weights."""
+        return Conv2dEncoder(self)
+
+
+class Conv2dEncoder(Encoder):
+    """Pictures (B, 3, H, W) in [-1, 1] to z_e (B, D, H / stride, W / stride)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels, stride, reach = 3, 1, 0
+        for width, blocks in zip(config.widths, config.blocks, strict=True):
+            if layers:
+                layers.append(ACTIVATIONS[config.activation]())
+            layers.append(nn.Conv2d(channels, width, 4, stride=2, padding=1))
+            layers += [ResidualBlock2d(width, config.activation) for _ in range(blocks)]
+            reach += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
+            channels, stride = width, stride * 2
+            reach += stride * blocks
+        layers += [ACTIVATIONS[config.activation](), nn.Conv2d(channels, config.dim, 1)]
+        self.layers = nn.Sequential(*layers)
+        self.dim, self.stride, self.reach = config.dim, stride, reach
+
+    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
+        """Return z_e of x; `cond` is not used."""
+        z_e: torch.Tensor = self.layers(x)
+        return z_e

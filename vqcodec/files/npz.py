@@ -1,0 +1,148 @@
+"""Code files for people who work with arrays: a NumPy ``.npz`` archive.
+
+``indices`` holds the map, uint16 (several maps are ``indices_0``, ``indices_1``, ... coarse to
+fine); ``meta`` one JSON text; ``alpha`` the transparency, where there is any. There are no
+pickles in it, and none are read. ``np.load(file)["indices"]`` is all that most people need.
+"""
+
+import io
+import json
+import math
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from vqcodec.errors import FormatError
+from vqcodec.files.codes import MAX_CODES, MAX_SAMPLES, Codes, MediaInfo, check_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAGIC = b"PK\x03\x04"
+VERSION = 1
+MAX_META_BYTES = 1 << 16
+HEADER_BYTES = 1 << 10  # a .npy header is 128 bytes
+
+
+def dump(codes: Codes) -> bytes:
+    """Serialise codes. Equal codes give equal bytes (with one version of zlib)."""
+    import numpy as np
+
+    media = codes.media
+    meta = {
+        "format": VERSION,
+        "model": codes.model,
+        "codebook_id": codes.codebook_id.hex(),
+        "codebook_sizes": codes.codebook_sizes,
+        "axes": codes.axes,
+        "modality": codes.modality,
+        "size": media.size,
+        "coded_size": media.coded_size,
+    }
+    names = _grid_names(len(codes.grids))
+    arrays: dict[str, NDArray[Any]] = dict(zip(names, codes.grids, strict=True))
+    arrays["meta"] = np.array(json.dumps(meta))
+    if media.alpha is not None:
+        arrays["alpha"] = media.alpha
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
+            # ZipInfo's default date is a constant: the clock has no business in the file
+            info = zipfile.ZipInfo(f"{name}.npy")
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, member.getvalue())
+    return buffer.getvalue()
+
+
+def load(data: bytes) -> Codes:
+    """Reverse `dump`.
+
+    Raises:
+        FormatError: not such a file, or damaged. Nothing is allocated before its size is checked.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _load(archive)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise FormatError(f"damaged or truncated archive ({error})") from None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError):
+        raise FormatError("damaged: its contents make no sense") from None
+
+
+def _load(archive: zipfile.ZipFile) -> Codes:
+    members = {}
+    for info in archive.infolist():
+        if info.filename in members:
+            raise FormatError(f"holds '{info.filename}' twice")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise FormatError("compressed in an unknown way")
+        members[info.filename] = info
+    if "meta.npy" not in members:
+        raise FormatError("holds no 'meta', so it is not a vqcodec code file")
+    text = _read(archive, members.pop("meta.npy"), "U", MAX_META_BYTES)
+    if text.ndim != 0:
+        raise FormatError("its 'meta' is not one text")
+    meta = json.loads(str(text))
+    if meta["format"] != VERSION:
+        raise FormatError(f"written by another version of vqcodec (format {meta['format']})")
+    size, coded_size = _ints(meta["size"]), _ints(meta["coded_size"])
+    axes = str(meta["axes"])
+    check_size(size, axes)
+    sizes = _ints(meta["codebook_sizes"])
+    grids = []
+    for name in _grid_names(len(sizes)):
+        grid = _read(archive, members.pop(f"{name}.npy"), "ui", 8 * MAX_CODES)
+        if grid.size and (int(grid.min()) < 0 or int(grid.max()) > 65535):
+            raise FormatError("an index is out of range")
+        grids.append(grid.astype("uint16"))
+    alpha = None
+    if "alpha.npy" in members:
+        limit = min(math.prod(size), MAX_SAMPLES)
+        alpha = _read(archive, members.pop("alpha.npy"), "u", limit)
+    if members:
+        raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
+    return Codes(
+        grids=tuple(grids),
+        codebook_sizes=sizes,
+        axes=axes,
+        model=str(meta["model"]),
+        codebook_id=bytes.fromhex(meta["codebook_id"]),
+        media=MediaInfo(size, coded_size, alpha),
+    )
+
+
+def _read(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str, limit: int
+) -> "NDArray[Any]":
+    """Read one array of dtype kinds `kinds` and at most `limit` bytes, never a pickle."""
+    import numpy as np
+
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise FormatError(f"'{info.filename}' has an unknown array format")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(
+            file, max_header_size=HEADER_BYTES
+        )
+        if dtype.hasobject or dtype.kind not in kinds:
+            raise FormatError(f"'{info.filename}' is of type {dtype}")
+        expected = math.prod(shape) * dtype.itemsize
+        if expected > limit or len(shape) > 8 or min(shape, default=0) < 0:
+            raise FormatError(f"'{info.filename}' claims {expected:,} bytes, more than it may")
+        content = file.read(expected + 1)
+    if len(content) != expected:
+        raise FormatError(f"'{info.filename}' is {len(content):,} bytes long, not {expected:,}")
+    array: NDArray[Any] = np.frombuffer(content, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _grid_names(number: int) -> list[str]:
+    return ["indices"] if number == 1 else [f"indices_{i}" for i in range(number)]
+
+
+def _ints(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(v) is int for v in values) or len(values) > 16:
+        raise FormatError("a list of numbers in its 'meta' is malformed")
+    return tuple(values)

@@ -1,0 +1,307 @@
+"""Picture files to 8-bit sRGB arrays and back."""
+
+import functools
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from vqcodec.errors import MediaError, UsageError
+from vqcodec.files.atomic import writing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image as Pillow
+
+    Pixels = NDArray[np.uint8]
+
+MAX_PIXELS = 100 << 20  # 100 binary megapixels: what is promised to fit into 2 GiB
+BAND = 1 << 22  # pixels converted at a time, so that a large picture is not held three times
+
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture in sRGB.
+
+    Attributes:
+        pixels: (H, W, 3) uint8.
+        alpha: (H, W) uint8, 255 is opaque, or None where every pixel is.
+        notes: what a user should know about how the file was read.
+    """
+
+    pixels: "Pixels"
+    alpha: "Pixels | None" = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @classmethod
+    def open(cls, file: str | Path | BinaryIO, name: str | None = None) -> "Image":
+        """Read any picture that Pillow opens: upright, in sRGB, its first frame.
+
+        Args:
+            file: a path or a binary file object.
+            name: what messages call it; the path by default.
+
+        Raises:
+            MediaError: it is no picture, is damaged, or has more than `MAX_PIXELS` pixels.
+        """
+        from PIL import Image as Pillow
+        from PIL import UnidentifiedImageError
+
+        name = name or str(file)
+        # The size is checked below, against a limit of our own and before anything is decoded.
+        warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
+        # Decoders tell of harmless oddities (a broken EXIF block) through warnings.
+        warnings.filterwarnings("ignore", module="PIL")
+        try:
+            with Pillow.open(file) as picture:
+                check_size(picture.height, picture.width, name)
+                notes = _notes(picture)
+                return _convert(picture, notes)
+        except MediaError:
+            raise
+        except FileNotFoundError:
+            raise MediaError(f"{name}: no such file") from None
+        except PermissionError:
+            raise MediaError(f"{name}: may not be read (permission denied)") from None
+        except IsADirectoryError:
+            raise MediaError(f"{name}: is a folder, not a picture") from None
+        except Pillow.DecompressionBombError:
+            limit = MAX_PIXELS >> 20
+            raise MediaError(f"{name}: announces more than {limit} megapixels") from None
+        except UnidentifiedImageError:
+            raise MediaError(f"{name}: not a picture that Pillow can read") from None
+        except Exception as error:  # forty decoders raise whatever they like on damaged files
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise MediaError(f"{name}: damaged or unsupported picture ({reason})") from None
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the picture in the format that the suffix of `path` names.
+
+        JPEG is written at quality 95, WebP without loss, AVIF at quality 95. Formats without
+        transparency get the picture on white.
+
+        Raises:
+            MediaError: unknown suffix, or the format cannot hold the picture.
+            VqcodecError: `path` exists and `force` is not given, or cannot be written.
+        """
+        kind = format_of_suffix(Path(path).suffix, str(path))
+        with writing(Path(path), force=force) as file:
+            self.write(file, kind, str(path))
+
+    def write(self, file: BinaryIO, kind: str, name: str) -> None:
+        """Write the picture to a binary file in Pillow's format `kind`, such as ``PNG``."""
+        picture = self.to_pillow()
+        options = SAVE_OPTIONS.get(kind, {})
+        try:
+            try:
+                picture.save(file, kind, **options)
+            except (OSError, ValueError):
+                if self.alpha is None:
+                    raise
+                file.seek(0)
+                file.truncate()
+                self.flatten((255, 255, 255)).to_pillow().save(file, kind, **options)
+        except OSError as error:
+            if error.errno is not None:  # the disk's, not the format's
+                raise
+            raise MediaError(f"{name}: cannot be written as {kind} ({error})") from None
+        except (ValueError, KeyError, SystemError) as error:
+            raise MediaError(f"{name}: cannot be written as {kind} ({error})") from None
+
+    def to_pillow(self) -> "Pillow.Image":
+        """Return a Pillow image in mode RGB, or RGBA where there is transparency."""
+        from PIL import Image as Pillow
+
+        picture = Pillow.fromarray(self.pixels)
+        if self.alpha is not None:
+            picture.putalpha(Pillow.fromarray(self.alpha))
+        return picture
+
+    def flatten(self, background: tuple[int, int, int]) -> "Image":
+        """Return the picture on an opaque background of sRGB colour `background`."""
+        import numpy as np
+
+        if self.alpha is None:
+            return self
+        pixels = np.empty_like(self.pixels)
+        colour = np.array(background, np.uint16)
+        for rows in _bands(*self.size):
+            alpha = self.alpha[rows, :, None].astype(np.uint16)
+            mixed = self.pixels[rows] * alpha + colour * (255 - alpha) + 127
+            pixels[rows] = mixed // 255
+        return replace(self, pixels=pixels, alpha=None)
+
+    def resize(self, size: tuple[int, int]) -> "Image":
+        """Return the picture at (height, width), filtered with Lanczos; alpha is left out."""
+        import numpy as np
+        from PIL import Image as Pillow
+
+        if size == self.size:
+            return replace(self, alpha=None)
+        height, width = size
+        picture = Pillow.fromarray(self.pixels).resize((width, height), Pillow.Resampling.LANCZOS)
+        return Image(np.asarray(picture), None, self.notes)
+
+
+def peek_size(path: Path) -> tuple[int, int]:
+    """Return height and width from a file's header alone; (0, 0) where it cannot be read."""
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(path) as picture:
+            return picture.height, picture.width
+    except Exception:  # whatever is wrong with it is said when it is opened
+        return 0, 0
+
+
+def check_size(height: int, width: int, name: str) -> None:
+    """Raise MediaError if a picture of this size is empty or too large to code."""
+    if height < 1 or width < 1:
+        raise MediaError(f"{name}: the picture is empty")
+    if height * width > MAX_PIXELS:
+        raise MediaError(
+            f"{name}: {width}×{height} pixels, more than the limit of {MAX_PIXELS >> 20} megapixels"
+        )
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Read a colour such as ``white`` or ``#ff8800``."""
+    from PIL import ImageColor
+
+    try:
+        return ImageColor.getcolor(text, "RGB")[:3]  # type: ignore[index,return-value]
+    except ValueError:
+        raise UsageError(f"'{text}' is no colour; write a name such as white, or #rrggbb") from None
+
+
+@functools.cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the file suffixes, with dots and in lower case, that Pillow can read pictures from."""
+    from PIL import Image as Pillow
+
+    known = Pillow.registered_extensions()
+    documents = {"PDF", "MPEG", "BUFR", "GRIB", "HDF5", "FITS"}
+    return frozenset(
+        s for s, kind in known.items() if kind in Pillow.OPEN and kind not in documents
+    )
+
+
+def format_of_suffix(suffix: str, name: str) -> str:
+    """Return Pillow's name of the format to write for a suffix such as ``.png``."""
+    from PIL import Image as Pillow
+
+    kind = Pillow.registered_extensions().get(suffix.lower())
+    if kind is None or kind not in Pillow.SAVE:
+        raise MediaError(f"{name}: no picture format is known for the suffix '{suffix}'; try .png")
+    return kind
+
+
+def _notes(picture: "Pillow.Image") -> tuple[str, ...]:
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # the further pictures of an MPO are other views
+        return (f"animated or of several pages: the first of {frames} frames is taken",)
+    return ()
+
+
+def _convert(picture: "Pillow.Image", notes: tuple[str, ...]) -> Image:
+    from PIL import ImageOps
+
+    picture.load()
+    profile = picture.info.get("icc_profile")
+    picture = _to_8_bits(picture)
+    ImageOps.exif_transpose(picture, in_place=True)
+    alpha = None
+    if picture.mode in ("La", "RGBa"):  # premultiplied
+        picture = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode])
+    if picture.has_transparency_data:
+        picture = picture.convert("LA" if picture.mode in ("L", "LA") else "RGBA")
+        alpha = _array(picture.getchannel("A"))
+        picture = picture.convert("L" if picture.mode == "LA" else "RGB")
+        if alpha.min() == 255:
+            alpha = None
+    elif picture.mode not in ("L", "RGB", "CMYK", "LAB"):
+        picture = picture.convert("RGB")
+    if profile:
+        picture, problem = _to_srgb(picture, profile)
+        notes += problem
+    if picture.mode == "LAB":
+        picture = _lab_to_srgb(picture)
+    return Image(_array(picture.convert("RGB")), alpha, notes)
+
+
+def _to_8_bits(picture: "Pillow.Image") -> "Pillow.Image":
+    """Bring grey pictures of 12, 16 or 32 bits, or in floating point, to 8 bits."""
+    import numpy as np
+    from PIL import Image as Pillow
+
+    if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
+        return picture
+    values = np.nan_to_num(np.asarray(picture).astype(np.float32))
+    if picture.mode == "F":
+        top = 1.0 if 0 <= values.min() and values.max() <= 1 else 255.0
+    else:
+        bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]  # TIFF's BitsPerSample
+        top = 4095.0 if bits == 12 else 65535.0
+    grey = Pillow.fromarray((np.clip(values / top, 0, 1) * 255 + 0.5).astype(np.uint8))
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Pillow.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    grey.getexif()[0x0112] = picture.getexif().get(0x0112, 1)
+    return grey
+
+
+def _to_srgb(picture: "Pillow.Image", profile: bytes) -> tuple["Pillow.Image", tuple[str, ...]]:
+    """Convert to sRGB by the embedded ICC profile; a broken or unfitting one is noted."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower() and picture.mode == "RGB":
+            return picture, ()
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return picture, ("its colour profile cannot be used and is ignored",)
+    assert converted is not None  # only in-place conversion returns nothing
+    return converted, ()
+
+
+def _lab_to_srgb(picture: "Pillow.Image") -> "Pillow.Image":
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
+    assert converted is not None
+    return converted
+
+
+def _array(picture: "Pillow.Image") -> "Pixels":
+    """Copy a picture into an array, in bands: in one piece Pillow would hold it three times."""
+    import numpy as np
+
+    height, width = picture.height, picture.width
+    channels = (len(picture.getbands()),) if len(picture.getbands()) > 1 else ()
+    pixels = np.empty((height, width, *channels), np.uint8)
+    for rows in _bands(height, width):
+        pixels[rows] = np.asarray(picture.crop((0, rows.start, width, rows.stop)))
+    return pixels
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    step = max(1, BAND // width)
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))

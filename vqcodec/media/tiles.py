@@ -1,0 +1,64 @@
+"""Tiles of one fixed shape that together give what one pass over the whole would.
+
+A network of finite reach computes a cell from its surroundings only. So a large grid is computed
+in windows that overlap by the reach; from each window only the cells whose surroundings lie inside
+it, or end with the picture as they do in one pass, are kept.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Span:
+    """Along one axis, in cells: compute `start:stop`, keep `keep_start:keep_stop` of the grid."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+    @property
+    def window(self) -> slice:
+        """What to compute, in grid coordinates."""
+        return slice(self.start, self.stop)
+
+    @property
+    def kept(self) -> slice:
+        """What to keep, in grid coordinates."""
+        return slice(self.keep_start, self.keep_stop)
+
+    @property
+    def inner(self) -> slice:
+        """What to keep, in the window's own coordinates."""
+        return slice(self.keep_start - self.start, self.keep_stop - self.start)
+
+
+def spans(total: int, window: int, reach: int) -> list[Span]:
+    """Cover `total` cells by windows of `window` cells, of which `reach` at inner edges are waste.
+
+    All windows have the same length, the last one moved back to end with the grid; a grid that fits
+    into one window is one span.
+    """
+    if total <= window:
+        return [Span(0, total, 0, total)]
+    step = window - 2 * reach
+    if step < 1:
+        raise ValueError(f"a window of {window} cells is too small for a reach of {reach}")
+    found = []
+    kept = 0
+    while kept < total:
+        start = max(0, min(kept - reach, total - window))
+        stop = start + window
+        keep_stop = total if stop == total else stop - reach
+        found.append(Span(start, stop, kept, keep_stop))
+        kept = keep_stop
+    return found
+
+
+def tiles(shape: tuple[int, int], window: int, reach: int) -> Iterator[tuple[Span, Span]]:
+    """Yield (rows, columns) of every tile of a grid, in reading order."""
+    columns = spans(shape[1], window, reach)
+    for rows in spans(shape[0], window, reach):
+        for column in columns:
+            yield rows, column

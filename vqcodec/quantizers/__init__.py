@@ -1,0 +1,1 @@
+"""Quantizers: vectors `z_e` to indices and back. One file each, named by its `kind`."""

@@ -1,0 +1,1 @@
+"""Training: one loop over a task. Needs the extra `vqcodec[train]`."""

@@ -1,0 +1,381 @@
+"""The training loop: the only one, for every task.
+
+Batches are a pure function of their number and codes are re-seeded by a seed of the step, so a run
+continued from a checkpoint sees what it would have seen. A checkpoint is written beside the old
+one and renamed, so that killing the run at any moment leaves a whole one.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, broadcast
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from vqcodec.config import check_range
+from vqcodec.errors import TrainingError
+from vqcodec.evaluate.metrics import perplexity
+from vqcodec.train.data import Prefetcher
+from vqcodec.train.log import Log
+from vqcodec.train.muon import Muon, split_parameters
+from vqcodec.train.tasks import Loss, Task
+
+CHECKPOINT = "checkpoint"
+AVERAGE = "average.safetensors"  # in it: the weights to export
+COLLAPSED = 100  # a codebook is collapsed when its perplexity is below K divided by this
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the loop; the ``train`` table of a preset also holds those of the data.
+
+    Attributes:
+        steps: optimizer steps of the whole schedule.
+        batch_size: samples per step and process.
+        accumulation: batches per optimizer step.
+        optimizer: ``muon`` (inner matrices; the rest AdamW) or ``adamw``.
+        learning_rate: AdamW's peak.
+        muon_learning_rate: Muon's peak.
+        weight_decay: decoupled, for both.
+        warmup_steps: steps of linear warm-up.
+        final_rate: the cosine schedule ends at this fraction of the peak; 1 for no schedule.
+        ema_decay: of the averaged weights that are evaluated and exported; 0 for none.
+        precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
+        reseed_every: steps between looks for dead codes; none in the last fifth of the schedule,
+            so that the average forgets them.
+        evaluate_every: steps between evaluations and checkpoints.
+        seed: of the weights, the crops and the re-seeding.
+    """
+
+    steps: int
+    batch_size: int
+    accumulation: int
+    optimizer: str
+    learning_rate: float
+    muon_learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    final_rate: float
+    ema_decay: float
+    precision: str
+    reseed_every: int
+    evaluate_every: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "reseed_every", "evaluate_every"):
+            check_range(name, getattr(self, name), 1, 10**9)
+        check_range("learning_rate", self.learning_rate, 0, 10)
+        check_range("muon_learning_rate", self.muon_learning_rate, 0, 10)
+        check_range("weight_decay", self.weight_decay, 0, 10)
+        check_range("warmup_steps", self.warmup_steps, 0, 10**9)
+        check_range("final_rate", self.final_rate, 0, 1)
+        check_range("ema_decay", self.ema_decay, 0, 0.999999)
+        check_range("seed", self.seed, 0, 2**31)
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError("optimizer must be muon or adamw")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ValueError("precision must be auto, fp32 or bf16")
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    started: bool = False  # whether the codebook has been set from data
+    collapsed: int = 0
+    measured: int = 0  # evaluations so far
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what a checkpoint held."""
+        vars(self).update(state)
+
+
+class Loop:
+    """Trains one task in one folder.
+
+    Args:
+        task: what to train.
+        config: settings.
+        folder: where checkpoints and logs go.
+        bf16: whether to multiply in bfloat16.
+        minutes: stop after this much training time, the schedule stretched or shortened to it;
+            None to do `config.steps`.
+    """
+
+    def __init__(
+        self, task: Task, config: Config, folder: Path, *, bf16: bool, minutes: float | None = None
+    ) -> None:
+        self.task, self.config, self.folder, self.minutes = task, config, folder, minutes
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if bf16 else "no",
+            gradient_accumulation_steps=config.accumulation,
+            project_config=ProjectConfiguration(project_dir=str(folder)),
+            # Codebooks agree because their statistics are summed, not because one is copied.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizers = _optimizers(task.model, config)
+        self.model, *self.optimizers = self.accelerator.prepare(task.model, *optimizers)
+        self.average = None
+        if config.ema_decay:
+            # codebooks are averaged too (buffers), so that they fit the averaged encoder
+            average = _averaging(config.ema_decay)
+            self.average = AveragedModel(task.model, avg_fn=average, use_buffers=True)
+        self.progress = Progress()
+        self.accelerator.register_for_checkpointing(self.progress)
+        if self.average is not None:
+            self.accelerator.register_for_checkpointing(self.average)
+
+    def run(self, on_step: Callable[[Progress, float], None] | None = None) -> Progress:
+        """Train to the end of the schedule, from the last checkpoint if there is one.
+
+        Args:
+            on_step: called after each step with the progress and the fraction done.
+
+        Raises:
+            TrainingError: the loss is no longer finite, or the codebook has collapsed.
+        """
+        if (self.folder / CHECKPOINT).is_dir():
+            self.accelerator.load_state(str(self.folder / CHECKPOINT))
+        log = Log(self.folder, self.progress.step) if self.accelerator.is_main_process else None
+        batches = Prefetcher(self._batch, self.progress.step * self.config.accumulation)
+        try:
+            if not self.progress.started:
+                self._start()
+            self._steps(batches, log, on_step)
+        finally:
+            batches.close()
+            if log:
+                log.close()
+        return self.progress
+
+    def _steps(
+        self,
+        batches: Prefetcher[torch.Tensor],
+        log: Log | None,
+        on_step: Callable[[Progress, float], None] | None,
+    ) -> None:
+        progress, config = self.progress, self.config
+        usage = Usage()
+        before = time.monotonic() - progress.seconds
+        while (done := self._done()) < 1:
+            rate = _rate(done, progress.step, config)
+            loss = self._step(batches, rate)
+            progress.step += 1
+            usage.add(loss.indices)
+            if progress.step % config.reseed_every == 0 and done < 0.8:
+                self._reseed(loss.vectors)
+            progress.seconds = time.monotonic() - before
+            last = self._done() >= 1
+            if progress.step % config.evaluate_every == 0 or last:
+                self._report(loss, rate, usage, log)
+                usage = Usage()
+                progress.seconds = time.monotonic() - before
+                self._save()
+            elif progress.step % 50 == 0:
+                self._check(loss)
+            if on_step:
+                on_step(progress, done)
+
+    def _done(self) -> float:
+        """Return the fraction of the schedule that has passed, agreed on by all processes."""
+        if self.minutes is None:
+            return self.progress.step / self.config.steps
+        done = torch.tensor(self.progress.seconds / (60 * self.minutes))
+        return float(broadcast(done.to(self.accelerator.device)))
+
+    def _batch(self, number: int) -> torch.Tensor:
+        """Return batch `number` of this process."""
+        a = self.accelerator
+        return torch.from_numpy(self.task.batch(number * a.num_processes + a.process_index))
+
+    def _step(self, batches: Prefetcher[torch.Tensor], rate: float) -> Loss:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate
+        for _ in range(self.config.accumulation):
+            with self.accelerator.accumulate(self.model):
+                batch = batches.get().to(self.accelerator.device)
+                with self.accelerator.autocast():
+                    loss = self.task.loss(self.model, batch)
+                self.accelerator.backward(loss.total)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+                for optimizer in self.optimizers:
+                    optimizer.step()
+                    optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.task.model)
+        return loss
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        """Set the codebook from the first batches of all processes."""
+        quantizer = self.task.quantizer()
+        if quantizer is not None:
+            self.task.model.eval()
+            found: list[torch.Tensor] = []
+            number = 0
+            wanted = 16 * sum(quantizer.codebook_sizes)
+            while sum(map(len, found)) < wanted:
+                batch = self._batch(number).to(self.accelerator.device)
+                vectors = self.task.loss(self.task.model, batch).vectors
+                assert vectors is not None
+                found.append(self.accelerator.gather(vectors))
+                number += 1
+            quantizer.initialize(torch.cat(found), self.config.seed)
+            self.task.model.train()
+        if self.average is not None:
+            self.average.module.load_state_dict(self.task.model.state_dict())
+        self.progress.started = True
+
+    def _reseed(self, vectors: torch.Tensor | None) -> None:
+        quantizer = self.task.quantizer()
+        if quantizer is not None and vectors is not None:
+            vectors = self.accelerator.gather(vectors)
+            quantizer.reseed(vectors, self.config.seed + self.progress.step)
+
+    def _check(self, loss: Loss) -> None:
+        if not math.isfinite(loss.total.item()):
+            kept = "the last checkpoint is kept" if self.progress.figures else "nothing was saved"
+            raise TrainingError(
+                f"{self.folder}: the loss is {loss.total.item()} at step {self.progress.step}; "
+                f"{kept}; try a lower learning rate"
+            )
+
+    def _report(self, loss: Loss, rate: float, usage: "Usage", log: Log | None) -> None:
+        """Evaluate, look after the codebook's health, and log."""
+        self._check(loss)
+        used = usage.perplexity(self.accelerator)
+        progress = self.progress
+        if log is None:
+            return
+        model = self.average.module if self.average is not None else self.task.model
+        was_training = model.training
+        model.eval()
+        evaluation = self.task.evaluate(model)
+        model.train(was_training)
+        progress.figures = evaluation.figures
+        progress.measured += 1
+        figures = {f"train/{k}": v.item() for k, v in loss.terms.items()}
+        figures |= {f"held_out/{k}": v for k, v in evaluation.figures.items()}
+        figures["train/loss"] = loss.total.item()
+        figures["train/learning_rate_factor"] = rate
+        if used is not None:
+            figures["train/perplexity"] = used
+        log.write(progress.step, progress.seconds, figures, evaluation)
+        quantizer = self.task.quantizer()
+        if quantizer is None or used is None:
+            return
+        low = used < max(1.5, sum(quantizer.codebook_sizes) / COLLAPSED)
+        progress.collapsed = progress.collapsed + 1 if low else 0
+        if progress.collapsed >= 3:
+            raise TrainingError(
+                f"{self.folder}: the codebook has collapsed (perplexity {used:.1f} at step "
+                f"{progress.step}); try update = ema, reseed_every = 20, or a lower learning rate"
+            )
+
+    def _save(self) -> None:
+        """Replace the checkpoint by the present state."""
+        fresh, old = self.folder / f"{CHECKPOINT}.new", self.folder / f"{CHECKPOINT}.old"
+        main = self.accelerator.is_main_process
+        if main and fresh.exists():
+            shutil.rmtree(fresh)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(fresh))
+        self.accelerator.wait_for_everyone()
+        if main:
+            model = self.average.module if self.average is not None else self.task.model
+            state = {
+                "step": self.progress.step,
+                "seconds": self.progress.seconds,
+                "figures": self.progress.figures,
+                "device": self._describe_device(),
+            }
+            (fresh / "progress.json").write_text(json.dumps(state))
+            state_dict = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
+            save_file(state_dict, fresh / AVERAGE)
+            if (self.folder / CHECKPOINT).exists():
+                (self.folder / CHECKPOINT).rename(old)
+            fresh.rename(self.folder / CHECKPOINT)
+            shutil.rmtree(old, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+    def _describe_device(self) -> str:
+        if self.accelerator.device.type == "cuda":
+            return torch.cuda.get_device_name(self.accelerator.device)
+        return f"{torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()})"
+
+
+class Usage:
+    """Counts codes between reports, so that perplexity is that of many batches, not of one."""
+
+    def __init__(self) -> None:
+        self.counts: torch.Tensor | None = None
+
+    def add(self, indices: torch.Tensor | None) -> None:
+        """Count flat indices."""
+        if indices is None:
+            return
+        counts = torch.bincount(indices, minlength=1 << 16)
+        self.counts = counts if self.counts is None else self.counts + counts
+
+    def perplexity(self, accelerator: Accelerator) -> float | None:
+        """Return the perplexity over all processes; None where nothing was counted."""
+        if self.counts is None:
+            return None
+        counts = accelerator.reduce(self.counts, "sum")
+        return perplexity(counts.cpu().numpy())
+
+
+def _optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
+    matrices, rest = split_parameters(model)
+    if config.optimizer == "adamw":
+        matrices, rest = [], list(model.parameters())
+    adamw = torch.optim.AdamW(
+        rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
+    )
+    optimizers: list[torch.optim.Optimizer] = [adamw]
+    if matrices:
+        muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.weight_decay)
+        optimizers.append(muon)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
+
+
+def _averaging(decay: float) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
+    """Return a moving average that is short at first: of a tenth of the steps so far."""
+
+    def average(
+        averaged: torch.Tensor, current: torch.Tensor, number: torch.Tensor | int
+    ) -> torch.Tensor:
+        n = float(number)
+        return averaged.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return average
+
+
+def _rate(done: float, step: int, config: Config) -> float:
+    """Return the learning rate as a fraction of its peak: linear warm-up, then a cosine."""
+    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    factor = config.final_rate + (1 - config.final_rate) * cosine
+    return factor * min(1.0, (step + 1) / (config.warmup_steps + 1))

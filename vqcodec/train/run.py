@@ -1,0 +1,181 @@
+"""A training run: a folder that says what was asked, and the loop that does it."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vqcodec.config import Tree, check_range, parse, to_json
+from vqcodec.device import choose_bf16
+from vqcodec.errors import TrainingError
+from vqcodec.train.data import Crops, Pictures, centre_squares, find_sources
+from vqcodec.train.loop import CHECKPOINT, Config, Loop, Progress
+from vqcodec.train.tasks import ImageVQVAE
+from vqcodec.vqvae import build
+from vqcodec.weights import find_weights, read_state
+
+SETTINGS = "run.json"
+HELD_OUT_SIDE = 128  # pictures to measure on: short side shrunk to this, the middle square
+MOST_HELD_OUT = 100
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Settings of the data in a preset's ``train`` table.
+
+    Attributes:
+        crop_size: side of a training crop in pixels.
+        picture_side: larger pictures are shrunk to this short side first.
+        zoom: a crop is cut as a square of crop_size times a factor from this range, then shrunk.
+    """
+
+    crop_size: int
+    picture_side: int
+    zoom: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        check_range("crop_size", self.crop_size, 8, 2048)
+        check_range("picture_side", self.picture_side, self.crop_size, 8192)
+        check_range("zoom", self.zoom[0], 1, self.zoom[1])
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run is about to do, for whoever shows it.
+
+    Attributes:
+        pictures: how many it trains on.
+        held_out: how many it measures on.
+        skipped: one sentence for each picture that could not be read.
+        resumed: the step it continues from; 0 for a fresh run.
+        parameters: numbers to learn.
+    """
+
+    pictures: int
+    held_out: int
+    skipped: list[str]
+    resumed: int
+    parameters: int
+
+
+def train_image(
+    data: list[Path],
+    folder: Path,
+    config: Tree,
+    *,
+    held_out: list[Path],
+    minutes: float | None = None,
+    start_from: str | None = None,
+    on_start: Callable[[Start], None] | None = None,
+    on_step: Callable[[Progress, float], None] | None = None,
+) -> Progress:
+    """Train a VQ-VAE on pictures, or continue the run in `folder`.
+
+    Args:
+        data: picture files, folders and tars.
+        folder: the run's folder; made if it is not there.
+        config: a preset's tree, with what was set on top of it.
+        held_out: pictures to measure on; empty for every twentieth of `data`, at most 100.
+        minutes: train this long instead of `train.steps` steps.
+        start_from: weights (name or folder) to start from instead of random ones.
+        on_start: called once before the first step.
+        on_step: called after every step, with the fraction done.
+
+    Raises:
+        TrainingError: no pictures, other settings than the run in `folder` has, or a failed run.
+        UsageError: settings that do not fit.
+    """
+    # as large as main memory and time allow on a CPU, where torch would otherwise also use both
+    table = dict(config.get("train", {}))
+    image_keys = {f.name for f in fields(ImageData)}
+    settings = parse(ImageData, {k: v for k, v in table.items() if k in image_keys}, "train")
+    loop_config = parse(Config, {k: v for k, v in table.items() if k not in image_keys}, "train")
+    torch.manual_seed(loop_config.seed)
+    model = build(config.get("model", {}))
+    sources = find_sources(data)
+    if held_out:
+        measured = find_sources(held_out)
+    else:
+        every = max(20, len(sources) // MOST_HELD_OUT)
+        measured = sources[::every] if len(sources) > 1 else sources
+        sources = [s for s in sources if s not in measured] or sources
+    description: Tree = {
+        "command": _command(),
+        "data": [str(p) for p in data],
+        "held_out": [str(p) for p in held_out],
+        "minutes": minutes,
+        "start_from": start_from,
+        "config": config,
+    }
+    _claim(folder, description)
+    pictures = Pictures(sources, settings.picture_side, settings.crop_size)
+    test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
+    if start_from is not None:
+        model.load_state_dict(read_state(find_weights(start_from)))
+    crops = Crops(
+        pictures, loop_config.batch_size, settings.crop_size, settings.zoom, loop_config.seed
+    )
+    task = ImageVQVAE(model, crops, centre_squares(test, HELD_OUT_SIDE))
+    loop = Loop(
+        task,
+        loop_config,
+        folder,
+        bf16=choose_bf16(loop_config.precision, "cuda" if torch.cuda.is_available() else "cpu"),
+        minutes=minutes,
+    )
+    if start_from is not None:
+        loop.progress.started = True  # its codebook is set; k-means would undo it
+    if on_start and loop.accelerator.is_main_process:
+        skipped = pictures.skipped + test.skipped
+        parameters = sum(p.numel() for p in model.parameters())
+        resumed = checkpoint_step(folder)
+        on_start(Start(len(pictures), len(test), skipped, resumed, parameters))
+    return loop.run(on_step if loop.accelerator.is_main_process else None)
+
+
+def checkpoint_step(folder: Path) -> int:
+    """Return the step of the run's checkpoint; 0 if it has none."""
+    path = folder / CHECKPOINT / "progress.json"
+    if not path.is_file():
+        return 0
+    return int(json.loads(path.read_text(encoding="utf-8"))["step"])
+
+
+def _claim(folder: Path, description: Tree) -> None:
+    """Write the run's settings, or make sure that they are those of the run already there."""
+    path = folder / SETTINGS
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("data", "held_out", "minutes", "start_from", "config"):
+            if there.get(key) != json.loads(json.dumps(description[key])):
+                raise TrainingError(
+                    f"{folder}: holds a run with other settings ({key} differs); "
+                    "name another folder, or repeat its command to continue it"
+                )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise TrainingError(f"{folder}: is not empty and holds no run; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(description), encoding="utf-8")
+
+
+def _command() -> str:
+    return shlex.join(["vqcodec", *sys.argv[1:]])
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return what `folder` was asked to train.
+
+    Raises:
+        TrainingError: it holds no run.
+    """
+    try:
+        run: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise TrainingError(f"{folder}: holds no training run") from None
+    return run

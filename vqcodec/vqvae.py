@@ -1,0 +1,133 @@
+"""VQ-VAE: an encoder, a quantizer and a decoder, trained as one (arXiv:1711.00937v2, eq. 3)."""
+
+import importlib
+import math
+import pkgutil
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from vqcodec.config import Tree, parse
+from vqcodec.decoders.base import Decoder, Density
+from vqcodec.encoders.base import Encoder
+from vqcodec.errors import UsageError
+from vqcodec.quantizers.base import Quantizer
+
+
+class Terms(NamedTuple):
+    """What one training step needs.
+
+    Attributes:
+        loss: scalar, nats per dimension of x: reconstruction + quantizer terms.
+        reconstruction: scalar, the decoder's term alone.
+        quantizer: scalar, codebook and commitment terms alone.
+        indices: as `VQVAE.encode` returns them.
+        vectors: (N, D), encoder outputs to seed codes from.
+    """
+
+    loss: torch.Tensor
+    reconstruction: torch.Tensor
+    quantizer: torch.Tensor
+    indices: tuple[torch.Tensor, ...]
+    vectors: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ELBO:
+    """The bound on log p(x), (B,) each, in nats; the KL term is constant (section 3.2)."""
+
+    log_prob: torch.Tensor
+    kl: torch.Tensor
+    dimensions: int
+
+    @property
+    def bits_per_dim(self) -> torch.Tensor:
+        """Return -(log p(x | z_q) - KL) in bits per dimension of x, (B,)."""
+        return (self.kl - self.log_prob) / (self.dimensions * math.log(2))
+
+
+class VQVAE(nn.Module):
+    """Encoder + quantizer + decoder.
+
+    Codec, training and priors call only `encode`, `decode` and, to train, the module itself.
+    """
+
+    def __init__(self, encoder: Encoder, quantizer: Quantizer, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.decoder = decoder
+
+    def encode(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1]."""
+        quantized = self.quantizer(self.encoder(x, cond))
+        indices: tuple[torch.Tensor, ...] = quantized.indices
+        return indices
+
+    def decode(
+        self,
+        indices: tuple[torch.Tensor, ...],
+        cond: torch.Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> torch.Tensor:
+        """Return the signal, (B, channels, *size) in [-1, 1], that indices stand for."""
+        z_q = self.quantizer.lookup(indices)
+        return self.decoder.reconstruct(z_q, cond, generator=generator, temperature=temperature)
+
+    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> Terms:
+        """Return the terms of equation 3 for x."""
+        quantized = self.quantizer(self.encoder(x, cond))
+        reconstruction = self.decoder.loss(x, quantized.z_q, cond)
+        loss = reconstruction + quantized.loss
+        return Terms(loss, reconstruction, quantized.loss, quantized.indices, quantized.vectors)
+
+    def elbo(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> ELBO:
+        """Return log p(x | z_q) and KL = log K per index, for a decoder that is a `Density`."""
+        if not isinstance(self.decoder, Density):
+            raise UsageError("this decoder has no likelihood, so there is no bound to report")
+        indices = self.encode(x, cond)
+        log_prob = self.decoder.log_prob(x, self.quantizer.lookup(indices), cond)
+        nats = sum(
+            i[0].numel() * math.log(k)
+            for i, k in zip(indices, self.quantizer.codebook_sizes, strict=True)
+        )
+        return ELBO(log_prob, torch.full_like(log_prob, nats), x[0].numel())
+
+
+def build(model: Tree) -> VQVAE:
+    """Make a VQ-VAE with fresh weights from the ``model`` table of a preset or of weights.
+
+    Raises:
+        UsageError: a part is missing, of an unknown kind, or its settings do not fit.
+    """
+    parts: dict[str, Any] = {}
+    for part, package in (
+        ("encoder", "vqcodec.encoders"),
+        ("quantizer", "vqcodec.quantizers"),
+        ("decoder", "vqcodec.decoders"),
+    ):
+        table = model.get(part)
+        if not isinstance(table, dict):
+            raise UsageError(f"the model lacks its table '{part}'")
+        table = dict(table)
+        module = importlib.import_module(f"{package}.{_kind(table.pop('kind', ''), package)}")
+        parts[part] = parse(module.Config, table, part).build()
+    dims = {model[part].get("dim") for part in parts}
+    if len(dims) != 1:
+        raise UsageError("encoder, quantizer and decoder must have one and the same 'dim'")
+    if parts["encoder"].stride != parts["decoder"].stride:
+        raise UsageError("encoder and decoder must have as many widths as each other")
+    return VQVAE(**parts)
+
+
+def _kind(kind: Any, package: str) -> str:
+    """Return `kind` if it names a module of `package`: never an import of anything else."""
+    folder = importlib.import_module(package).__path__
+    known = sorted(m.name for m in pkgutil.iter_modules(folder) if m.name != "base")
+    if kind not in known:
+        raise UsageError(f"no {package.rpartition('.')[2]} of kind '{kind}'; there are: {known}")
+    return str(kind)

@@ -1,0 +1,230 @@
+"""Weights: a name or a path to verified files to a model.
+
+A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
+``model.safetensors`` and ``README.md`` (the model card). Nothing in it can run code.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqcodec.config import Tree, to_json
+from vqcodec.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+    from vqcodec.vqvae import VQVAE
+
+CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
+MAX_CONFIG_BYTES = 1 << 20
+MAX_MODEL_BYTES = 1 << 30
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A folder of weights whose config has been read.
+
+    Attributes:
+        folder: where it lies.
+        name: its published name, which code files carry.
+        config: the tree of ``config.json``.
+    """
+
+    folder: Path
+    name: str
+    config: Tree
+
+    @property
+    def modality(self) -> str:
+        """What it codes: ``image`` or ``audio``."""
+        return str(self.config.get("modality", ""))
+
+    @property
+    def codebook_id(self) -> bytes:
+        """The four bytes that give indices their meaning."""
+        return bytes.fromhex(self.config["codebook_id"])
+
+
+def search_path() -> list[Path]:
+    """Return the folders that named weights are looked for in, first match first."""
+    package = Path(__file__).parent
+    folders = [user_folder(), package / "_weights"]
+    if (package.parent / "pyproject.toml").is_file():  # an editable checkout
+        folders.append(package.parent / "weights")
+    if extra := os.environ.get("VQCODEC_WEIGHTS"):
+        folders.insert(0, Path(extra))
+    return folders
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own weights; it need not exist."""
+    from platformdirs import user_data_path
+
+    return user_data_path("vqcodec") / "weights"
+
+
+def list_weights() -> list[Weights]:
+    """Return all weights on the search path, each name once, sorted by name."""
+    found: dict[str, Weights] = {}
+    for folder in search_path():
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if NAME.fullmatch(path.name) and (path / CONFIG).is_file():
+                    found.setdefault(path.name, read_weights(path))
+    return [found[name] for name in sorted(found)]
+
+
+def find_weights(name: str) -> Weights:
+    """Find weights by published name, or by path if `name` holds a separator or is a folder.
+
+    For names that a user typed; those that a file carries go to `find_named`.
+
+    Raises:
+        WeightsError: there are none, or they are damaged.
+    """
+    path = Path(name)
+    if NAME.fullmatch(name):
+        try:
+            return find_named(name)
+        except WeightsError:
+            if not path.is_dir():
+                raise
+    if not path.is_dir():
+        raise WeightsError(f"{name}: no such folder of weights")
+    return read_weights(path)
+
+
+def find_named(name: str) -> Weights:
+    """Find weights by published name only.
+
+    Raises:
+        WeightsError: there are none of this name.
+    """
+    if NAME.fullmatch(name):
+        for folder in search_path():
+            if (folder / name / CONFIG).is_file():
+                return read_weights(folder / name)
+    known = ", ".join(w.name for w in list_weights()) or "none"
+    raise WeightsError(f"no weights named '{name}' are installed (there are: {known})")
+
+
+def read_weights(folder: Path) -> Weights:
+    """Read and check the ``config.json`` of a folder of weights."""
+    path = folder / CONFIG
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise WeightsError(f"{path}: larger than any config of weights")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"{folder}: no readable {CONFIG} ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise WeightsError(f"{path}: not valid JSON") from None
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path}: not a config of weights")
+    name, codebook_id = config.get("name"), config.get("codebook_id")
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise WeightsError(f"{path}: lacks a valid 'name'")
+    if not (isinstance(codebook_id, str) and re.fullmatch(r"[0-9a-f]{8}", codebook_id)):
+        raise WeightsError(f"{path}: lacks a valid 'codebook_id'")
+    return Weights(folder, name, config)
+
+
+def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
+    """Read the tensors of `weights`, as float32, their checksum verified.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or not the one that the config names.
+    """
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    path = weights.folder / MODEL
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise WeightsError(f"{path}: larger than the limit of {MAX_MODEL_BYTES >> 20} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
+    files = weights.config.get("files")
+    if not isinstance(files, dict) or files.get(MODEL) != hashlib.sha256(data).hexdigest():
+        raise WeightsError(f"{path}: damaged, its SHA-256 is not the one in {CONFIG}")
+    try:
+        return {k: v.float() for k, v in safetensors.torch.load(data).items()}
+    except SafetensorError:
+        raise WeightsError(f"{path}: not a safetensors file") from None
+
+
+def load_model(weights: Weights) -> "VQVAE":
+    """Build the model of `weights` in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: config and tensors do not fit each other.
+    """
+    import torch
+
+    from vqcodec.vqvae import build
+
+    state = read_state(weights)
+    try:
+        # On the meta device a config can claim any size without memory being taken for it.
+        with torch.device("meta"):
+            model = build(_table(weights.config, "model"))
+        model.load_state_dict(state, assign=True)
+    except UsageError as error:
+        raise WeightsError(f"{weights.folder / CONFIG}: {error}") from None
+    except RuntimeError:
+        raise WeightsError(
+            f"{weights.folder / MODEL}: its tensors are not those of the model in {CONFIG}"
+        ) from None
+    if codebook_id(model.quantizer.codebook_bytes()) != weights.codebook_id:
+        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
+    return model.eval().requires_grad_(False)
+
+
+def write_weights(folder: Path, config: Tree, model: "VQVAE") -> Tree:
+    """Write ``config.json`` and ``model.safetensors`` of a model into an existing folder.
+
+    Kernels are rounded to float16, which halves the file and changes no picture visibly; vectors,
+    scales and the codebook stay float32.
+
+    Args:
+        folder: where to write.
+        config: with ``name``, ``modality``, ``model`` and whatever else is worth keeping.
+        model: the network that `config` builds.
+
+    Returns:
+        The config as written, with ``codebook_id`` and ``files``.
+    """
+    import safetensors.torch
+
+    tensors = {
+        key: (value.half() if value.ndim > 2 else value.float()).contiguous()
+        for key, value in model.state_dict().items()
+    }
+    data = safetensors.torch.save(tensors)
+    config = {
+        **config,
+        "codebook_id": codebook_id(model.quantizer.codebook_bytes()).hex(),
+        "files": {MODEL: hashlib.sha256(data).hexdigest()},
+    }
+    (folder / MODEL).write_bytes(data)
+    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
+    return config
+
+
+def codebook_id(codebook: bytes) -> bytes:
+    """Return the first four bytes of the SHA-256 of the codebook(s)."""
+    return hashlib.sha256(codebook).digest()[:4]
+
+
+def _table(tree: Tree, key: str) -> dict[str, Any]:
+    table = tree.get(key)
+    if not isinstance(table, dict):
+        raise UsageError(f"lacks the table '{key}'")
+    return table
