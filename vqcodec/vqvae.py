@@ -13,6 +13,7 @@ from vqcodec.config import Tree, parse
 from vqcodec.decoders.base import Decoder, Density
 from vqcodec.encoders.base import Encoder
 from vqcodec.errors import UsageError
+from vqcodec.priors.uniform import UniformPrior
 from vqcodec.quantizers.base import Quantizer
 
 
@@ -36,7 +37,7 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class ELBO:
-    """The bound on log p(x), (B,) each, in nats; the KL term is constant (section 3.2)."""
+    """The terms of the bound log p(x) >= log p(x | z_q) - KL, (B,) each, in nats."""
 
     log_prob: torch.Tensor
     kl: torch.Tensor
@@ -86,16 +87,17 @@ class VQVAE(nn.Module):
         return Terms(loss, reconstruction, quantized.loss, quantized.indices, quantized.vectors)
 
     def elbo(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> ELBO:
-        """Return log p(x | z_q) and KL = log K per index, for a decoder that is a `Density`."""
+        """Return the bound on log p(x) for a decoder that is a `Density`.
+
+        The posterior picks one index with certainty, so its KL divergence from the prior is
+        -log p(indices): log K per index under the uniform prior of training (section 3.2).
+        """
         if not isinstance(self.decoder, Density):
             raise UsageError("this decoder has no likelihood, so there is no bound to report")
         indices = self.encode(x, cond)
         log_prob = self.decoder.log_prob(x, self.quantizer.lookup(indices), cond)
-        nats = sum(
-            i[0].numel() * math.log(k)
-            for i, k in zip(indices, self.quantizer.codebook_sizes, strict=True)
-        )
-        return ELBO(log_prob, torch.full_like(log_prob, nats), x[0].numel())
+        kl = -UniformPrior(self.quantizer.codebook_sizes).log_prob(indices)
+        return ELBO(log_prob, kl, x[0].numel())
 
 
 def build(model: Tree) -> VQVAE:

@@ -130,7 +130,8 @@ class _Report:
             self._console.print(line, markup=False, highlight=False)
 
     def stop(self) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def summary(self, folder: Path) -> None:
         if self._progress is not None:

@@ -38,6 +38,7 @@ def dump(codes: Codes) -> bytes:
         "modality": codes.modality,
         "size": media.size,
         "coded_size": media.coded_size,
+        "alpha": media.alpha is not None,
     }
     names = _grid_names(len(codes.grids))
     arrays: dict[str, NDArray[Any]] = dict(zip(names, codes.grids, strict=True))
@@ -98,7 +99,7 @@ def _load(archive: zipfile.ZipFile) -> Codes:
             raise FormatError("an index is out of range")
         grids.append(grid.astype("uint16"))
     alpha = None
-    if "alpha.npy" in members:
+    if meta["alpha"]:
         limit = min(math.prod(size), MAX_SAMPLES)
         alpha = _read(archive, members.pop("alpha.npy"), "u", limit)
     if members:

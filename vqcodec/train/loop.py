@@ -5,6 +5,7 @@ continued from a checkpoint sees what it would have seen. A checkpoint is writte
 one and renamed, so that killing the run at any moment leaves a whole one.
 """
 
+import contextlib
 import json
 import math
 import shutil
@@ -124,6 +125,7 @@ class Loop:
     ) -> None:
         self.task, self.config, self.folder, self.minutes = task, config, folder, minutes
         self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
             mixed_precision="bf16" if bf16 else "no",
             gradient_accumulation_steps=config.accumulation,
             project_config=ProjectConfiguration(project_dir=str(folder)),
@@ -138,6 +140,8 @@ class Loop:
             # codebooks are averaged too (buffers), so that they fit the averaged encoder
             average = _averaging(config.ema_decay)
             self.average = AveragedModel(task.model, avg_fn=average, use_buffers=True)
+        _recover(folder)
+        self.accelerator.wait_for_everyone()
         self.progress = Progress()
         self.accelerator.register_for_checkpointing(self.progress)
         if self.average is not None:
@@ -322,6 +326,13 @@ class Loop:
         if self.accelerator.device.type == "cuda":
             return torch.cuda.get_device_name(self.accelerator.device)
         return f"{torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _recover(folder: Path) -> None:
+    """Put back the old checkpoint if the run was killed between the two renames of `_save`."""
+    with contextlib.suppress(OSError):  # another process may be first
+        if not (folder / CHECKPOINT).exists():
+            (folder / f"{CHECKPOINT}.old").rename(folder / CHECKPOINT)
 
 
 class Usage:

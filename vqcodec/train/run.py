@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from vqcodec.config import Tree, check_range, parse, to_json
 from vqcodec.device import choose_bf16
@@ -90,7 +91,6 @@ def train_image(
         TrainingError: no pictures, other settings than the run in `folder` has, or a failed run.
         UsageError: settings that do not fit.
     """
-    # as large as main memory and time allow on a CPU, where torch would otherwise also use both
     table = dict(config.get("train", {}))
     image_keys = {f.name for f in fields(ImageData)}
     settings = parse(ImageData, {k: v for k, v in table.items() if k in image_keys}, "train")
@@ -112,7 +112,11 @@ def train_image(
         "start_from": start_from,
         "config": config,
     }
-    _claim(folder, description)
+    cuda = torch.cuda.is_available()
+    state = PartialState(cpu=not cuda)
+    if state.is_main_process:
+        _claim(folder, description)
+    state.wait_for_everyone()
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
     if start_from is not None:
@@ -125,7 +129,7 @@ def train_image(
         task,
         loop_config,
         folder,
-        bf16=choose_bf16(loop_config.precision, "cuda" if torch.cuda.is_available() else "cpu"),
+        bf16=choose_bf16(loop_config.precision, "cuda" if cuda else "cpu"),
         minutes=minutes,
     )
     if start_from is not None:

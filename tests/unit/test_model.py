@@ -1,0 +1,129 @@
+"""Encoder, decoder and the bound."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import tiny_config
+from vqcodec.config import load_preset, preset_names
+from vqcodec.decoders.deconv2d import Config as DecoderConfig
+from vqcodec.errors import UsageError
+from vqcodec.vqvae import VQVAE, build
+
+
+def levels(*shape: int) -> torch.Tensor:
+    """Random 8-bit values, scaled to [-1, 1]."""
+    return torch.randint(256, shape).float() / 127.5 - 1
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_codes_32x32_indices_of_512(name: str) -> None:
+    model = build(load_preset(name)["model"]).eval().requires_grad_(False)
+    indices = model.encode(torch.zeros(1, 3, 128, 128))
+    assert [i.shape for i in indices] == [(1, 32, 32)]
+    assert model.quantizer.codebook_sizes == (512,)
+    assert model.decode(indices).shape == (1, 3, 128, 128)
+
+
+def test_reach_of_the_encoder_is_true_and_tight(tiny_model: VQVAE) -> None:
+    encoder, size = tiny_model.encoder, 96
+    x = torch.randn(1, 3, size, size, requires_grad=True)
+    encoder(x)[0, :, 12, 12].sum().backward()
+    touched = x.grad.abs().sum((0, 1))  # type: ignore[union-attr]
+    rows = torch.nonzero(touched.sum(1)).ravel()
+    own = 12 * encoder.stride
+    assert own - rows.min() == encoder.reach
+    assert rows.max() - (own + encoder.stride - 1) == encoder.reach
+
+
+def test_reach_of_the_decoder_is_true(tiny_model: VQVAE) -> None:
+    decoder = tiny_model.decoder
+    z_q = torch.randn(1, 4, 24, 24, requires_grad=True)
+    out = decoder.reconstruct(z_q)
+    own = 12
+    s = decoder.stride
+    out[0, :, own * s : (own + 1) * s, own * s : (own + 1) * s].sum().backward()
+    rows = torch.nonzero(z_q.grad.abs().sum((0, 1, 3))).ravel()  # type: ignore[union-attr]
+    assert own - rows.min() <= decoder.reach and rows.max() - own <= decoder.reach
+    assert decoder.reach <= max(own - rows.min(), rows.max() - own) + 1
+
+
+@pytest.mark.parametrize("log_scale", [-5.0, -3.0, -1.0, 1.0])
+def test_probabilities_of_all_256_values_sum_to_one(log_scale: float) -> None:
+    torch.manual_seed(0)
+    decoder = DecoderConfig(widths=(4,), blocks=(1,), dim=2).build().double().requires_grad_(False)
+    decoder.log_scale.data.fill_(log_scale)
+    z_q = torch.randn(256, 2, 1, 1).double()[:1].expand(256, -1, -1, -1)
+    mean = decoder(z_q[:1])
+    # vary one value, hold the others at a likely one: ratios are that value's distribution
+    x = ((mean.clamp(-1, 1) + 1) * 127.5).round().div(127.5).sub(1).repeat(256, 1, 1, 1)
+    x[:, 0, 0, 0] = torch.arange(256).double() / 127.5 - 1
+    log_prob = decoder.log_prob(x, z_q)
+    centre = float(mean[0, 0, 0, 0])
+    likely = min(255, max(0, round((centre + 1) * 127.5)))
+    others = log_prob[likely] - _one_log_prob(
+        likely / 127.5 - 1, centre, math.exp(decoder.log_scale.item())
+    )
+    assert (log_prob - others).exp().sum().item() == pytest.approx(1, abs=1e-4)
+
+
+def _one_log_prob(x: float, mean: float, scale: float) -> float:
+    """The Gaussian mass of one bin, in the plainest way that keeps precision."""
+
+    def below(t: float) -> float:
+        return 0.5 * math.erfc(-t / math.sqrt(2))
+
+    low = -math.inf if x < -1 + 1e-6 else (x - 1 / 255 - mean) / scale
+    high = math.inf if x > 1 - 1e-6 else (x + 1 / 255 - mean) / scale
+    if low + high > 0:
+        low, high = -high, -low
+    return math.log(below(high) - below(low))
+
+
+def test_training_loss_is_the_likelihood_up_to_its_binning() -> None:
+    torch.manual_seed(0)
+    decoder = DecoderConfig(widths=(4,), blocks=(1,), dim=2).build()
+    x, z_q = levels(3, 3, 8, 8) * 0.9, torch.randn(3, 2, 4, 4)
+    x = ((x + 1) * 127.5).round() / 127.5 - 1
+    exact = -decoder.log_prob(x, z_q).mean() / x[0].numel()
+    assert decoder.loss(x, z_q).item() == pytest.approx(exact.item(), abs=0.01)
+
+
+def test_bound_has_the_constant_kl_of_log_k_per_index(tiny_model: VQVAE) -> None:
+    x = levels(2, 3, 16, 24)
+    elbo = tiny_model.elbo(x)
+    np.testing.assert_allclose(elbo.kl.numpy(), 4 * 6 * math.log(32), rtol=1e-6)
+    expected = (elbo.kl - elbo.log_prob) / (3 * 16 * 24 * math.log(2))
+    torch.testing.assert_close(elbo.bits_per_dim, expected)
+
+
+def test_one_training_step_lowers_the_loss() -> None:
+    torch.manual_seed(0)
+    model = build(tiny_config()["model"]).train()
+    x = levels(4, 3, 32, 32)
+    model.quantizer.initialize(model(x).vectors, seed=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    first = model(x)
+    first.loss.backward()
+    optimizer.step()
+    assert model(x).loss < first.loss
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("encoder", {"kind": "os"}, "of kind 'os'"),
+        ("encoder", {"kind": "base"}, "of kind 'base'"),
+        ("encoder", None, "lacks its table 'encoder'"),
+        ("quantizer", {"kind": "vq", "codebook_size": "many", "dim": 4}, "must be of type int"),
+        ("quantizer", {"kind": "vq", "codebook_size": 32, "dim": 5}, "same 'dim'"),
+        ("decoder", {"kind": "deconv2d", "widths": [8], "blocks": [0], "dim": 4}, "widths"),
+        ("decoder", {"kind": "deconv2d", "widths": [8], "dim": 4}, "lacks: blocks"),
+        ("decoder", {"kind": "deconv2d", "width": 8}, "no setting 'width'"),
+    ],
+)
+def test_configs_that_do_not_fit_are_refused(path: str, value: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build({**tiny_config()["model"], path: value})

@@ -1,0 +1,274 @@
+"""Training: data, optimizer, loop, resume, several processes, export."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from tests.conftest import Run, picture, tiny_config
+from vqcodec import Codec, Image
+from vqcodec.config import Tree, override
+from vqcodec.errors import OutputError, TrainingError
+from vqcodec.train.data import Crops, Pictures, Prefetcher, centre_squares, find_sources
+from vqcodec.train.export import export
+from vqcodec.train.loop import Progress
+from vqcodec.train.muon import Muon, orthogonalize, split_parameters
+from vqcodec.train.run import train_image
+from vqcodec.train.tasks import ImageVQVAE, Loss
+from vqcodec.vqvae import build
+
+SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
+SMALL += ["train.evaluate_every=4", "train.reseed_every=3", "train.warmup_steps=2"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "deeper").mkdir()
+    for i in range(6):
+        name = f"deeper/{i}.png" if i % 2 else f"{i}.png"
+        Image(picture(40 + 8 * i, 56, seed=i)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "broken.png").write_bytes(b"no picture either")
+    return folder
+
+
+def settings(*more: str) -> Tree:
+    return override(tiny_config(), [*SMALL, *more])
+
+
+def averaged(run: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run / "checkpoint" / "average.safetensors")
+
+
+def train(photos: Path, run: Path, *more: str, **arguments: Any) -> Progress:
+    return train_image([photos], run, settings(*more), held_out=[], **arguments)
+
+
+def test_sources_come_from_folders_tars_and_files(photos: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.add(photos, "set")
+    assert len(find_sources([photos])) == 7
+    from_tar = find_sources([tmp_path / "x.tar"])
+    assert sorted(s.read() for s in from_tar) == sorted(s.read() for s in find_sources([photos]))
+    assert len(find_sources([photos / "0.png"])) == 1
+    (tmp_path / "bad.tar").write_bytes(b"x" * 600)
+    for wrong in (tmp_path / "absent", tmp_path / "bad.tar"):
+        with pytest.raises(TrainingError):
+            find_sources([wrong])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="no pictures"):
+        find_sources([tmp_path / "empty"])
+
+
+def test_pictures_are_shrunk_enlarged_and_skipped(photos: Path) -> None:
+    pictures = Pictures(find_sources([photos]), side=48, minimum=44)
+    assert len(pictures) == 6 and len(pictures.skipped) == 1 and "broken" in pictures.skipped[0]
+    assert all(44 <= min(pictures[i].shape[:2]) <= 48 for i in range(6))
+
+
+def test_batches_are_a_function_of_their_number(photos: Path) -> None:
+    pictures = Pictures(find_sources([photos]), side=48, minimum=16)
+    crops = Crops(pictures, 5, 16, (1.0, 2.0), seed=3)
+    fetched = Prefetcher(crops.batch, start=7)
+    for number in (7, 8, 9):
+        np.testing.assert_array_equal(fetched.get(), crops.batch(number))
+    fetched.close()
+    assert crops.batch(0).shape == (5, 3, 16, 16)
+    assert not np.array_equal(crops.batch(0), crops.batch(1))
+    assert not np.array_equal(crops.batch(0), Crops(pictures, 5, 16, (1.0, 2.0), 4).batch(0))
+
+
+def test_centre_squares_are_the_middle(photos: Path) -> None:
+    pictures = Pictures(find_sources([photos / "0.png"]), side=40, minimum=40)
+    (square,) = centre_squares(pictures, 40)
+    np.testing.assert_array_equal(square, pictures[0][:, 8:48].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (4, 40), (40, 4)])
+def test_orthogonalization_against_the_svd(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    found = orthogonalize(matrix)
+    values = torch.diagonal(u.T @ found @ v.T)
+    assert 0.6 < values.min() and values.max() < 1.3
+    residue = found - u @ torch.diag(values) @ v
+    assert residue.abs().max() < 1e-3  # the singular vectors are those of the matrix
+
+
+def test_muon_update_has_the_size_of_adamws() -> None:
+    weight = torch.nn.Parameter(torch.zeros(32, 16, 3, 3))
+    weight.grad = torch.randn_like(weight)
+    Muon([weight], lr=0.1).step()
+    assert weight.detach().square().mean().sqrt().item() == pytest.approx(0.02, rel=0.3)
+
+
+def test_muon_gets_inner_kernels_only() -> None:
+    model = build(override(tiny_config(), ["model.encoder.widths=[16, 32]"])["model"])
+    matrices, rest = split_parameters(model)
+    assert len(matrices) + len(rest) == len(list(model.parameters()))
+    assert {tuple(m.shape[:2]) for m in matrices} == {(32, 16), (32, 32)}
+
+
+def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
+    starts: list[Any] = []
+    progress = train(photos, tmp_path / "run", on_start=starts.append)
+    assert starts[0].pictures + starts[0].held_out == 6 and "broken" in starts[0].skipped[0]
+    assert progress.step == 12
+    lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [x["step"] for x in lines] == [4, 8, 12]
+    assert lines[-1]["held_out/bits_per_dim"] < lines[0]["held_out/bits_per_dim"]
+    assert lines[0]["held_out/kl_bits_per_index"] == 5
+    assert {"held_out/psnr", "held_out/usage", "train/perplexity"} <= lines[-1].keys()
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+    config = export(tmp_path / "run", "mine", tmp_path, notes="# Licence\n\nNone.", force=False)
+    codec = Codec.load(tmp_path / "mine", device="cpu")
+    assert codec.encode(Image(picture(20, 20))).model == "mine"
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "None." in card and config["codebook_id"] in card
+    with pytest.raises(OutputError):
+        export(tmp_path / "run", "mine", tmp_path, notes="", force=False)
+    again = train_image(
+        [photos], tmp_path / "fine", settings(), held_out=[], start_from=str(tmp_path / "mine")
+    )
+    assert again.figures["psnr"] > progress.figures["psnr"] - 1
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing is cleaned up after it."""
+
+
+def test_a_killed_run_continues_as_if_nothing_had_happened(photos: Path, tmp_path: Path) -> None:
+    train(photos, tmp_path / "whole")
+
+    def kill(progress: Progress, done: float) -> None:
+        if progress.step == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(photos, tmp_path / "cut", on_step=kill)
+    # a kill between the two renames of a checkpoint leaves the old one beside the new one
+    starts: list[Any] = []
+    train(photos, tmp_path / "cut", on_start=starts.append)
+    assert starts[0].resumed == 4
+    whole, cut = averaged(tmp_path / "whole"), averaged(tmp_path / "cut")
+    for name, value in whole.items():
+        torch.testing.assert_close(cut[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_kill_while_saving_leaves_a_checkpoint(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(photos, run)
+    (run / "checkpoint").rename(run / "checkpoint.old")
+    starts: list[Any] = []
+    train(photos, run, on_start=starts.append)
+    assert starts[0].resumed == 12
+
+
+def test_other_settings_do_not_continue_a_run(photos: Path, tmp_path: Path) -> None:
+    train(photos, tmp_path / "run")
+    with pytest.raises(TrainingError, match="other settings"):
+        train(photos, tmp_path / "run", "train.seed=5")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(TrainingError, match="not empty"):
+        train(photos, tmp_path / "full")
+
+
+def test_losses_that_are_no_numbers_stop_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = ImageVQVAE.loss
+
+    def poisoned(self: ImageVQVAE, model: torch.nn.Module, batch: torch.Tensor) -> Loss:
+        found = loss(self, model, batch)
+        return replace(found, total=found.total * torch.nan)
+
+    monkeypatch.setattr(ImageVQVAE, "loss", poisoned)
+    with pytest.raises(TrainingError, match="the loss is nan at step 4; nothing was saved"):
+        train(photos, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_collapsed_codebooks_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vqcodec.train.loop.COLLAPSED", 2)  # these runs are too short to fall low
+    for i in range(3):
+        Image(np.full((40, 40, 3), 99, np.uint8)).save(tmp_path / f"{i}.png")
+    with pytest.raises(TrainingError, match="collapsed"):
+        train(tmp_path, tmp_path / "run", "model.quantizer.dead_below=0.0")
+    assert (tmp_path / "run" / "checkpoint").is_dir()
+
+
+def test_minutes_bound_the_run(photos: Path, tmp_path: Path) -> None:
+    progress = train(photos, tmp_path / "run", "train.steps=1000000", minutes=0.05)
+    assert 1 <= progress.step < 1_000_000 and progress.seconds < 60
+    assert (tmp_path / "run" / "checkpoint").is_dir()
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path, update: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = settings(f"model.quantizer.update={update}", "train.batch_size=2")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    script = tmp_path / "rank.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "from pathlib import Path\n"
+        "import torch, vqcodec.train.run as run\n"
+        "from vqcodec.train.loop import Loop\n"
+        "torch.set_num_threads(1)\n"
+        "kept = []\n"
+        "start = Loop.__init__\n"
+        "def remember(self, *a, **k):\n"
+        "    start(self, *a, **k); kept.append(self)\n"
+        "Loop.__init__ = remember\n"
+        "config = json.loads(Path('config.json').read_text())\n"
+        "run.train_image([Path(sys.argv[1])], Path('run'), config, held_out=[])\n"
+        "quantizer = kept[0].task.model.quantizer\n"
+        "state = {k: v.detach() for k, v in kept[0].task.model.state_dict().items()}\n"
+        "torch.save(state, f'state{os.environ[\"RANK\"]}.pt')\n"
+    )
+    processes = []
+    for rank in range(2):
+        env = {
+            **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        command = [sys.executable, str(script), str(photos)]
+        processes.append(
+            subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE)
+        )
+    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    states = [torch.load(tmp_path / f"state{rank}.pt") for rank in range(2)]
+    assert len(states[0]) > 10
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-6, atol=1e-7, msg=name)
+
+
+def test_training_from_the_command_line(photos: Path, tmp_path: Path, run: Run) -> None:
+    done = run(
+        "train", "image", photos, "-o", "run", "--minutes", "0.02",
+        *(f"--set={s}" for s in [*SMALL, "model.encoder.widths=[4, 8]", "model.decoder.widths=[8, 4]"]),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"left out: broken.png" in done.stderr and b"psnr" in done.stderr
+    exported = run("export", "run", "mine", "-o", "w")
+    assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "w" / "mine" / "model.safetensors").is_file()
+    assert "--minutes 0.02" in (tmp_path / "w" / "mine" / "README.md").read_text()
