@@ -4,54 +4,24 @@ import io
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from tests.helpers import Run, lively, picture, tiny_config
 from vqcodec.cli import main
-from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.image import Image
 from vqcodec.vqvae import VQVAE, build
 from vqcodec.weights import write_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
-Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate-golden", action="store_true", help="Write the golden files anew."
     )
-
-
-def tiny_config() -> Tree:
-    """image-f4's shape in small: same kinds, same stride, K = 32."""
-    return override(
-        load_preset("image-f4"),
-        [
-            "model.encoder.widths=[4, 8]",
-            "model.encoder.blocks=[0, 2]",
-            "model.encoder.dim=4",
-            "model.quantizer.codebook_size=32",
-            "model.quantizer.dim=4",
-            "model.decoder.widths=[8, 4]",
-            "model.decoder.blocks=[1, 1]",
-            "model.decoder.dim=4",
-        ],
-    )
-
-
-def lively(model: VQVAE) -> VQVAE:
-    """Give residual blocks, which start at zero, something to do."""
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model.eval()
 
 
 @pytest.fixture(scope="session")
@@ -73,18 +43,6 @@ def tiny_weights(tiny_model: VQVAE, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(autouse=True)
 def _own_weights(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(tiny_weights.parent))
-
-
-def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """A smooth random picture, (height, width, 3)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    waves = [
-        np.sin(x * rng.uniform(0.02, 0.5) + y * rng.uniform(0.02, 0.5) + rng.uniform(0, 6))
-        for _ in range(9)
-    ]
-    channels = np.stack([sum(waves[i::3]) for i in range(3)], axis=-1)
-    return np.clip(128 + 40 * channels + rng.normal(0, 8, channels.shape), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture

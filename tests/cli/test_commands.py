@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.conftest import Run, picture
+from tests.helpers import Run, picture
 from vqcodec import Codes, Image
 from vqcodec.evaluate.metrics import psnr
 
@@ -44,7 +44,9 @@ def test_help_and_usage_errors_come_without_torch_or_numpy() -> None:
     )
     for arguments, expected in ((["--help"], "0 []"), (["encode", "--no"], "2 []"), ([], "2 []")):
         done = subprocess.run(
-            [sys.executable, "-c", code.format(arguments=arguments)], capture_output=True, check=False
+            [sys.executable, "-c", code.format(arguments=arguments)],
+            capture_output=True,
+            check=False,
         )
         assert done.stderr.decode().strip().endswith(expected)
 
@@ -56,7 +58,11 @@ def test_info_and_repack_work_without_torch(photo: Path, run: Run) -> None:
         "import vqcodec.cli\n"
         "vqcodec.cli.main(sys.argv[1:])"
     )
-    for arguments in (["info", "photo.npz"], ["repack", "photo.npz", "-o", "photo.vqc"], ["models"]):
+    for arguments in (
+        ["info", "photo.npz"],
+        ["repack", "photo.npz", "-o", "photo.vqc"],
+        ["models"],
+    ):
         command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, cwd=photo.parent, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -110,7 +110,9 @@ ATTACKS_VQC: dict[str, bytes] = {
     "17 section longer than the file": header(flags=b"\4") + b"\1" + vast(40),
     "18 sections without end": header(flags=b"\4") + b"\x07\0" * 5,
     "19 alpha bomb": header(flags=b"\4", size=vast(15) * 2)
-    + b"\1" + bytes([0xC0 | 0x40, 0x07]) + zlib.compress(bytes(1 << 20), 9)[:960],
+    + b"\1"
+    + bytes([0xC0 | 0x40, 0x07])
+    + zlib.compress(bytes(1 << 20), 9)[:960],
     "20 alpha of another size": header(flags=b"\4") + b"\1\x0b" + zlib.compress(b"abc") + b"\0",
     "21 alpha that is no zlib": header(flags=b"\4") + b"\1\3abc\0",
 }
@@ -135,7 +137,7 @@ def archive(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def npy(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:  # type: ignore[type-arg]
+def npy(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, allow_pickle=allow_pickle)
     return buffer.getvalue()

@@ -28,11 +28,11 @@ def codes(draw: st.DrawFn) -> Codes:
         shape = tuple(-(-n // s) for n, s in zip(coded, strides, strict=True))
         elements = st.integers(0, size - 1)
         grids.append(draw(hnp.arrays(np.uint16, shape, elements=elements)))
-    size = coded if draw(st.booleans()) else tuple(n + draw(st.integers(0, 300)) for n in coded)
+    original = coded if draw(st.booleans()) else tuple(n + draw(st.integers(0, 300)) for n in coded)
     alpha = None
     if axes == "hw" and draw(st.booleans()):
-        alpha = draw(hnp.arrays(np.uint8, size))
-    media = MediaInfo(size, coded, alpha)
+        alpha = draw(hnp.arrays(np.uint8, original))
+    media = MediaInfo(original, coded, alpha)
     codebook_id = draw(st.binary(min_size=4, max_size=4))
     return Codes(tuple(grids), tuple(sizes), axes, draw(NAMES), codebook_id, media)
 

@@ -27,7 +27,10 @@ def test_what_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_missing_folders_are_said(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written"), writing(tmp_path / "no" / "x", force=False):
+    with (
+        pytest.raises(OutputError, match="cannot be written"),
+        writing(tmp_path / "no" / "x", force=False),
+    ):
         pass
 
 

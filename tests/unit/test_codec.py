@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import vqcodec.codec
-from tests.conftest import picture
+from tests.helpers import picture
 from vqcodec import Codec, Image
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.weights import find_named, find_weights, read_state
@@ -102,7 +102,7 @@ def test_codes_of_other_weights_are_refused(codec: Codec) -> None:
 @pytest.mark.parametrize(
     "pixels", [np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 3)), np.zeros((0, 8, 8, 3), "u1")]
 )
-def test_arrays_that_are_no_pictures_are_refused(codec: Codec, pixels: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_arrays_that_are_no_pictures_are_refused(codec: Codec, pixels: np.ndarray) -> None:
     with pytest.raises(UsageError):
         codec.encode_batch(pixels)
 
@@ -149,7 +149,9 @@ def test_damaged_weights_are_refused(tiny_weights: Path, tmp_path: Path) -> None
     with pytest.raises(WeightsError, match="not those of the model"):
         Codec.load(folder)
     folder = copy()
-    (folder / "config.json").write_text(json.dumps({**config_of(folder), "codebook_id": "00000000"}))
+    (folder / "config.json").write_text(
+        json.dumps({**config_of(folder), "codebook_id": "00000000"})
+    )
     with pytest.raises(WeightsError, match="codebook"):
         Codec.load(folder)
     folder = copy()

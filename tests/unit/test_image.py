@@ -1,14 +1,16 @@
 """Reading and writing pictures of all kinds, all synthesised here."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from tests.conftest import picture
+from tests.helpers import picture
 from vqcodec.errors import MediaError, OutputError, UsageError
 from vqcodec.media.image import MAX_PIXELS, Image, check_size, parse_colour, peek_size
 
@@ -36,10 +38,14 @@ def test_every_mode_becomes_srgb(mode: str) -> None:
     if mode == "HSV":
         source = source.convert("RGB")
     image = reopened(source, kind)
-    expected = np.asarray(Pillow.fromarray(RGB).convert(mode if mode in "1LP" else "RGB").convert("RGB"))
+    expected = np.asarray(
+        Pillow.fromarray(RGB).convert(mode if mode in "1LP" else "RGB").convert("RGB")
+    )
     assert image.alpha is None
     # LAB and YCbCr hold rounded values of their own
-    assert np.abs(image.pixels.astype(int) - expected).mean() < (3 if mode in ("LAB", "YCbCr") else 1)
+    assert np.abs(image.pixels.astype(int) - expected).mean() < (
+        3 if mode in ("LAB", "YCbCr") else 1
+    )
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
@@ -79,7 +85,7 @@ def test_floating_point_grey() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied(orientation: int) -> None:
-    undo = {
+    undo: dict[int, Callable[[Any], Any]] = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],
@@ -88,11 +94,11 @@ def test_orientation_is_applied(orientation: int) -> None:
         6: lambda a: np.rot90(a, -1),
         7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
         8: lambda a: np.rot90(a, 1),
-    }[orientation]
+    }
     exif = Pillow.Exif()
     exif[0x0112] = orientation
     image = reopened(Pillow.fromarray(RGB), exif=exif)
-    np.testing.assert_array_equal(image.pixels, undo(RGB))
+    np.testing.assert_array_equal(image.pixels, undo[orientation](RGB))
 
 
 def test_profiles_are_converted_and_broken_ones_noted() -> None:

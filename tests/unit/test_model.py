@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import tiny_config
+from tests.helpers import tiny_config
 from vqcodec.config import load_preset, preset_names
 from vqcodec.decoders.deconv2d import Config as DecoderConfig
 from vqcodec.errors import UsageError
@@ -44,7 +44,8 @@ def test_reach_of_the_decoder_is_true(tiny_model: VQVAE) -> None:
     out = decoder.reconstruct(z_q)
     own = 12
     s = decoder.stride
-    out[0, :, own * s : (own + 1) * s, own * s : (own + 1) * s].sum().backward()
+    patch = out[0, :, own * s : (own + 1) * s, own * s : (own + 1) * s]
+    torch.autograd.backward(patch.sum())
     rows = torch.nonzero(z_q.grad.abs().sum((0, 1, 3))).ravel()  # type: ignore[union-attr]
     assert own - rows.min() <= decoder.reach and rows.max() - own <= decoder.reach
     assert decoder.reach <= max(own - rows.min(), rows.max() - own) + 1

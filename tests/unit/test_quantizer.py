@@ -30,9 +30,7 @@ def test_indices_are_the_nearest_codes(shape: tuple[int, ...], norm: str) -> Non
 @pytest.mark.parametrize("shape", GRIDS)
 @pytest.mark.parametrize("update", ["ema", "gradient"])
 @pytest.mark.parametrize("training", [True, False])
-def test_lookup_gives_back_z_q_exactly(
-    shape: tuple[int, ...], update: str, training: bool
-) -> None:
+def test_lookup_gives_back_z_q_exactly(shape: tuple[int, ...], update: str, training: bool) -> None:
     vq = make(update=update).train(training)
     before = vq.codebook.detach().clone()
     quantized = vq(torch.randn(shape, requires_grad=True))
@@ -57,6 +55,7 @@ def test_losses_are_those_of_equation_3() -> None:
     z, e = z_e.detach().numpy(), quantized.z_q.detach().numpy()
     np.testing.assert_allclose(quantized.loss.item(), 1.25 * ((z - e) ** 2).mean(), rtol=1e-5)
     quantized.loss.backward()
+    assert z_e.grad is not None
     # the commitment term alone moves z_e, the codebook term alone the codebook
     np.testing.assert_allclose(z_e.grad.numpy(), 0.25 * 2 * (z - e) / z.size, rtol=1e-4)
     flat = np.moveaxis(z, 1, -1).reshape(-1, 4)

@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.conftest import Run, picture, tiny_config
+from tests.helpers import Run, picture, tiny_config
 from vqcodec import Codec, Image
 from vqcodec.config import Tree, override
 from vqcodec.errors import OutputError, TrainingError
@@ -201,9 +201,7 @@ def test_losses_that_are_no_numbers_stop_the_run(
     assert not (tmp_path / "run" / "checkpoint").exists()
 
 
-def test_collapsed_codebooks_stop_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_collapsed_codebooks_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vqcodec.train.loop.COLLAPSED", 2)  # these runs are too short to fall low
     for i in range(3):
         Image(np.full((40, 40, 3), 99, np.uint8)).save(tmp_path / f"{i}.png")
@@ -250,9 +248,7 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path, update: s
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
         }  # fmt: skip
         command = [sys.executable, str(script), str(photos)]
-        processes.append(
-            subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE)
-        )
+        processes.append(subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE))
     errors = [process.communicate(timeout=300)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
     states = [torch.load(tmp_path / f"state{rank}.pt") for rank in range(2)]
@@ -264,7 +260,8 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path, update: s
 def test_training_from_the_command_line(photos: Path, tmp_path: Path, run: Run) -> None:
     done = run(
         "train", "image", photos, "-o", "run", "--minutes", "0.02",
-        *(f"--set={s}" for s in [*SMALL, "model.encoder.widths=[4, 8]", "model.decoder.widths=[8, 4]"]),
+        *(f"--set={s}" for s in SMALL),
+        "--set=model.encoder.widths=[4, 8]", "--set=model.decoder.widths=[8, 4]",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"left out: broken.png" in done.stderr and b"psnr" in done.stderr

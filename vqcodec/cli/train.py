@@ -116,9 +116,10 @@ class _Report:
         self._progress = progress
         now = time.monotonic()
         since, step = self._clock
-        if now - since >= 2:
-            self._speed = (progress.step - step) * self._samples / (now - since)
+        if progress.measured != self._said:  # the time that measuring took does not count
             self._clock = (now, progress.step)
+        elif now - since >= 2:
+            self._speed = (progress.step - step) * self._samples / (now - since)
             text = f"step {progress.step:,}  {self._speed:.1f} img/s"
             if "psnr" in progress.figures:
                 text += f"  {progress.figures['psnr']:.2f} dB"

@@ -62,10 +62,7 @@ class Image:
         from PIL import UnidentifiedImageError
 
         name = name or str(file)
-        # The size is checked below, against a limit of our own and before anything is decoded.
-        warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
-        # Decoders tell of harmless oddities (a broken EXIF block) through warnings.
-        warnings.filterwarnings("ignore", module="PIL")
+        _silence_pillow()
         try:
             with Pillow.open(file) as picture:
                 check_size(picture.height, picture.width, name)
@@ -161,6 +158,7 @@ def peek_size(path: Path) -> tuple[int, int]:
     """Return height and width from a file's header alone; (0, 0) where it cannot be read."""
     from PIL import Image as Pillow
 
+    _silence_pillow()
     try:
         with Pillow.open(path) as picture:
             return picture.height, picture.width
@@ -208,6 +206,19 @@ def format_of_suffix(suffix: str, name: str) -> str:
     if kind is None or kind not in Pillow.SAVE:
         raise MediaError(f"{name}: no picture format is known for the suffix '{suffix}'; try .png")
     return kind
+
+
+@functools.cache
+def _silence_pillow() -> None:
+    """Turn off warnings of Pillow's, for good: a context that restores them is not thread-safe.
+
+    They tell of large pictures, which are checked against a limit of our own before anything is
+    decoded, and of harmless oddities such as a broken EXIF block.
+    """
+    from PIL import Image as Pillow
+
+    warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module="PIL")
 
 
 def _notes(picture: "Pillow.Image") -> tuple[str, ...]:

@@ -1,0 +1,98 @@
+"""What the README shows runs as it stands there."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers import Run, picture
+from vqcodec import Image
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(marker: str) -> str:
+    """Return the code block behind an HTML comment."""
+    found = re.search(rf"<!-- {marker} -->\n```sh\n(.*?)```", README, re.DOTALL)
+    assert found
+    return found[1].strip()
+
+
+def commands(text: str) -> list[list[str]]:
+    return [shlex.split(c, comments=True) for c in text.replace("\n", "&&").split("&&") if c]
+
+
+def test_the_first_command_codes_the_example(tmp_path: Path, run: Run) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    install, *rest = commands(block("try"))
+    assert install[:2] == ["pip", "install"] and len(rest) == 2
+    said = [run(*command[1:]).stdout.decode() for command in rest]
+    assert "384×256 pixels, 6,144 indices" in said[0] and "PSNR" in said[0]
+    assert Image.open(tmp_path / "examples" / "kodim23.decoded.png").size == (256, 384)
+    for line in said:  # what the README says came out
+        first = line.split(", PSNR")[0].strip()
+        assert first in README
+
+
+def test_shown_commands_work(tmp_path: Path, run: Run) -> None:
+    Image(picture(40, 40)).save(tmp_path / "image.png")
+    (tmp_path / "photos").mkdir()
+    shutil.copy(tmp_path / "image.png", tmp_path / "photos")
+    shown = re.search(r"## Use\n\n(.*?)\n\n[^ ]", README, re.DOTALL)
+    assert shown
+    lines = [line.strip() for line in shown[1].splitlines()]
+    done = 0
+    for line in lines:
+        if not line.startswith("vqcodec") or "benchmark" in line:
+            continue
+        command = shlex.split(line, comments=True)[1:]
+        forced = ["--force"] if command[0] in ("encode", "repack") else []
+        result = run(*command, *forced)
+        assert result.returncode == 0, (line, result.stderr)
+        done += 1
+    assert done >= 9
+
+
+def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert found
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"pixels": np.stack([picture(32, 32)] * 2)}
+    exec(found[1], names)
+    assert isinstance(names["pixels"], np.ndarray) and names["pixels"].shape == (2, 32, 32, 3)
+    assert Image.open(tmp_path / "y.png").size == (256, 384)
+
+
+def test_the_training_example_works(tmp_path: Path, run: Run) -> None:
+    for i in range(20):
+        Image(picture(90, 120, seed=i)).save(tmp_path / f"{i}.png")
+    (command,) = commands(block("train"))
+    command = ["." if part == "FOLDER" else part for part in command]
+    minutes = command.index("--minutes") + 1
+    assert command[minutes] == "1"
+    command[minutes] = "0.05"  # the test's patience; the command is the README's otherwise
+    result = run(*command[1:])
+    assert result.returncode == 0, result.stderr
+    assert b"19 pictures to train on" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["tokens.py", "measure.py", "figure.py"])
+def test_examples_run(name: str, tmp_path: Path) -> None:
+    for i in range(2):
+        Image(picture(40, 48, seed=i)).save(tmp_path / f"{i}.png")
+    every: dict[str, list[str | Path]] = {
+        "tokens.py": [],
+        "measure.py": [tmp_path, "--known", tmp_path],
+        "figure.py": [tmp_path / "figure.png", tmp_path / "0.png"],
+    }
+    command = [sys.executable, f"examples/{name}", *map(str, every[name])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert name == "figure.py" or done.stdout

@@ -1,0 +1,56 @@
+"""What was written once must be read forever: exact bytes, and pixels within one grey level.
+
+``pytest --regenerate-golden`` writes these files anew. That is a breaking change for users.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers import picture
+from vqcodec import Codec, Codes, Image
+from vqcodec.weights import list_weights
+
+FOLDER = Path(__file__).parent
+SHIPPED = sorted(w.name for w in list_weights() if w.name != "tiny")
+CASES = {"plain": (70, 98, False), "alpha": (33, 21, True)}
+
+
+def original(case: str) -> Image:
+    height, width, transparent = CASES[case]
+    alpha = None
+    if transparent:
+        alpha = np.add.outer(np.arange(height), 3 * np.arange(width)).astype(np.uint8)
+    return Image(picture(height, width, seed=5), alpha)
+
+
+def test_every_shipped_weight_has_golden_files() -> None:
+    shipped = sorted(p.name for p in (FOLDER.parents[1] / "weights").iterdir() if p.is_dir())
+    assert shipped and set(shipped) <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_files_and_pixels_stay_as_they_are(
+    name: str, case: str, request: pytest.FixtureRequest
+) -> None:
+    codec = Codec.load(name, device="cpu", precision="fp32")
+    base = FOLDER / f"{name}-{case}"
+    files = {suffix: Path(f"{base}{suffix}") for suffix in (".npz", ".vqc", ".png")}
+    if request.config.getoption("--regenerate-golden"):
+        codes = codec.encode(original(case))
+        for suffix in (".npz", ".vqc"):
+            codes.save(files[suffix], force=True)
+        codec.decode(codes).save(files[".png"], force=True)
+    codes = Codes.load(files[".npz"])
+    assert Codes.load(files[".vqc"]) == codes
+    assert codes.to_bytes(".vqc") == files[".vqc"].read_bytes()
+    assert codes.codebook_id == codec.weights.codebook_id
+    kept, decoded = Image.open(files[".png"]), codec.decode(codes)
+    assert np.abs(decoded.pixels.astype(int) - kept.pixels).max() <= 1
+    assert (decoded.alpha is None) == (kept.alpha is None)
+    fresh = codec.encode(original(case))
+    # The encoder computes in floating point: a few ties may fall the other way elsewhere.
+    assert np.mean(fresh.grids[0] == codes.grids[0]) > 0.98
+    assert fresh.media == codes.media

@@ -1,0 +1,50 @@
+"""Synthetic pictures and tiny models that tests share."""
+
+import subprocess
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vqcodec.config import Tree, load_preset, override
+from vqcodec.vqvae import VQVAE
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def tiny_config() -> Tree:
+    """image-f4's shape in small: same kinds, same stride, K = 32."""
+    return override(
+        load_preset("image-f4"),
+        [
+            "model.encoder.widths=[4, 8]",
+            "model.encoder.blocks=[0, 2]",
+            "model.encoder.dim=4",
+            "model.quantizer.codebook_size=32",
+            "model.quantizer.dim=4",
+            "model.decoder.widths=[8, 4]",
+            "model.decoder.blocks=[1, 1]",
+            "model.decoder.dim=4",
+        ],
+    )
+
+
+def lively(model: VQVAE) -> VQVAE:
+    """Give residual blocks, which start at zero, something to do."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """A smooth random picture, (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = [
+        np.sin(x * rng.uniform(0.02, 0.5) + y * rng.uniform(0.02, 0.5) + rng.uniform(0, 6))
+        for _ in range(9)
+    ]
+    channels = np.stack([sum(waves[i::3]) for i in range(3)], axis=-1)
+    return np.clip(128 + 40 * channels + rng.normal(0, 8, channels.shape), 0, 255).astype(np.uint8)

@@ -1,0 +1,72 @@
+"""The house stands as drawn: imports point down only, and shared contracts hold."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import vqcodec
+
+ROOT = Path(vqcodec.__file__).parent
+
+# Each part may import those listed, and itself; everyone may import errors.
+FLOORS = {
+    "errors": (),
+    "config": (),
+    "coding": (),
+    "files": ("coding",),
+    "media": ("files",),
+    "nn": (),
+    "encoders": ("config", "nn"),
+    "quantizers": ("config",),
+    "decoders": ("config", "nn"),
+    "priors": ("config", "nn"),
+    "device": (),
+    "vqvae": ("config", "encoders", "quantizers", "decoders", "priors"),
+    "weights": ("config", "vqvae"),
+    "codec": ("device", "files", "media", "nn", "weights"),
+    "evaluate": ("codec", "media", "nn", "weights"),
+    "train": ("config", "device", "evaluate", "media", "nn", "quantizers", "vqvae", "weights"),
+    "cli": ("codec", "config", "evaluate", "files", "media", "train", "weights"),
+}
+NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports anywhere but for type checking only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update({node.module, *(f"{node.module}.{a.name}" for a in node.names)})
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(tree)
+    return found
+
+
+def parts() -> list[tuple[str, Path]]:
+    files = [(p.relative_to(ROOT).parts[0].removesuffix(".py"), p) for p in ROOT.rglob("*.py")]
+    return [(part, p) for part, p in files if part not in ("__init__", "__main__")]
+
+
+@pytest.mark.parametrize(("part", "path"), parts(), ids=lambda v: getattr(v, "name", v))
+def test_imports_point_down(part: str, path: Path) -> None:
+    allowed = {"errors", part, *FLOORS[part]}
+    for name in imports(path):
+        root, *rest = name.split(".")
+        if root == "vqcodec" and rest:
+            below = rest[0] in allowed or rest[0].startswith("__")
+            assert below, f"{path.relative_to(ROOT)} imports {name}"
+        assert not (root == "torch" and part in NO_TORCH), f"{path.relative_to(ROOT)} imports torch"
+
+
+def test_files_stay_small() -> None:
+    for _, path in parts():
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path.name
