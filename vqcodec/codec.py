@@ -251,7 +251,10 @@ class Codec:
         if missing_rows or missing_columns:
             padding = ((0, 0), (0, missing_rows), (0, missing_columns), (0, 0))
             pixels = np.pad(pixels, padding, mode="edge")
-        x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).to(self.device)
+        pixels = np.require(
+            pixels, requirements=["C", "W"]
+        )  # torch shares memory, and warns if not
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             indices = self.model.encode(to_signal(x))
         return tuple(i.to("cpu", torch.int32).numpy().astype(np.uint16) for i in indices)

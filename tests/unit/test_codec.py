@@ -75,6 +75,12 @@ def test_scale_codes_a_smaller_picture_and_gives_back_the_size(codec: Codec) -> 
     assert codec.decode(codes).size == (61, 40)
 
 
+def test_read_only_arrays_are_fine(codec: Codec) -> None:
+    pixels = picture(16, 16)
+    pixels.flags.writeable = False
+    assert codec.encode(Image(pixels)).grids[0].shape == (4, 4)
+
+
 def test_transparency_comes_back_exactly(codec: Codec) -> None:
     alpha = np.random.default_rng(0).integers(0, 256, (21, 33)).astype(np.uint8)
     codes = codec.encode(Image(picture(21, 33), alpha), scale=0.4)
