@@ -6,39 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from vqcodec.config import check_range
 from vqcodec.decoders.base import Density
+from vqcodec.nn.pyramid import PyramidConfig
 from vqcodec.nn.residual import ACTIVATIONS, ResidualBlock2d
 
 BIN = 2 / 255  # the width of one of 256 grey levels when x is scaled to [-1, 1]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of `Deconv2dDecoder`, one entry of `widths` and `blocks` per doubling.
-
-    Attributes:
-        widths: channels at each resolution, coarse to fine.
-        blocks: residual blocks at each of them.
-        dim: D, numbers per code vector.
-        activation: ``silu`` or ``relu``.
-    """
-
-    widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    dim: int
-    activation: str = "silu"
-
-    def __post_init__(self) -> None:
-        check_range("length of widths", len(self.widths), 1, 6)
-        if len(self.blocks) != len(self.widths):
-            raise ValueError("widths and blocks must be of one length")
-        for width, blocks in zip(self.widths, self.blocks, strict=True):
-            check_range("width", width, 1, 2048)
-            check_range("blocks", blocks, 0, 64)
-        check_range("dim", self.dim, 1, 1024)
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
+class Config(PyramidConfig):
+    """Settings: an entry of `widths` and `blocks` comes before each doubling."""
 
     def build(self) -> "Deconv2dDecoder":
         """Make the decoder with fresh weights."""

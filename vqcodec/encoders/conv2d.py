@@ -5,37 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from vqcodec.config import check_range
 from vqcodec.encoders.base import Encoder
+from vqcodec.nn.pyramid import PyramidConfig
 from vqcodec.nn.residual import ACTIVATIONS, ResidualBlock2d
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of `Conv2dEncoder`, one entry of `widths` and `blocks` per halving of the picture.
-
-    Attributes:
-        widths: channels after each 4x4 convolution of stride 2.
-        blocks: residual blocks after each of them.
-        dim: D, numbers per code vector.
-        activation: ``silu`` or ``relu``.
-    """
-
-    widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    dim: int
-    activation: str = "silu"
-
-    def __post_init__(self) -> None:
-        check_range("length of widths", len(self.widths), 1, 6)
-        if len(self.blocks) != len(self.widths):
-            raise ValueError("widths and blocks must be of one length")
-        for width, blocks in zip(self.widths, self.blocks, strict=True):
-            check_range("width", width, 1, 2048)
-            check_range("blocks", blocks, 0, 64)
-        check_range("dim", self.dim, 1, 1024)
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
+class Config(PyramidConfig):
+    """Settings: an entry of `widths` and `blocks` follows each 4x4 convolution of stride 2."""
 
     def build(self) -> "Conv2dEncoder":
         """Make the encoder with fresh weights."""

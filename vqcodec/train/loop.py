@@ -19,73 +19,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, broadcast
 from safetensors.torch import save_file
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from vqcodec.config import check_range
 from vqcodec.errors import TrainingError
 from vqcodec.evaluate.metrics import perplexity
+from vqcodec.train.config import Config
 from vqcodec.train.data import Prefetcher
 from vqcodec.train.log import Log
-from vqcodec.train.muon import Muon, split_parameters
+from vqcodec.train.schedule import averaging, learning_rate, optimizers
 from vqcodec.train.tasks import Loss, Task
 
 CHECKPOINT = "checkpoint"
 AVERAGE = "average.safetensors"  # in it: the weights to export
 COLLAPSED = 100  # a codebook is collapsed when its perplexity is below K divided by this
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of the loop; the ``train`` table of a preset also holds those of the data.
-
-    Attributes:
-        steps: optimizer steps of the whole schedule.
-        batch_size: samples per step and process.
-        accumulation: batches per optimizer step.
-        optimizer: ``muon`` (inner matrices; the rest AdamW) or ``adamw``.
-        learning_rate: AdamW's peak.
-        muon_learning_rate: Muon's peak.
-        weight_decay: decoupled, for both.
-        warmup_steps: steps of linear warm-up.
-        final_rate: the cosine schedule ends at this fraction of the peak; 1 for no schedule.
-        ema_decay: of the averaged weights that are evaluated and exported; 0 for none.
-        precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
-        reseed_every: steps between looks for dead codes; none in the last fifth of the schedule,
-            so that the average forgets them.
-        evaluate_every: steps between evaluations and checkpoints.
-        seed: of the weights, the crops and the re-seeding.
-    """
-
-    steps: int
-    batch_size: int
-    accumulation: int
-    optimizer: str
-    learning_rate: float
-    muon_learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    final_rate: float
-    ema_decay: float
-    precision: str
-    reseed_every: int
-    evaluate_every: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "reseed_every", "evaluate_every"):
-            check_range(name, getattr(self, name), 1, 10**9)
-        check_range("learning_rate", self.learning_rate, 0, 10)
-        check_range("muon_learning_rate", self.muon_learning_rate, 0, 10)
-        check_range("weight_decay", self.weight_decay, 0, 10)
-        check_range("warmup_steps", self.warmup_steps, 0, 10**9)
-        check_range("final_rate", self.final_rate, 0, 1)
-        check_range("ema_decay", self.ema_decay, 0, 0.999999)
-        check_range("seed", self.seed, 0, 2**31)
-        if self.optimizer not in ("muon", "adamw"):
-            raise ValueError("optimizer must be muon or adamw")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ValueError("precision must be auto, fp32 or bf16")
 
 
 @dataclass
@@ -133,12 +79,13 @@ class Loop:
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizers = _optimizers(task.model, config)
-        self.model, *self.optimizers = self.accelerator.prepare(task.model, *optimizers)
+        self.model, *self.optimizers = self.accelerator.prepare(
+            task.model, *optimizers(task.model, config)
+        )
         self.average = None
         if config.ema_decay:
             # codebooks are averaged too (buffers), so that they fit the averaged encoder
-            average = _averaging(config.ema_decay)
+            average = averaging(config.ema_decay)
             self.average = AveragedModel(task.model, avg_fn=average, use_buffers=True)
         _recover(folder)
         self.accelerator.wait_for_everyone()
@@ -180,7 +127,7 @@ class Loop:
         usage = Usage()
         before = time.monotonic() - progress.seconds
         while (done := self._done()) < 1:
-            rate = _rate(done, progress.step, config)
+            rate = learning_rate(done, progress.step, config)
             loss = self._step(batches, rate)
             progress.step += 1
             usage.add(loss.indices)
@@ -354,39 +301,3 @@ class Usage:
             return None
         counts = accelerator.reduce(self.counts, "sum")
         return perplexity(counts.cpu().numpy())
-
-
-def _optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
-    matrices, rest = split_parameters(model)
-    if config.optimizer == "adamw":
-        matrices, rest = [], list(model.parameters())
-    adamw = torch.optim.AdamW(
-        rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
-    )
-    optimizers: list[torch.optim.Optimizer] = [adamw]
-    if matrices:
-        muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.weight_decay)
-        optimizers.append(muon)
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
-    return optimizers
-
-
-def _averaging(decay: float) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
-    """Return a moving average that is short at first: of a tenth of the steps so far."""
-
-    def average(
-        averaged: torch.Tensor, current: torch.Tensor, number: torch.Tensor | int
-    ) -> torch.Tensor:
-        n = float(number)
-        return averaged.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
-
-    return average
-
-
-def _rate(done: float, step: int, config: Config) -> float:
-    """Return the learning rate as a fraction of its peak: linear warm-up, then a cosine."""
-    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    factor = config.final_rate + (1 - config.final_rate) * cosine
-    return factor * min(1.0, (step + 1) / (config.warmup_steps + 1))
