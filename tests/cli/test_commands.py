@@ -129,6 +129,12 @@ def test_folders_are_mirrored_and_bad_files_reported(tmp_path: Path, run: Run) -
     assert (tmp_path / "back" / "a" / "b" / "2.png").is_file()
 
 
+def test_a_new_name_without_suffix_is_a_folder(photo: Path, run: Run) -> None:
+    assert run("encode", "photo.png", *MODEL, "-o", "codes").returncode == 0
+    assert run("decode", "codes/photo.npz", "-o", "back/deep").returncode == 0
+    assert (photo.parent / "back" / "deep" / "photo.png").is_file()
+
+
 def test_colliding_outputs_are_an_error_before_any_work(tmp_path: Path, run: Run) -> None:
     for suffix in ("png", "bmp"):
         Image(picture(8, 8)).save(tmp_path / f"x.{suffix}")
@@ -147,7 +153,8 @@ def test_nothing_is_overwritten_without_force(photo: Path, run: Run) -> None:
 def test_an_output_that_is_the_input_is_refused(photo: Path, run: Run) -> None:
     before = photo.read_bytes()
     run("encode", "photo.png", *MODEL)
-    fails(run("encode", "photo.png", *MODEL, "-o", "./photo.png", "--force"), 1, "is an input")
+    (photo.parent / "sneaky.npz").write_bytes(before)
+    fails(run("encode", "sneaky.npz", *MODEL, "--force"), 1, "is an input")
     fails(run("repack", "photo.npz", "-o", "photo.npz", "--force"), 1, "is an input")
     assert photo.read_bytes() == before
 
@@ -160,6 +167,7 @@ def test_an_output_that_is_the_input_is_refused(photo: Path, run: Run) -> None:
         (["encode", "photo.png", "--scale", "nan"], "--scale is nan"),
         (["encode", "photo.png", "--format", "zip"], "no format 'zip'"),
         (["encode", "photo.png", "-o", "x.vqc", "--format", "npz"], "contradicts"),
+        (["encode", "photo.png", "-o", "x.jpg"], "end in .npz or .vqc"),
         (["encode", "photo.png", "--background", "octarine"], "octarine"),
         (["encode", "photo.png", "--device", "tpu"], "no device 'tpu'"),
         (["encode", "photo.png", "--precision", "fp8"], "no precision 'fp8'"),

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqcodec.cli import options
-from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, opened, plan, progress_bar
+from vqcodec.cli.jobs import (
+    STREAM,
+    Job,
+    Outcome,
+    is_folder,
+    left_to_do,
+    opened,
+    plan,
+    progress_bar,
+)
 from vqcodec.errors import UsageError, VqcodecError
+from vqcodec.files.codes import suffix_of
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
@@ -209,16 +219,13 @@ def _suffix(file_format: str | None, output: Path | None) -> str:
     """Return ``.npz`` or ``.vqc``, by ``--format``, else by the name of the output."""
     if file_format is not None and file_format not in FORMATS:
         raise UsageError(f"no format '{file_format}'; there are: {', '.join(FORMATS)}")
-    named = output is not None and output != STREAM and not output.is_dir() and output.suffix
     suffix = f".{file_format}" if file_format else ".npz"
-    if not named or output is None:
+    if output is None or output == STREAM or is_folder(output) or not output.suffix:
         return suffix
-    own = output.suffix.lower()
-    if own in (".npz", ".vqc"):
-        if file_format and own != suffix:
-            raise UsageError(f"{output}: its suffix contradicts --format {file_format}")
-        return own
-    return suffix
+    own = suffix_of(output)
+    if file_format and own != suffix:
+        raise UsageError(f"{output}: its suffix contradicts --format {file_format}")
+    return own
 
 
 def _colour(text: str | None) -> tuple[int, int, int] | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqcodec.cli import options
-from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, opened, plan
+from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened, plan
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import SUFFIXES, Codes
 from vqcodec.weights import Weights, list_weights
@@ -80,7 +80,7 @@ def repack(
     as_json: options.Json = False,
 ) -> None:
     """Change the container (.npz, .vqc) without touching the indices."""
-    named = output.suffix.lower() if output is not None and not output.is_dir() else ""
+    named = output.suffix.lower() if output is not None and not is_folder(output) else ""
     suffix = f".{file_format}" if file_format else named
     if suffix not in SUFFIXES or (named in SUFFIXES and named != suffix):
         raise UsageError("say what to write: -o NAME.npz or -o NAME.vqc, or --format npz or vqc")

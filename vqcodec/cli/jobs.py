@@ -33,7 +33,8 @@ def plan(
 
     Args:
         inputs: files, folders (searched recursively) or `STREAM`.
-        output: ``-o``: a file for a single input, a folder otherwise; None for beside each input.
+        output: ``-o``: a folder for several inputs, or where `is_folder` says so; else a file;
+            None for beside each input.
         name: gives an output's path from an input's, and whether it goes to a folder of outputs.
         wanted: which files of a folder are inputs.
 
@@ -44,7 +45,7 @@ def plan(
     several = len(inputs) > 1 or any(i.is_dir() for i in inputs)
     if STREAM in inputs and several:
         raise UsageError("standard input ('-') must be the only input")
-    to_folder = output is not None and output != STREAM and (several or output.is_dir())
+    to_folder = output is not None and output != STREAM and (several or is_folder(output))
     if several and output == STREAM:
         raise UsageError("several inputs cannot be written to standard output")
     if to_folder and output is not None and output.exists() and not output.is_dir():
@@ -65,6 +66,11 @@ def plan(
         raise UsageError(f"{', '.join(map(str, inputs))}: holds no file to work on")
     _check_distinct(jobs)
     return jobs
+
+
+def is_folder(output: Path) -> bool:
+    """Return whether ``-o`` names a folder: one that is there, or a new name without a suffix."""
+    return output.is_dir() or (output != STREAM and not output.suffix and not output.exists())
 
 
 def _files(root: Path, wanted: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
