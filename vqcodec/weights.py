@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.config import Tree, to_json
+from vqcodec.config import Tree, check_range, to_json
 from vqcodec.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -46,6 +46,20 @@ class Weights:
         return str(self.config.get("modality", ""))
 
     @property
+    def codebook_size(self) -> int:
+        """K, of the last quantizer."""
+        return int(self.config["model"]["quantizer"]["codebook_size"])
+
+    @property
+    def held_out(self) -> dict[str, float]:
+        """Figures by name that were measured when training ended; empty if unknown."""
+        training = self.config.get("training")
+        figures = training.get("held_out") if isinstance(training, dict) else None
+        if not isinstance(figures, dict):
+            return {}
+        return {k: v for k, v in figures.items() if isinstance(v, int | float)}
+
+    @property
     def codebook_id(self) -> bytes:
         """The four bytes that give indices their meaning."""
         return bytes.fromhex(self.config["codebook_id"])
@@ -69,14 +83,20 @@ def user_folder() -> Path:
     return user_data_path("vqcodec") / "weights"
 
 
-def list_weights() -> list[Weights]:
-    """Return all weights on the search path, each name once, sorted by name."""
+def list_weights(damaged: list[str] | None = None) -> list[Weights]:
+    """Return all weights on the search path, each name once, sorted by name.
+
+    Damaged ones are left out, and what is wrong with them added to `damaged`.
+    """
     found: dict[str, Weights] = {}
     for folder in search_path():
         if folder.is_dir():
             for path in sorted(folder.iterdir()):
                 if NAME.fullmatch(path.name) and (path / CONFIG).is_file():
-                    found.setdefault(path.name, read_weights(path))
+                    try:
+                        found.setdefault(path.name, read_weights(path))
+                    except WeightsError as error:
+                        (damaged if damaged is not None else []).append(str(error))
     return [found[name] for name in sorted(found)]
 
 
@@ -132,7 +152,12 @@ def read_weights(folder: Path) -> Weights:
         raise WeightsError(f"{path}: lacks a valid 'name'")
     if not (isinstance(codebook_id, str) and re.fullmatch(r"[0-9a-f]{8}", codebook_id)):
         raise WeightsError(f"{path}: lacks a valid 'codebook_id'")
-    return Weights(folder, name, config)
+    weights = Weights(folder, name, config)
+    try:
+        check_range("codebook_size", weights.codebook_size, 2, 65536)
+    except (KeyError, TypeError, ValueError):
+        raise WeightsError(f"{path}: lacks a valid codebook size") from None
+    return weights
 
 
 def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:

@@ -150,6 +150,47 @@ def test_nothing_is_overwritten_without_force(photo: Path, run: Run) -> None:
     fails(run("decode", "photo.npz", "-o", "photo.png"), 1, "exists already")
 
 
+def test_links_that_lead_nowhere_are_not_replaced(photo: Path, run: Run) -> None:
+    (photo.parent / "photo.npz").symlink_to("nowhere")
+    fails(run("encode", "photo.png", *MODEL), 1, "exists already")
+    assert (photo.parent / "photo.npz").is_symlink()
+
+
+def test_json_tells_of_errors_too(run: Run) -> None:
+    result = run("encode", "no.png", *MODEL, "--json")
+    assert result.returncode == 1 and b"vqcodec: error: no.png" in result.stderr
+    assert json.loads(result.stdout) == {"input": "no.png", "error": "no.png: no such file"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_named_pipes_are_read_once(photo: Path, run: Run) -> None:
+    pipe = photo.parent / "pipe.png"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cp", "photo.png", "pipe.png"], cwd=photo.parent):
+        result = run("encode", "pipe.png", *MODEL, "-o", "x.npz")
+    assert result.returncode == 0, result.stderr
+
+
+def test_awkward_names(photo: Path, run: Run) -> None:
+    for name in ("two words", "𝄞 clef", "line\nbreak", "é" * 120):
+        (photo.parent / f"{name}.png").write_bytes(photo.read_bytes())
+        assert run("encode", f"{name}.png", *MODEL).returncode == 0
+        assert (photo.parent / f"{name}.npz").is_file()
+    fails(run("encode", "no\nsuch.png", *MODEL), 1, "no such.png: no such file")
+
+
+def test_damaged_weights_do_not_stand_in_the_way(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path))
+    for name, text in (("bad", "{oops"), ("worse", '{"name": "worse", "codebook_id": "00000000"}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(text)
+    result = run("models")
+    assert result.returncode == 0 and b"image-f4" in result.stdout
+    assert b"bad" in result.stderr and b"worse" in result.stderr
+
+
 def test_an_output_that_is_the_input_is_refused(photo: Path, run: Run) -> None:
     before = photo.read_bytes()
     run("encode", "photo.png", *MODEL)
@@ -174,6 +215,8 @@ def test_an_output_that_is_the_input_is_refused(photo: Path, run: Run) -> None:
         (["encode", "-", "photo.png", "-o", "x"], "only input"),
         (["encode", "."], "name a folder of outputs"),
         (["repack", "photo.npz"], "say what to write"),
+        (["decode", "photo.npz", "-o", "x.xyz"], "no picture format"),
+        (["decode", "photo.npz", "-o", "x.ico"], "no picture format"),
         (["train", "image", ".", "-o", "r", "--preset", "nope"], "no preset named"),
         (["train", "image", ".", "-o", "r", "--set", "train.sedd=1"], "no setting"),
         (["train", "image", ".", "-o", "r", "--minutes", "0"], "--minutes"),
@@ -198,7 +241,6 @@ def test_wrong_usage_exits_2(photo: Path, run: Run, arguments: list[str], words:
         (["decode", "text.png"], "text.png: not a vqcodec code file"),
         (["decode", "empty.png"], "empty.png: empty file"),
         (["decode", "photo.png"], "photo.png: not a vqcodec code file"),
-        (["decode", "good.npz", "-o", "x.xyz"], "no picture format"),
         (["decode", "foreign.vqc"], "no weights named 'foreign'"),
         (["info", "no.npz"], "no.npz: no such file"),
         (["export", "no-run", "name", "-o", "w"], "no training run"),
@@ -225,7 +267,8 @@ def test_bad_input_exits_1(photo: Path, run: Run, arguments: list[str], words: s
 
 def test_unwritable_and_full_disks(photo: Path, run: Run) -> None:
     if Path("/dev/full").exists():
-        fails(run("encode", "photo.png", *MODEL, "-o", "/dev/full", "--force"), 1, "No space")
+        full = run("encode", "photo.png", *MODEL, "-o", "/dev/full", "--force")
+        fails(full, 1, "/dev/full: cannot be written (No space")
     if os.geteuid() != 0:  # nothing is unwritable for root
         (photo.parent / "locked").mkdir(mode=0o500)
         fails(run("encode", "photo.png", *MODEL, "-o", "locked/x.npz"), 1, "cannot be written")

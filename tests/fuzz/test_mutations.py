@@ -194,6 +194,12 @@ ATTACKS_NPZ: dict[str, bytes] = {
     "19 future format": archive(meta=meta(format=2), indices=npy(GRID)),
     "20 sizes are strings": archive(meta=meta(size=["48", "66"]), indices=npy(GRID)),
     "21 size is vast": archive(meta=meta(size=[10**9, 10**9]), indices=npy(GRID)),
+    "32 alpha of 900 megapixels": archive(
+        meta=meta(size=[30000, 30000], alpha=True),
+        indices=npy(GRID),
+        alpha=npy_header("(30000, 30000)", "|u1") + bytes(40 << 20),
+    ),
+    "33 more indices than pixels": archive(meta=meta(), indices=npy_header("(48, 67)")),
     "22 size is zero": archive(meta=meta(size=[0, 66]), indices=npy(GRID)),
     "23 axes unknown": archive(meta=meta(axes="xyz"), indices=npy(GRID)),
     "24 id too short": archive(meta=meta(codebook_id="61"), indices=npy(GRID)),

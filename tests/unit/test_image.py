@@ -12,7 +12,8 @@ from PIL import ImageCms
 
 from tests.helpers import picture
 from vqcodec.errors import MediaError, OutputError, UsageError
-from vqcodec.media.image import MAX_PIXELS, Image, check_size, parse_colour, peek_size
+from vqcodec.files.codes import MAX_PIXELS
+from vqcodec.media.image import Image, check_size, parse_colour, peek_size
 
 RGB = picture(24, 36)
 
@@ -146,9 +147,9 @@ def test_saving_never_overwrites_silently(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
-@pytest.mark.parametrize("suffix", ["", ".xyz", ".npz", ".mp4"])
-def test_unknown_suffixes_leave_nothing_behind(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(MediaError):
+@pytest.mark.parametrize("suffix", ["", ".xyz", ".npz", ".mp4", ".ico", ".icns"])
+def test_unfit_suffixes_leave_nothing_behind(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(UsageError):
         Image(RGB).save(tmp_path / f"x{suffix}")
     assert not list(tmp_path.iterdir())
 

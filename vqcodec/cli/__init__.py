@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 def describe(error: Exception) -> str:
     """Return one sentence about an error."""
     if isinstance(error, VqcodecError):
-        return str(error)
+        return " ".join(str(error).splitlines())  # file names can hold line breaks
     if isinstance(error, OSError):
         what = error.strerror or str(error)
         return f"{error.filename}: {what}" if error.filename else what

@@ -1,6 +1,5 @@
 """`vqcodec decode`."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vqcodec.cli import options
-from vqcodec.cli.jobs import STREAM, Outcome, left_to_do, opened, plan, progress_bar
+from vqcodec.cli.jobs import STREAM, Outcome, left_to_do, opened, plan, progress_bar, read_stdin
 from vqcodec.files.codes import SUFFIXES, Codes
 
 
@@ -82,5 +81,5 @@ def decode(
 
 def _read(source: Path) -> Codes:
     if source == STREAM:
-        return Codes.from_bytes(sys.stdin.buffer.read(), "standard input")
+        return Codes.from_bytes(read_stdin(), "standard input")
     return Codes.load(source)

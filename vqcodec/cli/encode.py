@@ -1,7 +1,6 @@
 """`vqcodec encode`."""
 
 import io
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +19,10 @@ from vqcodec.cli.jobs import (
     opened,
     plan,
     progress_bar,
+    read_stdin,
 )
 from vqcodec.errors import UsageError, VqcodecError
-from vqcodec.files.codes import suffix_of
+from vqcodec.files.codes import read_stream, suffix_of
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
@@ -111,7 +111,7 @@ def _read_ahead(jobs: list[Job]) -> Iterator[Loaded]:
     heavy: list[bool] = []
     room = 0
     for job in jobs:
-        height, width = (0, 0) if job.source == STREAM else peek_size(job.source)
+        height, width = peek_size(job.source) if job.source.is_file() else (0, 0)
         pixels = height * width
         if not batches or pixels > room:
             batches.append([])
@@ -139,7 +139,10 @@ def _open(job: Job) -> "Image | Exception":
 
     try:
         if job.source == STREAM:
-            return Image.open(io.BytesIO(sys.stdin.buffer.read()), "standard input")
+            return Image.open(io.BytesIO(read_stdin()), "standard input")
+        if job.source.is_fifo():  # decoders seek
+            with job.source.open("rb") as pipe:
+                return Image.open(io.BytesIO(read_stream(pipe, str(job.source))), str(job.source))
         return Image.open(job.source)
     except (VqcodecError, OSError, MemoryError) as error:
         return error
@@ -184,7 +187,7 @@ def _facts(job: Job, image: "Image", codes: "Codes", size: int, seconds: float) 
         "ratio": round(3 * height * width / size, 2),
         "seconds": round(seconds, 4),
     }
-    if job.source != STREAM:
+    if job.source.is_file():
         facts["input_bytes"] = job.source.stat().st_size
     if image.notes:
         facts["notes"] = list(image.notes)

@@ -1,14 +1,13 @@
 """`vqcodec info`, `repack` and `models`: none of them loads torch."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vqcodec.cli import options
-from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened, plan
+from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened, plan, read_stdin
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import SUFFIXES, Codes
 from vqcodec.weights import Weights, list_weights
@@ -28,9 +27,16 @@ def info(
             facts = _explain(Codes.from_bytes(data, str(job.source)), len(data), installed)
             facts = {"input": str(job.source), **facts}
             width = max(map(len, facts))
-            lines = [f"{key.replace('_', ' '):{width}}  {value}" for key, value in facts.items()]
+            lines = [f"{k.replace('_', ' '):{width}}  {_plain(v)}" for k, v in facts.items()]
             outcome.done(facts, "\n".join(lines))
     outcome.close()
+
+
+def _plain(value: Any) -> str:
+    """Write a size as 32×32, several of them with commas, and anything else as it is."""
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _explain(codes: Codes, size: int, installed: dict[str, Weights]) -> dict[str, Any]:
@@ -43,19 +49,20 @@ def _explain(codes: Codes, size: int, installed: dict[str, Weights]) -> dict[str
         state = "another codebook of this name is installed"
     else:
         state = "installed"
-    used = [np.unique(g).size for g in codes.grids]
+    used = [int(np.unique(g).size) for g in codes.grids]
     height, width = codes.media.size[-2:]
     facts: dict[str, Any] = {
         "modality": codes.modality,
         "model": codes.model,
         "codebook_id": codes.codebook_id.hex(),
         "weights": state,
-        "size": "×".join(map(str, reversed(codes.media.size))),
-        "coded_size": "×".join(map(str, reversed(codes.media.coded_size))),
-        "index_maps": ", ".join("×".join(map(str, reversed(g.shape))) for g in codes.grids),
+        "axes": " ".join(codes.axes),
+        "size": codes.media.size,
+        "coded_size": codes.media.coded_size,
+        "maps": [g.shape for g in codes.grids],
         "indices": sum(g.size for g in codes.grids),
-        "codebook_size": ", ".join(map(str, codes.codebook_sizes)),
-        "codes_used": ", ".join(map(str, used)),
+        "codebook_sizes": codes.codebook_sizes,
+        "codes_used": used,
         "transparency": "kept" if codes.media.alpha is not None else "none",
         "bytes": size,
     }
@@ -104,28 +111,34 @@ def repack(
     outcome.close()
 
 
-def models(as_json: options.Json = False) -> None:
+def models(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per set of weights.")
+    ] = False,
+) -> None:
     """List the weights that are installed."""
-    for weights in list_weights():
-        quantizer = weights.config["model"]["quantizer"]
-        held_out = weights.config.get("training", {}).get("held_out", {})
+    damaged: list[str] = []
+    for weights in list_weights(damaged):
+        held_out = weights.held_out
         facts = {
             "name": weights.name,
             "modality": weights.modality,
-            "codebook_size": quantizer["codebook_size"],
+            "codebook_size": weights.codebook_size,
             "codebook_id": weights.codebook_id.hex(),
             "held_out": held_out,
             "folder": str(weights.folder),
         }
-        quality = f", {held_out['psnr']:.2f} dB on held-out pictures" if held_out else ""
+        quality = f", {held_out['psnr']:.2f} dB on held-out pictures" if "psnr" in held_out else ""
         sentence = (
-            f"{weights.name}: {weights.modality}, K = {quantizer['codebook_size']}{quality} "
+            f"{weights.name}: {weights.modality}, K = {weights.codebook_size}{quality} "
             f"({weights.folder})"
         )
         typer.echo(json.dumps(facts) if as_json else sentence)
+    for problem in damaged:
+        typer.echo(f"vqcodec: left out: {problem}", err=True)
 
 
 def _read(source: Path) -> bytes:
     from vqcodec.files.codes import read_limited
 
-    return sys.stdin.buffer.read() if source == STREAM else read_limited(source)
+    return read_stdin() if source == STREAM else read_limited(source)

@@ -99,6 +99,15 @@ def _check_distinct(jobs: list[Job]) -> None:
         targets[target] = job.source
 
 
+def read_stdin() -> bytes:
+    """Return all of standard input, up to the limit of code files."""
+    from vqcodec.files.codes import read_stream
+
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return read_stream(sys.stdin.buffer, "standard input")
+
+
 class Outcome:
     """Prints what came of each job and keeps count of the failures."""
 
@@ -128,14 +137,13 @@ class Outcome:
         """Report an error; raise it when there is no other job."""
         from vqcodec.cli import describe
 
-        if self.total == 1:
-            raise error
-        self.failed += 1
         if self.as_json:
             facts = {"input": str(job.source), "error": describe(error)}
             typer.echo(json.dumps(facts), err=self._to_stderr)
-        else:
-            typer.echo(f"vqcodec: error: {describe(error)}", err=True)
+        if self.total == 1:
+            raise error
+        self.failed += 1
+        typer.echo(f"vqcodec: error: {describe(error)}", err=True)
 
     def close(self) -> None:
         """End with exit status 1 if any job failed."""

@@ -135,7 +135,9 @@ class _Report:
             self._bar.stop()
 
     def summary(self, folder: Path) -> None:
-        if self._progress is not None:
+        if self._progress is None:
+            typer.echo(f"{folder}: was finished already")
+        else:
             typer.echo(f"{folder}: {self._progress.step:,} steps in all")
         typer.echo(f"next: vqcodec export {folder} NAME")
 

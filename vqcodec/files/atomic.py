@@ -14,7 +14,7 @@ def check_absent(path: Path, *, force: bool) -> None:
     """Raise OutputError if `path` exists and may not be overwritten, or is a folder."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file")
-    if not force and path.exists():
+    if not force and (path.exists() or path.is_symlink()):
         raise OutputError(f"{path}: exists already; use --force to overwrite it")
 
 
@@ -30,21 +30,28 @@ def writing(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     """
     check_absent(path, force=force)
     if path.exists() and not path.is_file():  # a device or a pipe: there is nothing to rename
-        with path.open("wb") as file:
+        with _naming(path), path.open("wb") as file:
             yield file
         return
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".vqcodec-{secrets.token_hex(8)}.tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
+    with _naming(path):
         handle = os.open(temporary, flags, 0o666)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield cast(BinaryIO, file)
+            check_absent(path, force=force)  # something may have appeared there meanwhile
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn errors of the operating system into ones that name the output."""
     try:
-        with os.fdopen(handle, "w+b") as file:
-            yield cast(BinaryIO, file)
-        check_absent(path, force=force)  # something may have appeared there meanwhile
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None

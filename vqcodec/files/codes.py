@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.errors import FormatError, UsageError
 
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 AXES = ("hw", "ct", "thw")
 MODALITIES = {"hw": "image", "ct": "audio", "thw": "video"}
-MAX_CODES = 1 << 27  # indices in one file: 16 times the largest picture at a stride of 4
-MAX_SAMPLES = 1 << 36  # pixels or sound samples that a file can claim
+MAX_PIXELS = 100 << 20  # of a picture: 100 binary megapixels, which fit into 2 GiB on the way
+MAX_SAMPLES = 1 << 36  # sound samples, or pixels of a video, that a file can claim
+MAX_CODES = 1 << 27  # indices in one file
+MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
 
 
@@ -151,9 +153,6 @@ class Codes:
             raise FormatError(f"{name}: {error}") from None
 
 
-MAX_FILE_BYTES = 1 << 30
-
-
 def read_limited(path: Path) -> bytes:
     """Return the bytes of a code file.
 
@@ -162,13 +161,18 @@ def read_limited(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            return read_stream(file, str(path))
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_stream(file: BinaryIO, name: str) -> bytes:
+    """Return all of a stream that messages call `name`, up to `MAX_FILE_BYTES`."""
+    data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
-        raise FormatError(f"{path}: larger than any code file")
+        raise FormatError(f"{name}: larger than the limit of {MAX_FILE_BYTES >> 20} MiB")
     return data
 
 
@@ -189,5 +193,7 @@ def check_size(size: tuple[int, ...], axes: str) -> None:
     total = 1
     for n in size:
         total *= n
-    if len(size) != len(axes) or min(size) < 1 or total > MAX_SAMPLES:
+    if len(size) != len(axes) or min(size) < 1:
         raise FormatError(f"impossible size {size}")
+    if total > (MAX_PIXELS if axes == "hw" else MAX_SAMPLES):
+        raise FormatError(f"claims {total:,} pixels or samples, more than any file may hold")

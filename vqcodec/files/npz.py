@@ -13,7 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import FormatError
-from vqcodec.files.codes import MAX_CODES, MAX_SAMPLES, Codes, MediaInfo, check_size
+from vqcodec.files.codes import MAX_CODES, Codes, MediaInfo, check_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,16 +92,19 @@ def _load(archive: zipfile.ZipFile) -> Codes:
     axes = str(meta["axes"])
     check_size(size, axes)
     sizes = _ints(meta["codebook_sizes"])
+    check_size(coded_size, axes)
+    # A map has at most one index a pixel; wide integers are read too, where there is room for them.
+    room = 2 * min(math.prod(coded_size), MAX_CODES)
     grids = []
     for name in _grid_names(len(sizes)):
-        grid = _read(archive, members.pop(f"{name}.npy"), "ui", 8 * MAX_CODES)
+        grid = _read(archive, members.pop(f"{name}.npy"), "ui", room)
+        room -= 2 * grid.size
         if grid.size and (int(grid.min()) < 0 or int(grid.max()) > 65535):
             raise FormatError("an index is out of range")
         grids.append(grid.astype("uint16"))
     alpha = None
     if meta["alpha"]:
-        limit = min(math.prod(size), MAX_SAMPLES)
-        alpha = _read(archive, members.pop("alpha.npy"), "u", limit)
+        alpha = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
     if members:
         raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
     return Codes(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.errors import MediaError, UsageError
 from vqcodec.files.atomic import writing
+from vqcodec.files.codes import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-MAX_PIXELS = 100 << 20  # 100 binary megapixels: what is promised to fit into 2 GiB
 BAND = 1 << 22  # pixels converted at a time, so that a large picture is not held three times
 
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -203,8 +203,10 @@ def format_of_suffix(suffix: str, name: str) -> str:
     from PIL import Image as Pillow
 
     kind = Pillow.registered_extensions().get(suffix.lower())
-    if kind is None or kind not in Pillow.SAVE:
-        raise MediaError(f"{name}: no picture format is known for the suffix '{suffix}'; try .png")
+    if (
+        kind is None or kind not in Pillow.SAVE or kind in ("ICO", "ICNS")
+    ):  # icons: sizes of their own
+        raise UsageError(f"{name}: no picture format is known for the suffix '{suffix}'; try .png")
     return kind
 
 

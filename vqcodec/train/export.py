@@ -36,11 +36,11 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
 
     if not NAME.fullmatch(name):
         raise UsageError(f"'{name}' cannot name weights; use a-z, 0-9, '.', '_' and '-'")
+    description = read_run(run)
+    checkpoint = run / CHECKPOINT
     target = folder / name
     if target.exists() and not force:
         raise OutputError(f"{target}: exists already; use --force to overwrite it")
-    description = read_run(run)
-    checkpoint = run / CHECKPOINT
     if not (checkpoint / AVERAGE).is_file():
         raise TrainingError(f"{run}: has no checkpoint yet")
     progress = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
