@@ -8,7 +8,8 @@ import torch
 
 from vqcodec.device import choose_bf16, choose_device
 from vqcodec.errors import FormatError, UsageError, WeightsError
-from vqcodec.files.codes import Codes, MediaInfo
+from vqcodec.files.codes import Codes
+from vqcodec.files.contents import MediaInfo
 from vqcodec.media.image import Image, check_size
 from vqcodec.media.tiles import tiles
 from vqcodec.nn.pixels import to_pixels, to_signal

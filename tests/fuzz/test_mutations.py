@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from vqcodec.errors import FormatError
-from vqcodec.files.codes import Codes, MediaInfo
+from vqcodec.files.codes import Codes
+from vqcodec.files.contents import MediaInfo
 
 GRID = np.random.default_rng(0).integers(0, 512, (12, 17)).astype(np.uint16)
 ALPHA = np.random.default_rng(0).integers(0, 256, (48, 66)).astype(np.uint8)

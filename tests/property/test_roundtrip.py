@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vqcodec.files.codes import AXES, Codes, MediaInfo
+from vqcodec.files.codes import Codes
+from vqcodec.files.contents import AXES, MediaInfo
 from vqcodec.files.npz import dump as dump_npz
 from vqcodec.files.vqc import dump as dump_vqc
 

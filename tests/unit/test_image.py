@@ -12,7 +12,7 @@ from PIL import ImageCms
 
 from tests.helpers import picture
 from vqcodec.errors import MediaError, OutputError, UsageError
-from vqcodec.files.codes import MAX_PIXELS
+from vqcodec.files.contents import MAX_PIXELS
 from vqcodec.media.image import Image, check_size, parse_colour, peek_size
 
 RGB = picture(24, 36)

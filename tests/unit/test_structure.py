@@ -67,6 +67,20 @@ def test_imports_point_down(part: str, path: Path) -> None:
         assert not (root == "torch" and part in NO_TORCH), f"{path.relative_to(ROOT)} imports torch"
 
 
+def test_no_file_imports_itself_by_a_detour() -> None:
+    modules = {
+        ".".join(["vqcodec", *p.relative_to(ROOT).with_suffix("").parts]): imports(p)
+        for _, p in parts()
+        if p.name != "__init__.py"
+    }
+    below = {m: {n for n in names if n in modules} for m, names in modules.items()}
+    while leaves := [m for m, names in below.items() if not names]:  # sorts topologically
+        for leaf in leaves:
+            del below[leaf]
+        below = {m: names - set(leaves) for m, names in below.items()}
+    assert not below, f"cycle among {sorted(below)}"
+
+
 def test_files_stay_small() -> None:
     for _, path in parts():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path.name

@@ -9,7 +9,8 @@ import typer
 
 import vqcodec
 from vqcodec.cli import benchmark, decode, encode, files, train
-from vqcodec.errors import UsageError, VqcodecError
+from vqcodec.cli.messages import describe
+from vqcodec.errors import UsageError
 
 app = typer.Typer(
     name="vqcodec",
@@ -70,20 +71,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
         print(f"vqcodec: error: {describe(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     sys.exit(0)
-
-
-def describe(error: Exception) -> str:
-    """Return one sentence about an error."""
-    if isinstance(error, VqcodecError):
-        return " ".join(str(error).splitlines())  # file names can hold line breaks
-    if isinstance(error, OSError):
-        what = error.strerror or str(error)
-        return f"{error.filename}: {what}" if error.filename else what
-    if isinstance(error, MemoryError) or "not enough memory" in str(error):
-        return "not enough memory"
-    if isinstance(error, ImportError):
-        return f"{error.name or error} is not installed; try: pip install 'vqcodec[train]'"
-    return f"a fault of vqcodec itself, {type(error).__name__}: {error}; --debug shows where"
 
 
 def _interrupt(number: int, _frame: Any) -> None:

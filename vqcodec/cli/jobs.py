@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from vqcodec.cli.messages import describe
 from vqcodec.errors import OutputError, UsageError, VqcodecError
 
 STREAM = Path("-")
@@ -135,8 +136,6 @@ class Outcome:
 
     def failure(self, job: Job, error: Exception) -> None:
         """Report an error; raise it when there is no other job."""
-        from vqcodec.cli import describe
-
         if self.as_json:
             facts = {"input": str(job.source), "error": describe(error)}
             typer.echo(json.dumps(facts), err=self._to_stderr)

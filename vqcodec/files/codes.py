@@ -1,122 +1,22 @@
-"""`Codes`: index maps in memory, with what is needed to turn them back into media."""
+"""`Codes`: index maps in memory, and their way to files and back."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import BinaryIO
 
 from vqcodec.errors import FormatError, UsageError
+from vqcodec.files import npz, vqc
+from vqcodec.files.atomic import writing
+from vqcodec.files.contents import Contents
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-AXES = ("hw", "ct", "thw")
-MODALITIES = {"hw": "image", "ct": "audio", "thw": "video"}
-MAX_PIXELS = 100 << 20  # of a picture: 100 binary megapixels, which fit into 2 GiB on the way
-MAX_SAMPLES = 1 << 36  # sound samples, or pixels of a video, that a file can claim
-MAX_CODES = 1 << 27  # indices in one file
 MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
 
 
-@dataclass(frozen=True)
-class MediaInfo:
-    """What the indices were made from.
-
-    Attributes:
-        size: of the original: (height, width) in pixels; later (channels, samples) of sound.
-        coded_size: the same of what was coded: smaller than `size` for a scaled picture.
-        alpha: (H, W) uint8 transparency of the original, or None where it is opaque.
-    """
-
-    size: tuple[int, ...]
-    coded_size: tuple[int, ...]
-    alpha: "NDArray[np.uint8] | None" = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Codes:
-    """Index maps of one picture (or sound), coarse to fine.
-
-    Attributes:
-        grids: uint16 arrays, one per map.
-        codebook_sizes: K of each map.
-        axes: ``hw`` pictures, ``ct`` sound, ``thw`` video.
-        model: published name of the weights that they were made with.
-        codebook_id: four bytes that tell one codebook from another.
-        media: what they were made from.
-    """
-
-    grids: "tuple[NDArray[np.uint16], ...]"
-    codebook_sizes: tuple[int, ...]
-    axes: str
-    model: str
-    codebook_id: bytes
-    media: MediaInfo
-
-    def __post_init__(self) -> None:
-        """Check that the parts fit each other; readers rely on it.
-
-        Raises:
-            FormatError: they do not.
-        """
-        if self.axes not in AXES:
-            raise FormatError(f"unknown axes '{self.axes}'")
-        if not 1 <= len(self.grids) <= 16 or len(self.grids) != len(self.codebook_sizes):
-            raise FormatError("the number of index maps is wrong")
-        for grid, codebook_size in zip(self.grids, self.codebook_sizes, strict=True):
-            if grid.ndim != len(self.axes) or grid.dtype != "uint16" or grid.size == 0:
-                raise FormatError("an index map has the wrong shape or type")
-            if not 2 <= codebook_size <= 65536:
-                raise FormatError(f"impossible codebook size {codebook_size}")
-            if int(grid.max()) >= codebook_size:
-                raise FormatError(f"an index is not below the codebook's size {codebook_size}")
-        for size in (self.media.size, self.media.coded_size):
-            check_size(size, self.axes)
-        if len(self.codebook_id) != 4 or not 1 <= len(self.model) <= 64 or not self.model.isascii():
-            raise FormatError("the model's name or codebook id is malformed")
-        alpha = self.media.alpha
-        if alpha is not None and (alpha.shape != self.media.size or alpha.dtype != "uint8"):
-            raise FormatError("the transparency does not fit the picture")
-
-    @property
-    def modality(self) -> str:
-        """``image``, ``audio`` or ``video``."""
-        return MODALITIES[self.axes]
-
-    def __eq__(self, other: object) -> bool:
-        """Compare everything, arrays by value."""
-        import numpy as np
-
-        if not isinstance(other, Codes):
-            return NotImplemented
-        mine, theirs = self.media.alpha, other.media.alpha
-        same_alpha = mine is theirs or (
-            mine is not None and theirs is not None and np.array_equal(mine, theirs)
-        )
-        return (
-            self._header() == other._header()
-            and same_alpha
-            and all(map(np.array_equal, self.grids, other.grids))
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _header(self) -> tuple[Any, ...]:
-        media = (self.media.size, self.media.coded_size)
-        return (
-            self.codebook_sizes,
-            self.axes,
-            self.model,
-            self.codebook_id,
-            media,
-            tuple(g.shape for g in self.grids),
-        )
+class Codes(Contents):
+    """Index maps of one picture (or sound); see `Contents` for what they are made of."""
 
     def save(self, path: str | Path, *, force: bool = False) -> int:
         """Write a ``.npz`` or ``.vqc`` file, by suffix; return its size in bytes."""
-        from vqcodec.files.atomic import writing
-
         data = self.to_bytes(suffix_of(path))
         with writing(Path(path), force=force) as file:
             file.write(data)
@@ -124,8 +24,6 @@ class Codes:
 
     def to_bytes(self, suffix: str) -> bytes:
         """Serialise as ``.npz`` or ``.vqc``."""
-        from vqcodec.files import npz, vqc
-
         return npz.dump(self) if suffix == ".npz" else vqc.dump(self)
 
     @classmethod
@@ -141,13 +39,11 @@ class Codes:
         Raises:
             FormatError: it is not a code file, is damaged, or from a newer version.
         """
-        from vqcodec.files import npz, vqc
-
         try:
             if data.startswith(vqc.MAGIC):
-                return vqc.load(data)
+                return cls(**vars(vqc.load(data)))
             if data.startswith(npz.MAGIC):
-                return npz.load(data)
+                return cls(**vars(npz.load(data)))
             raise FormatError("empty file" if not data else "not a vqcodec code file")
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from None
@@ -186,14 +82,3 @@ def suffix_of(path: str | Path) -> str:
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: code files end in .npz or .vqc")
     return suffix
-
-
-def check_size(size: tuple[int, ...], axes: str) -> None:
-    """Raise FormatError unless `size` is one that media of these axes can have."""
-    total = 1
-    for n in size:
-        total *= n
-    if len(size) != len(axes) or min(size) < 1:
-        raise FormatError(f"impossible size {size}")
-    if total > (MAX_PIXELS if axes == "hw" else MAX_SAMPLES):
-        raise FormatError(f"claims {total:,} pixels or samples, more than any file may hold")

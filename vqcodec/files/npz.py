@@ -13,7 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import FormatError
-from vqcodec.files.codes import MAX_CODES, Codes, MediaInfo, check_size
+from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo, check_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ MAX_META_BYTES = 1 << 16
 HEADER_BYTES = 1 << 10  # a .npy header is 128 bytes
 
 
-def dump(codes: Codes) -> bytes:
+def dump(codes: Contents) -> bytes:
     """Serialise codes. Equal codes give equal bytes (with one version of zlib)."""
     import numpy as np
 
@@ -57,7 +57,7 @@ def dump(codes: Codes) -> bytes:
     return buffer.getvalue()
 
 
-def load(data: bytes) -> Codes:
+def load(data: bytes) -> Contents:
     """Reverse `dump`.
 
     Raises:
@@ -72,7 +72,7 @@ def load(data: bytes) -> Codes:
         raise FormatError("damaged: its contents make no sense") from None
 
 
-def _load(archive: zipfile.ZipFile) -> Codes:
+def _load(archive: zipfile.ZipFile) -> Contents:
     members = {}
     for info in archive.infolist():
         if info.filename in members:
@@ -94,7 +94,7 @@ def _load(archive: zipfile.ZipFile) -> Codes:
     sizes = _ints(meta["codebook_sizes"])
     check_size(coded_size, axes)
     # A map has at most one index a pixel; wide integers are read too, where there is room for them.
-    room = 2 * min(math.prod(coded_size), MAX_CODES)
+    room = 2 * min(len(sizes) * math.prod(coded_size), MAX_CODES)
     grids = []
     for name in _grid_names(len(sizes)):
         grid = _read(archive, members.pop(f"{name}.npy"), "ui", room)
@@ -107,7 +107,7 @@ def _load(archive: zipfile.ZipFile) -> Codes:
         alpha = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
     if members:
         raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
-    return Codes(
+    return Contents(
         grids=tuple(grids),
         codebook_sizes=sizes,
         axes=axes,

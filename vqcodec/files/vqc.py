@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.errors import FormatError
-from vqcodec.files.codes import AXES, MAX_CODES, Codes, MediaInfo, check_size
+from vqcodec.files.contents import AXES, MAX_CODES, Contents, MediaInfo, check_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ CRC_BYTES = 4
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
 
 
-def dump(codes: Codes) -> bytes:
+def dump(codes: Contents) -> bytes:
     """Serialise codes; equal codes give equal bytes."""
     media = codes.media
     scaled = media.coded_size != media.size
@@ -78,7 +78,7 @@ def dump(codes: Codes) -> bytes:
     return bytes(out)
 
 
-def load(data: bytes) -> Codes:
+def load(data: bytes) -> Contents:
     """Reverse `dump`.
 
     Raises:
@@ -120,7 +120,7 @@ def load(data: bytes) -> Codes:
     seed = zlib.crc32(memoryview(data)[: read.position])
     grids = tuple(_read_grid(read, s, k, seed) for s, k in zip(shapes, sizes, strict=True))
     media = MediaInfo(size, coded_size, alpha)
-    return Codes(grids, tuple(sizes), axes, model, codebook_id, media)
+    return Contents(grids, tuple(sizes), axes, model, codebook_id, media)
 
 
 class _Reader:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.errors import MediaError, UsageError
 from vqcodec.files.atomic import writing
-from vqcodec.files.codes import MAX_PIXELS
+from vqcodec.files.contents import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np

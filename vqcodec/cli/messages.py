@@ -1,0 +1,17 @@
+"""Errors as sentences."""
+
+from vqcodec.errors import VqcodecError
+
+
+def describe(error: Exception) -> str:
+    """Return one sentence about an error."""
+    if isinstance(error, VqcodecError):
+        return " ".join(str(error).splitlines())  # file names can hold line breaks
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return f"{error.filename}: {what}" if error.filename else what
+    if isinstance(error, MemoryError) or "not enough memory" in str(error):
+        return "not enough memory"
+    if isinstance(error, ImportError):
+        return f"{error.name or error} is not installed; try: pip install 'vqcodec[train]'"
+    return f"a fault of vqcodec itself, {type(error).__name__}: {error}; --debug shows where"
