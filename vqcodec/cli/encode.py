@@ -44,7 +44,7 @@ def encode(
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="npz (NumPy arrays) or vqc (fewest bytes). [default: npz]"),
+        typer.Option("--format", help="npz (NumPy arrays) or vqc (packed bits). [default: npz]"),
     ] = None,
     model: Annotated[
         str, typer.Option(help="Weights: a name that `vqcodec models` lists, or a folder.")
