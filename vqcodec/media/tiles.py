@@ -35,16 +35,17 @@ class Span:
 
 
 def spans(total: int, window: int, reach: int) -> list[Span]:
-    """Cover `total` cells by windows of `window` cells, of which `reach` at inner edges are waste.
+    """Cover `total` cells by windows of at most `window`, of which `reach` at inner edges are waste.
 
-    All windows have the same length, the last one moved back to end with the grid; a grid that fits
-    into one window is one span.
+    All windows have the same length, no longer than their number needs, and the last one is moved
+    back to end with the grid; a grid that fits into one window is one span.
     """
     if total <= window:
         return [Span(0, total, 0, total)]
-    step = window - 2 * reach
-    if step < 1:
+    if window <= 2 * reach:
         raise ValueError(f"a window of {window} cells is too small for a reach of {reach}")
+    number = -(-(total - 2 * reach) // (window - 2 * reach))
+    window = -(-(total + 2 * reach * (number - 1)) // number)
     found = []
     kept = 0
     while kept < total:
