@@ -35,7 +35,7 @@ class Span:
 
 
 def spans(total: int, window: int, reach: int) -> list[Span]:
-    """Cover `total` cells by windows of at most `window`, of which `reach` at inner edges are waste.
+    """Cover `total` cells by windows of at most `window`; `reach` cells at inner edges are waste.
 
     All windows have the same length, no longer than their number needs, and the last one is moved
     back to end with the grid; a grid that fits into one window is one span.
