@@ -100,8 +100,12 @@ class VQVAE(nn.Module):
         return ELBO(log_prob, kl, x[0].numel())
 
 
-def build(model: Tree) -> VQVAE:
+def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
     """Make a VQ-VAE with fresh weights from the ``model`` table of a preset or of weights.
+
+    Args:
+        model: the table.
+        most_parameters: refuse to build a larger one; a config from anywhere can claim any size.
 
     Raises:
         UsageError: a part is missing, of an unknown kind, or its settings do not fit.
@@ -117,7 +121,14 @@ def build(model: Tree) -> VQVAE:
             raise UsageError(f"the model lacks its table '{part}'")
         table = dict(table)
         module = importlib.import_module(f"{package}.{_kind(table.pop('kind', ''), package)}")
-        parts[part] = parse(module.Config, table, part).build()
+        parts[part] = parse(module.Config, table, part)
+    if most_parameters is not None:
+        least = sum(config.least_parameters for config in parts.values())
+        if least > most_parameters:
+            raise UsageError(
+                f"describes a model of {least:,} numbers or more, larger than its file"
+            )
+    parts = {part: config.build() for part, config in parts.items()}
     dims = {model[part].get("dim") for part in parts}
     if len(dims) != 1:
         raise UsageError("encoder, quantizer and decoder must have one and the same 'dim'")

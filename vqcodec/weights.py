@@ -191,16 +191,13 @@ def load_model(weights: Weights) -> "VQVAE":
     Raises:
         WeightsError: config and tensors do not fit each other.
     """
-    import torch
-
     from vqcodec.vqvae import build
 
     state = read_state(weights)
     try:
-        # On the meta device a config can claim any size without memory being taken for it.
-        with torch.device("meta"):
-            model = build(_table(weights.config, "model"))
-        model.load_state_dict(state, assign=True)
+        numbers = sum(tensor.numel() for tensor in state.values())
+        model = build(_table(weights.config, "model"), most_parameters=numbers)
+        model.load_state_dict(state)
     except UsageError as error:
         raise WeightsError(f"{weights.folder / CONFIG}: {error}") from None
     except RuntimeError:

@@ -152,6 +152,10 @@ def test_damaged_weights_are_refused(tiny_weights: Path, tmp_path: Path) -> None
     config = config_of(folder)
     config["model"]["encoder"]["widths"] = [4, 2048]  # type: ignore[index]
     (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="larger than its file"):
+        Codec.load(folder)
+    config["model"]["encoder"]["widths"] = [4, 9]  # type: ignore[index]
+    (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match="not those of the model"):
         Codec.load(folder)
     folder = copy()

@@ -33,3 +33,10 @@ class PyramidConfig:
         check_range("dim", self.dim, 1, 1024)
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
+
+    @property
+    def least_parameters(self) -> int:
+        """A lower bound of the numbers to learn: what the inner kernels alone hold."""
+        inner = sum(10 * b * w * w for w, b in zip(self.widths, self.blocks, strict=True))
+        between = sum(16 * a * b for a, b in zip(self.widths, self.widths[1:], strict=False))
+        return inner + between

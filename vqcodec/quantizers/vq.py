@@ -47,6 +47,11 @@ class Config:
         if self.norm not in NORMS:
             raise ValueError(f"norm must be one of {', '.join(NORMS)}")
 
+    @property
+    def least_parameters(self) -> int:
+        """Numbers in the codebook."""
+        return self.codebook_size * self.dim
+
     def build(self) -> "VectorQuantizer":
         """Make the quantizer with a random codebook."""
         return VectorQuantizer(self)
