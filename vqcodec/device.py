@@ -27,5 +27,6 @@ def choose_bf16(name: str, device: torch.device | str) -> bool:
         return name == "bf16"
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Without matrix units (AMX) bfloat16 convolutions are no faster than float32, or far slower.
-    return bool(torch.cpu._is_amx_tile_supported())
+    # AMX multiplies bfloat16 several times faster than float32, AVX512-BF16 twice as fast; without
+    # either it is far slower.
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

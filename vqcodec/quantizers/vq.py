@@ -1,5 +1,6 @@
 """Vector quantization with one codebook (arXiv:1711.00937v2, section 3)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,7 @@ class Config:
         norm: ``layer`` subtracts the mean of each z_e and divides by its standard deviation before
             the comparison, which keeps the scale of encoder and codebook together.
         dead_below: a code is re-seeded when its share is below this fraction of the mean share.
+        entropy_weight: of the term that asks for even use of the codes, `_unevenness`; 0 for none.
     """
 
     codebook_size: int
@@ -35,6 +37,7 @@ class Config:
     commitment_cost: float = 0.25
     norm: str = "none"
     dead_below: float = 0.1
+    entropy_weight: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("codebook_size", self.codebook_size, 2, 65536)
@@ -42,6 +45,7 @@ class Config:
         check_range("decay", self.decay, 0, 1)
         check_range("commitment_cost", self.commitment_cost, 0, 1000)
         check_range("dead_below", self.dead_below, 0, 1)
+        check_range("entropy_weight", self.entropy_weight, 0, 1000)
         if self.update not in UPDATES:
             raise ValueError(f"update must be one of {', '.join(UPDATES)}")
         if self.norm not in NORMS:
@@ -96,6 +100,8 @@ class VectorQuantizer(Quantizer):
         loss = self.config.commitment_cost * F.mse_loss(z, z_q.detach())
         if self.config.update == "gradient":
             loss = loss + F.mse_loss(z_q, z.detach())
+        if self.config.entropy_weight:
+            loss = loss + self.config.entropy_weight * self._unevenness(z)
         self._update(vectors, flat)
         # z + (z_q - z) would round; this adds an exact zero that carries the gradient.
         z_q = z_q.detach() + (z - z.detach())
@@ -108,6 +114,20 @@ class VectorQuantizer(Quantizer):
         with torch.autocast(vectors.device.type, enabled=False):
             distance = codebook.square().sum(1) - 2 * vectors @ codebook.T
         return distance.argmin(1)
+
+    def _unevenness(self, z: torch.Tensor) -> torch.Tensor:
+        """Return log K - H(p) in nats, p being the batch's mean soft assignment of z, (..., D).
+
+        Its gradient moves a vector that lies between codes towards the rarer one and leaves alone
+        those that lie on a code. Softness follows the mean distance to the nearest code.
+        """
+        codebook = self.codebook.detach().float().clone()  # moved before the gradient is taken
+        with torch.autocast(z.device.type, enabled=False):
+            flat = z.reshape(-1, self.config.dim)
+            distance = torch.cdist(flat, codebook, compute_mode="use_mm_for_euclid_dist").square()
+            width = distance.detach().amin(1).mean().clamp(min=1e-6)
+            p = torch.softmax(-distance / width, 1).mean(0)
+        return math.log(self.config.codebook_size) + torch.xlogy(p, p).sum()
 
     def lookup(self, indices: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Return z_q, (B, D, *grid), of ((B, *grid),) indices."""
