@@ -1,6 +1,8 @@
 """Fixtures: a tiny model with random weights, on disk like any other, and synthetic pictures."""
 
 import io
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import Run, lively, picture, tiny_config
+from tests.helpers import Run, coding_prior_arrays, lively, picture, tiny_config
 from vqcodec.cli import main
 from vqcodec.media.image import Image
 from vqcodec.vqvae import VQVAE, build
-from vqcodec.weights import write_weights
+from vqcodec.weights import CONFIG, write_coding_prior, write_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
@@ -37,6 +39,17 @@ def tiny_weights(tiny_model: VQVAE, tmp_path_factory: pytest.TempPathFactory) ->
     folder.mkdir()
     config = {"name": "tiny", "modality": "image", "model": tiny_config()["model"]}
     write_weights(folder, config, tiny_model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def coded_weights(tiny_weights: Path) -> Path:
+    """The model of `tiny` as `coded`, with a coding prior."""
+    folder = tiny_weights.parent / "coded"
+    shutil.copytree(tiny_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "coded"}), encoding="utf-8")
+    write_coding_prior(folder, coding_prior_arrays(32))
     return folder
 
 

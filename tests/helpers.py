@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqcodec.coding.contextmodel import TAPS, WINDOW
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.vqvae import VQVAE
 
@@ -48,3 +49,25 @@ def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     ]
     channels = np.stack([sum(waves[i::3]) for i in range(3)], axis=-1)
     return np.clip(128 + 40 * channels + rng.normal(0, 8, channels.shape), 0, 255).astype(np.uint8)
+
+
+def coding_prior_arrays(codebook_size: int, seed: int = 0) -> "dict[str, NDArray[np.int64]]":
+    """Integers of a coding prior that expects small indices, and something of their context."""
+    rng = np.random.default_rng(seed)
+    embedding, units, blocks = 6, 8, 2
+
+    def weights(*shape: int) -> NDArray[np.int64]:
+        return rng.integers(-3000, 3000, shape)
+
+    arrays = {
+        "embedding": weights(codebook_size + 1, embedding),
+        "window": weights(len(WINDOW), embedding, units),
+        "head": weights(units, codebook_size) // 8,
+        "head_bias": -(np.arange(codebook_size) << 17),
+        "shifts": np.array([16, *[13] * (2 * blocks), 12]),
+    }
+    for i in range(blocks):
+        arrays |= {f"block.{i}.conv": weights(len(TAPS) * units, units)}
+        arrays |= {f"block.{i}.mix": weights(units, units)}
+        arrays |= {f"block.{i}.{n}_bias": rng.integers(-9999, 9999, units) for n in ("conv", "mix")}
+    return arrays

@@ -4,6 +4,7 @@ A folder of weights holds ``config.json`` (builds the model; names each file's S
 ``model.safetensors`` and ``README.md`` (the model card). Nothing in it can run code.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -16,11 +17,15 @@ from vqcodec.config import Tree, check_range, to_json
 from vqcodec.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
+    from vqcodec.coding.contextmodel import ContextModel
     from vqcodec.vqvae import VQVAE
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
+CODING_PRIOR = "coding_prior.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -160,16 +165,13 @@ def read_weights(folder: Path) -> Weights:
     return weights
 
 
-def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
-    """Read the tensors of `weights`, as float32, their checksum verified.
+def read_verified(weights: Weights, name: str) -> bytes:
+    """Return the bytes of one file of `weights`, its checksum verified.
 
     Raises:
         WeightsError: the file is missing, damaged, or not the one that the config names.
     """
-    import safetensors.torch
-    from safetensors import SafetensorError
-
-    path = weights.folder / MODEL
+    path = weights.folder / name
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
             raise WeightsError(f"{path}: larger than the limit of {MAX_MODEL_BYTES >> 20} MiB")
@@ -177,12 +179,87 @@ def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     files = weights.config.get("files")
-    if not isinstance(files, dict) or files.get(MODEL) != hashlib.sha256(data).hexdigest():
+    if not isinstance(files, dict) or files.get(name) != hashlib.sha256(data).hexdigest():
         raise WeightsError(f"{path}: damaged, its SHA-256 is not the one in {CONFIG}")
+    return data
+
+
+def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
+    """Read the tensors of the model of `weights`, as float32.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or not the one that the config names.
+    """
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    data = read_verified(weights, MODEL)
     try:
         return {k: v.float() for k, v in safetensors.torch.load(data).items()}
     except SafetensorError:
-        raise WeightsError(f"{path}: not a safetensors file") from None
+        raise WeightsError(f"{weights.folder / MODEL}: not a safetensors file") from None
+
+
+def coding_prior(weights: Weights) -> "ContextModel | None":
+    """Return the coding prior of `weights`; None if they have none.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    files = weights.config.get("files")
+    if not isinstance(files, dict) or CODING_PRIOR not in files:
+        return None
+    return _coding_prior(weights.folder, str(files[CODING_PRIOR]))
+
+
+@functools.lru_cache(maxsize=4)
+def _coding_prior(folder: Path, sha256: str) -> "ContextModel":
+    import numpy as np
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    from vqcodec.coding.contextmodel import ContextModel
+
+    weights = read_weights(folder)
+    try:
+        arrays = safetensors.numpy.load(read_verified(weights, CODING_PRIOR))
+        prior = ContextModel({name: a.astype(np.int64) for name, a in arrays.items()})
+        if prior.codebook_size != weights.codebook_size:
+            raise ValueError("it is of another codebook size")
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
+        raise WeightsError(
+            f"{folder / CODING_PRIOR}: not a coding prior of these weights"
+        ) from None
+    return prior
+
+
+def find_coding_prior(name: str, codebook: bytes, identity: bytes | None) -> "ContextModel | None":
+    """Find the coding prior of the installed weights of a published name.
+
+    Args:
+        name: as code files carry it.
+        codebook: the codebook id that the indices were made with.
+        identity: of the coding prior; None for whichever there is.
+
+    Returns:
+        None only where `identity` is None and there is no such prior.
+
+    Raises:
+        WeightsError: `identity` is not that of the installed weights' prior.
+    """
+    try:
+        weights = find_named(name)
+        prior = coding_prior(weights) if weights.codebook_id == codebook else None
+    except WeightsError:
+        if identity is None:
+            return None
+        raise
+    if identity is not None and (prior is None or prior.identity != identity):
+        raise WeightsError(
+            f"it needs the coding prior {identity.hex()} of '{name}', and the installed weights "
+            "have another or none; install those that it was made with"
+        )
+    return prior
 
 
 def load_model(weights: Weights) -> "VQVAE":
@@ -238,6 +315,30 @@ def write_weights(folder: Path, config: Tree, model: "VQVAE") -> Tree:
     (folder / MODEL).write_bytes(data)
     (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
     return config
+
+
+def write_coding_prior(folder: Path, arrays: "dict[str, NDArray[np.int64]]") -> int:
+    """Add a coding prior to a folder of weights, or replace its own; return the file's bytes.
+
+    Range-coded files that were made with another one can then no longer be read.
+
+    Args:
+        folder: of weights.
+        arrays: what `vqcodec.coding.contextmodel.ContextModel` takes.
+    """
+    import numpy as np
+    import safetensors.numpy
+
+    config = read_weights(folder).config
+    small = {
+        name: array.astype(np.int64 if "bias" in name or name == "shifts" else np.int16)
+        for name, array in arrays.items()
+    }
+    data = safetensors.numpy.save(small)
+    (folder / CODING_PRIOR).write_bytes(data)
+    config["files"][CODING_PRIOR] = hashlib.sha256(data).hexdigest()
+    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
+    return len(data)
 
 
 def codebook_id(codebook: bytes) -> bytes:

@@ -44,7 +44,7 @@ def encode(
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="npz (NumPy arrays) or vqc (packed bits). [default: npz]"),
+        typer.Option("--format", help="npz (NumPy arrays) or vqc (few bytes). [default: npz]"),
     ] = None,
     model: Annotated[
         str, typer.Option(help="Weights: a name that `vqcodec models` lists, or a folder.")
@@ -60,6 +60,7 @@ def encode(
     verify: Annotated[
         bool, typer.Option("--verify", help="Decode again and print the PSNR, in dB.")
     ] = False,
+    prior: options.Prior = True,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     skip_existing: options.SkipExisting = False,
@@ -88,7 +89,7 @@ def encode(
                         if isinstance(result, Exception):
                             raise result
                         image, codes, seconds = result
-                        data = codes.to_bytes(suffix)
+                        data = codes.to_bytes(suffix, prior=prior)
                         with opened(job, force=force) as file:
                             file.write(data)
                         facts = _facts(job, image, codes, len(data), seconds)

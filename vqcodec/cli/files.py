@@ -9,6 +9,7 @@ import typer
 from vqcodec.cli import options
 from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened, plan, read_stdin
 from vqcodec.errors import UsageError
+from vqcodec.files import vqc
 from vqcodec.files.codes import SUFFIXES, Codes
 from vqcodec.weights import Weights, list_weights
 
@@ -24,7 +25,8 @@ def info(
     for job in jobs:
         with outcome.catching(job):
             data = _read(job.source)
-            facts = _explain(Codes.from_bytes(data, str(job.source)), len(data), installed)
+            codes = Codes.from_bytes(data, str(job.source))
+            facts = _explain(codes, len(data), _coding(data), installed)
             facts = {"input": str(job.source), **facts}
             width = max(map(len, facts))
             lines = [f"{k.replace('_', ' '):{width}}  {_plain(v)}" for k, v in facts.items()]
@@ -39,7 +41,14 @@ def _plain(value: Any) -> str:
     return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _explain(codes: Codes, size: int, installed: dict[str, Weights]) -> dict[str, Any]:
+def _coding(data: bytes) -> str:
+    """Say how a readable file holds its indices."""
+    if not data.startswith(vqc.MAGIC):
+        return "NumPy arrays, deflated"
+    return "range-coded" if vqc.is_coded(data) else "packed"
+
+
+def _explain(codes: Codes, size: int, coding: str, installed: dict[str, Weights]) -> dict[str, Any]:
     import numpy as np
 
     weights = installed.get(codes.model)
@@ -65,6 +74,7 @@ def _explain(codes: Codes, size: int, installed: dict[str, Weights]) -> dict[str
         "codes_used": used,
         "transparency": "kept" if codes.media.alpha is not None else "none",
         "bytes": size,
+        "coding": coding,
     }
     if codes.axes == "hw":
         facts["bpp"] = round(8 * size / (height * width), 4)
@@ -83,6 +93,7 @@ def repack(
     file_format: Annotated[
         str | None, typer.Option("--format", help="npz or vqc, where -o names no suffix.")
     ] = None,
+    prior: options.Prior = True,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -101,7 +112,7 @@ def repack(
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         with outcome.catching(job):
             before = _read(job.source)
-            after = Codes.from_bytes(before, str(job.source)).to_bytes(suffix)
+            after = Codes.from_bytes(before, str(job.source)).to_bytes(suffix, prior=prior)
             with opened(job, force=force) as file:
                 file.write(after)
             facts = {"input": str(job.source), "output": str(job.target), "bytes": len(after)}

@@ -13,3 +13,11 @@ SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per input.")]
+Prior = Annotated[
+    bool,
+    typer.Option(
+        "--prior/--no-prior",
+        help="Range-code .vqc files with the model's coding prior, where that is smaller; without, "
+        "pack them: faster, and read without any weights.",
+    ),
+]

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import BinaryIO
 
-from vqcodec.errors import FormatError, UsageError
+from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import Contents
+from vqcodec.files.frames import Prior
+from vqcodec.weights import find_coding_prior
 
 MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
@@ -15,16 +17,29 @@ SUFFIXES = (".npz", ".vqc")
 class Codes(Contents):
     """Index maps of one picture (or sound); see `Contents` for what they are made of."""
 
-    def save(self, path: str | Path, *, force: bool = False) -> int:
-        """Write a ``.npz`` or ``.vqc`` file, by suffix; return its size in bytes."""
-        data = self.to_bytes(suffix_of(path))
+    def save(self, path: str | Path, *, force: bool = False, prior: bool = True) -> int:
+        """Write a ``.npz`` or ``.vqc`` file, by suffix; return its size in bytes.
+
+        See `to_bytes` for `prior`.
+        """
+        data = self.to_bytes(suffix_of(path), prior=prior)
         with writing(Path(path), force=force) as file:
             file.write(data)
         return len(data)
 
-    def to_bytes(self, suffix: str) -> bytes:
-        """Serialise as ``.npz`` or ``.vqc``."""
-        return npz.dump(self) if suffix == ".npz" else vqc.dump(self)
+    def to_bytes(self, suffix: str, *, prior: bool = True) -> bytes:
+        """Serialise as ``.npz`` or ``.vqc``.
+
+        Args:
+            suffix: which of them.
+            prior: range-code a ``.vqc`` with the coding prior of the installed weights of this
+                name, where there is one and it helps: slower, smaller, and those who read the file
+                need the same weights.
+        """
+        if suffix == ".npz":
+            return npz.dump(self)
+        found = find_coding_prior(self.model, self.codebook_id, None) if prior else None
+        return vqc.dump(self, found)
 
     @classmethod
     def load(cls, path: str | Path) -> "Codes":
@@ -38,15 +53,22 @@ class Codes(Contents):
 
         Raises:
             FormatError: it is not a code file, is damaged, or from a newer version.
+            WeightsError: it is range-coded, and its coding prior is not installed.
         """
         try:
             if data.startswith(vqc.MAGIC):
-                return cls(**vars(vqc.load(data)))
+                return cls(**vars(vqc.load(data, _needed_prior)))
             if data.startswith(npz.MAGIC):
                 return cls(**vars(npz.load(data)))
             raise FormatError("empty file" if not data else "not a vqcodec code file")
-        except FormatError as error:
-            raise FormatError(f"{name}: {error}") from None
+        except (FormatError, WeightsError) as error:
+            raise type(error)(f"{name}: {error}") from None
+
+
+def _needed_prior(model: str, codebook: bytes, identity: bytes) -> Prior:
+    prior = find_coding_prior(model, codebook, identity)
+    assert prior is not None  # or it would have raised
+    return prior
 
 
 def read_limited(path: Path) -> bytes:

@@ -7,10 +7,11 @@ bit says that more follow; at most 9 bytes, the last of several not zero (one sp
 magic                 3 bytes, ``VQC``
 version               u8, 1
 flags                 u8: bits 0-1 axes (0 ``hw``, 1 ``ct``, 2 ``thw``); bit 2 sections follow;
-                      bit 3 the coded size differs from the original; bits 4-7 must be 0 (kept for
-                      range-coded payloads and for streams of unknown length)
+                      bit 3 the coded size differs from the original; bit 4 the indices are
+                      range-coded; bits 5-7 must be 0 (kept for streams of unknown length)
 codebook id           4 bytes, of the SHA-256 of the codebook(s)
 model                 u8 length, then that many ASCII characters
+prior id              4 bytes, only with flag bit 4: which coding prior is needed
 grids                 u8, number of index maps, 1 to 16, coarse to fine
 per grid              varint K - 1, then one varint stride - 1 for ``hw`` (both axes), one for
                       ``ct`` (time; every channel is kept), two for ``thw`` (time; both others):
@@ -20,22 +21,38 @@ coded size            likewise, only with flag bit 3
 sections              only with flag bit 2: type u8, length varint, content; a type of 0, without
                       length, ends them. Type 1 is the transparency: zlib data of height x width
                       bytes, each less the one above it (mod 256). Unknown types are skipped.
-frames                grid after grid, in runs of 65,536 indices in reading order (the last run
-                      of a grid holds what is left): the indices, ceil(log2 K) bits each, highest
-                      bit first, zero-padded to a whole byte; then the CRC-32 of everything before
-                      the frames followed by the run as u16
+packed frames         without flag bit 4: grid after grid, in runs of 65,536 indices in reading
+                      order (the last run of a grid holds what is left): the indices, ceil(log2 K)
+                      bits each, highest bit first, zero-padded to a whole byte; then a CRC-32
+range-coded frames    with flag bit 4, of one grid: blocks of at most 256 x 256 cells (``hw``) or
+                      8 x 4096 (``ct``), row after row: varint length of the payload (not in the
+                      last block, whose payload leaves four bytes to the end of the file); the
+                      payload, by `vqcodec.coding.rangecoder` with the frequencies and the order of
+                      `vqcodec.coding.contextmodel`; then a CRC-32
 ====================  ==========================================================================
 
-Nothing follows the last frame. Changing any of this is a breaking release.
+The CRC-32 of a frame goes on from that of the frame before it, the first from that of everything
+before the frames; it covers the payload if range-coded, then the indices as u16. Nothing follows
+the last frame. Changing any of this is a breaking release.
 """
 
 import math
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import AXES, MAX_CODES, Contents, MediaInfo, check_size
+from vqcodec.files.frames import (
+    BLOCKS,
+    Prior,
+    packed_size,
+    read_coded,
+    read_packed,
+    write_coded,
+    write_packed,
+)
+from vqcodec.files.reader import Reader, varint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,49 +60,75 @@ if TYPE_CHECKING:
 
 MAGIC = b"VQC"
 VERSION = 1
-SECTIONS, SCALED, UNKNOWN = 0b0100, 0b1000, 0b1111_0000
+SECTIONS, SCALED, CODED, UNKNOWN = 0b0100, 0b1000, 0b1_0000, 0b1110_0000
 END, ALPHA = 0, 1
-FRAME = 1 << 16
-CRC_BYTES = 4
 # which stride each axis has: hw share one, the channels of ct have none of their own
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
 
 
-def dump(codes: Contents) -> bytes:
-    """Serialise codes; equal codes give equal bytes."""
+def dump(codes: Contents, prior: Prior | None = None) -> bytes:
+    """Serialise codes; equal codes give equal bytes.
+
+    Args:
+        codes: what to write.
+        prior: range-code the indices with it, where that is smaller than packing them.
+    """
+    packed = _header(codes, None)
+    crc = zlib.crc32(packed)
+    for grid, size in zip(codes.grids, codes.codebook_sizes, strict=True):
+        frames, crc = write_packed(grid, size, crc)
+        packed += frames
+    if prior is None or codes.axes not in BLOCKS or codes.codebook_sizes != (prior.codebook_size,):
+        return packed
+    coded = _header(codes, prior)
+    coded += write_coded(codes.grids[0], codes.axes, prior, zlib.crc32(coded))
+    return min(packed, coded, key=len)
+
+
+def _header(codes: Contents, prior: Prior | None) -> bytes:
+    """Return all that comes before the frames."""
     media = codes.media
     scaled = media.coded_size != media.size
-    flags = AXES.index(codes.axes)
+    flags = AXES.index(codes.axes) | CODED * (prior is not None)
     flags |= SECTIONS * (media.alpha is not None) | SCALED * scaled
     out = bytearray(MAGIC + bytes([VERSION, flags]) + codes.codebook_id)
     out += bytes([len(codes.model)]) + codes.model.encode("ascii")
+    if prior is not None:
+        out += prior.identity
     out.append(len(codes.grids))
     for grid, size in zip(codes.grids, codes.codebook_sizes, strict=True):
-        out += _varint(size - 1)
+        out += varint(size - 1)
         for stride in _strides(grid.shape, media.coded_size, codes.axes):
-            out += _varint(stride - 1)
+            out += varint(stride - 1)
     for n in media.size + (media.coded_size if scaled else ()):
-        out += _varint(n - 1)
+        out += varint(n - 1)
     if media.alpha is not None:
         content = _pack_alpha(media.alpha)
-        out += bytes([ALPHA]) + _varint(len(content)) + content + bytes([END])
-    seed = zlib.crc32(out)
-    for grid, size in zip(codes.grids, codes.codebook_sizes, strict=True):
-        flat = grid.reshape(-1).astype("<u2", copy=False)
-        for start in range(0, flat.size, FRAME):
-            run = flat[start : start + FRAME]
-            out += pack(run, width_of(size)) + _crc(run, seed)
+        out += bytes([ALPHA]) + varint(len(content)) + content + bytes([END])
     return bytes(out)
 
 
-def load(data: bytes) -> Contents:
+def is_coded(data: bytes) -> bool:
+    """Tell whether the indices of a readable file are range-coded."""
+    return bool(data[len(MAGIC) + 1] & CODED)
+
+
+FindPrior = Callable[[str, bytes, bytes], Prior]
+
+
+def load(data: bytes, find_prior: FindPrior) -> Contents:
     """Reverse `dump`.
+
+    Args:
+        data: the bytes of a file.
+        find_prior: called, for range-coded files, with the model's name, the codebook id and the
+            prior id.
 
     Raises:
         FormatError: not such a file, damaged, or of a newer version. The size of the file is
             compared with what the header implies before anything of that size is allocated.
     """
-    read = _Reader(data)
+    read = Reader(data)
     if read.take(3) != MAGIC:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
@@ -97,8 +140,9 @@ def load(data: bytes) -> Contents:
     axes = AXES[axes_index]
     codebook_id = read.take(4)
     model = read.take(read.take(1)[0]).decode("ascii", "replace")
+    prior_id = read.take(4) if flags & CODED else None
     number = read.take(1)[0]
-    if not 1 <= number <= 16:
+    if not 1 <= number <= 16 or (prior_id and (number > 1 or axes not in BLOCKS)):
         raise FormatError(f"damaged: {number} index maps")
     sizes, strides = [], []
     for _ in range(number):
@@ -113,50 +157,32 @@ def load(data: bytes) -> Contents:
     if sum(map(math.prod, shapes)) > MAX_CODES:
         raise FormatError(f"claims {sum(map(math.prod, shapes)):,} indices, more than any file")
     alpha = _read_sections(read, size) if flags & SECTIONS else None
-    implied = sum(_grid_bytes(s, k) for s, k in zip(shapes, sizes, strict=True))
+    crc = zlib.crc32(memoryview(data)[: read.position])
+    if prior_id is None:
+        grids = _read_packed(read, shapes, sizes, crc)
+    else:
+        prior = find_prior(model, codebook_id, prior_id)
+        if prior.codebook_size != sizes[0]:
+            raise FormatError("damaged: its codebook size is not that of its coding prior")
+        grids = [read_coded(read, shapes[0], axes, prior, crc)]
+    media = MediaInfo(size, coded_size, alpha)
+    return Contents(tuple(grids), tuple(sizes), axes, model, codebook_id, media)
+
+
+def _read_packed(
+    read: Reader, shapes: list[tuple[int, ...]], sizes: list[int], crc: int
+) -> "list[NDArray[np.uint16]]":
+    """Read the packed frames of all grids, once the file has just their length."""
+    implied = sum(packed_size(s, k) for s, k in zip(shapes, sizes, strict=True))
     if read.left != implied:
         what = "truncated" if read.left < implied else "followed by foreign bytes"
-        raise FormatError(f"{what}, {len(data):,} of {len(data) - read.left + implied:,} bytes")
-    seed = zlib.crc32(memoryview(data)[: read.position])
-    grids = tuple(_read_grid(read, s, k, seed) for s, k in zip(shapes, sizes, strict=True))
-    media = MediaInfo(size, coded_size, alpha)
-    return Contents(grids, tuple(sizes), axes, model, codebook_id, media)
-
-
-class _Reader:
-    """Takes bytes off the front; running out of them is an error."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.position = data, 0
-
-    @property
-    def left(self) -> int:
-        return len(self.data) - self.position
-
-    def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise FormatError(f"truncated after {len(self.data):,} bytes")
-        self.position += count
-        return self.data[self.position - count : self.position]
-
-    def varint(self) -> int:
-        value = 0
-        for place in range(9):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << (7 * place)
-            if byte < 0x80:
-                if place and not byte:
-                    break
-                return value
-        raise FormatError("damaged: a number in the header is malformed")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
+        whole = len(read.data) - read.left + implied
+        raise FormatError(f"{what}, {len(read.data):,} of {whole:,} bytes")
+    grids = []
+    for shape, size in zip(shapes, sizes, strict=True):
+        grid, crc = read_packed(read, shape, size, crc)
+        grids.append(grid)
+    return grids
 
 
 def _strides(shape: tuple[int, ...], coded_size: tuple[int, ...], axes: str) -> list[int]:
@@ -177,36 +203,7 @@ def _shape(strides: list[int], coded_size: tuple[int, ...], axes: str) -> tuple[
     )
 
 
-def _grid_bytes(shape: tuple[int, ...], codebook_size: int) -> int:
-    whole, rest = divmod(math.prod(shape), FRAME)
-    width = width_of(codebook_size)
-    bytes_of_rest = packed_bytes(rest, width) + CRC_BYTES if rest else 0
-    return whole * (packed_bytes(FRAME, width) + CRC_BYTES) + bytes_of_rest
-
-
-def _read_grid(
-    read: _Reader, shape: tuple[int, ...], codebook_size: int, seed: int
-) -> "NDArray[np.uint16]":
-    import numpy as np
-
-    total, width = math.prod(shape), width_of(codebook_size)
-    grid = np.empty(total, np.uint16)
-    for start in range(0, total, FRAME):
-        count = min(FRAME, total - start)
-        payload = read.take(packed_bytes(count, width))
-        run = unpack(payload, count, width)
-        padding = -count * width % 8
-        if _crc(run, seed) != read.take(CRC_BYTES) or payload[-1] & ((1 << padding) - 1):
-            raise FormatError("damaged: the checksum is wrong")
-        grid[start : start + count] = run
-    return grid.reshape(shape)
-
-
-def _crc(run: "NDArray[np.uint16]", seed: int) -> bytes:
-    return zlib.crc32(run.astype("<u2", copy=False).tobytes(), seed).to_bytes(CRC_BYTES, "little")
-
-
-def _read_sections(read: _Reader, size: tuple[int, ...]) -> "NDArray[np.uint8] | None":
+def _read_sections(read: Reader, size: tuple[int, ...]) -> "NDArray[np.uint8] | None":
     alpha = None
     while (kind := read.take(1)[0]) != END:
         content = read.take(read.varint())

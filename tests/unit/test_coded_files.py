@@ -1,0 +1,151 @@
+"""Range-coded .vqc files: same indices, fewer bytes, every damage noticed."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers import Run, coding_prior_arrays
+from vqcodec import Codes
+from vqcodec.errors import FormatError, VqcodecError, WeightsError
+from vqcodec.files import frames
+from vqcodec.files.contents import MediaInfo
+from vqcodec.files.vqc import is_coded
+from vqcodec.weights import CONFIG, coding_prior, read_weights, write_coding_prior
+
+K = 32
+
+
+def codes(weights: Path, height: int, width: int, *, skew: float = 0.3, axes: str = "hw") -> Codes:
+    """Codes of `coded` whose small indices are the frequent ones, as its prior expects."""
+    rng = np.random.default_rng(height + width)
+    grid = np.minimum(rng.geometric(skew, (height, width)) - 1, K - 1).astype(np.uint16)
+    size = (4 * height, 4 * width) if axes == "hw" else (height, 64 * width)
+    identity = read_weights(weights).codebook_id
+    return Codes((grid,), (K,), axes, weights.name, identity, MediaInfo(size, size))
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [("hw", (1, 40)), ("hw", (40, 1)), ("hw", (30, 31)), ("ct", (1, 300)), ("ct", (2, 50))],
+)
+def test_range_coded_files_are_smaller_and_give_the_same_codes(
+    coded_weights: Path, shape: tuple[int, int], axes: str
+) -> None:
+    original = codes(coded_weights, *shape, axes=axes)
+    coded, packed = original.to_bytes(".vqc"), original.to_bytes(".vqc", prior=False)
+    assert is_coded(coded) and not is_coded(packed) and len(coded) < len(packed)
+    assert Codes.from_bytes(coded, "coded") == Codes.from_bytes(packed, "packed") == original
+
+
+def test_packed_indices_are_kept_where_they_are_smaller(coded_weights: Path) -> None:
+    surprising = codes(coded_weights, 20, 20)
+    surprising.grids[0][:] = K - 1
+    assert not is_coded(surprising.to_bytes(".vqc"))
+
+
+def test_blocks_are_coded_apart_and_come_back_in_place(
+    coded_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "BLOCKS", {"hw": (16, 12), "ct": (2, 90)})
+    for axes, height, width in (("hw", 35, 40), ("ct", 3, 200)):
+        original = codes(coded_weights, height, width, axes=axes)
+        data = original.to_bytes(".vqc")
+        monkeypatch.setattr("os.cpu_count", lambda: 1)
+        assert is_coded(data) and original.to_bytes(".vqc") == data
+        assert Codes.from_bytes(data, "blocks") == original
+
+
+def test_every_bit_matters_and_no_cut_goes_unnoticed(coded_weights: Path) -> None:
+    data = codes(coded_weights, 9, 7).to_bytes(".vqc")
+    assert is_coded(data)
+    for position in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[position // 8] ^= 1 << position % 8
+        with pytest.raises(VqcodecError):
+            Codes.from_bytes(bytes(changed), "flipped")
+    for length in range(len(data)):
+        with pytest.raises(FormatError):
+            Codes.from_bytes(data[:length], "cut")
+    for extra in (b"\0", b"\xff" * 9):
+        with pytest.raises(FormatError):
+            Codes.from_bytes(data + extra, "longer")
+
+
+def test_random_mutations(coded_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "BLOCKS", {"hw": (4, 4)})
+    data = codes(coded_weights, 9, 7).to_bytes(".vqc")
+    rng = random.Random(0)
+    for _ in range(400):
+        changed = bytearray(data)
+        where = rng.randrange(len(changed))
+        if rng.random() < 0.5:
+            changed[where : where + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(9))
+        else:
+            changed[where] = rng.randrange(256)
+        if changed != data:
+            with pytest.raises(VqcodecError):
+                Codes.from_bytes(bytes(changed), "mutated")
+
+
+def test_a_few_bytes_cannot_claim_many_indices(coded_weights: Path) -> None:
+    """Else a file of 40 bytes would keep the decoder busy for hours."""
+    data = codes(coded_weights, 9, 7).to_bytes(".vqc")
+    size = data.index(bytes([35, 27]))  # 36 x 28 pixels, each less one
+    vast = data[:size] + b"\xff\x07" * 2 + data[size + 2 :]
+    with pytest.raises(FormatError, match="too short for its indices"):
+        Codes.from_bytes(vast, "vast")
+
+
+def test_the_prior_must_be_the_one_that_wrote(coded_weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "coded"
+    shutil.copytree(coded_weights, other)
+    original = codes(coded_weights, 20, 20)
+    data = original.to_bytes(".vqc")
+    write_coding_prior(other, coding_prior_arrays(K, seed=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VQCODEC_WEIGHTS", str(other.parent))
+        with pytest.raises(WeightsError, match="needs the coding prior"):
+            Codes.from_bytes(data, "x.vqc")
+        patch.setenv("VQCODEC_WEIGHTS", str(tmp_path))
+        with pytest.raises(WeightsError, match="no weights named 'coded'"):
+            Codes.from_bytes(data, "x.vqc")
+        assert not is_coded(original.to_bytes(".vqc"))
+    assert Codes.from_bytes(data, "x.vqc") == original
+
+
+def test_damaged_priors_are_refused(coded_weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "coded"
+    shutil.copytree(coded_weights, folder)
+    write_coding_prior(folder, coding_prior_arrays(K + 1))
+    with pytest.raises(WeightsError, match="not a coding prior of these weights"):
+        coding_prior(read_weights(folder))
+    (folder / "coding_prior.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(WeightsError, match="damaged"):
+        coding_prior(read_weights(folder))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    del config["files"]["coding_prior.safetensors"]
+    (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    assert coding_prior(read_weights(folder)) is None
+
+
+def test_commands_code_with_the_prior_unless_told_not_to(
+    coded_weights: Path, run: Run, tmp_path: Path
+) -> None:
+    original = codes(coded_weights, 20, 22)
+    original.save(tmp_path / "a.npz")
+    assert run("repack", "a.npz", "-o", "a.vqc").returncode == 0
+    assert run("repack", "a.npz", "-o", "b.vqc", "--no-prior").returncode == 0
+    said = [json.loads(x) for x in run("info", "a.vqc", "b.vqc", "--json").stdout.splitlines()]
+    assert [s["coding"] for s in said] == ["range-coded", "packed"]
+    assert said[0]["bytes"] < said[1]["bytes"]
+    assert run("repack", "a.vqc", "-o", "c.npz").returncode == 0
+    assert Codes.load(tmp_path / "c.npz") == original
+    pictures = []
+    for name in ("a.vqc", "b.vqc"):
+        assert run("decode", name, "-o", f"{name}.png").returncode == 0
+        pictures.append((tmp_path / f"{name}.png").read_bytes())
+    assert pictures[0] == pictures[1]

@@ -1,0 +1,169 @@
+"""The coding prior in training: the network of `vqcodec.coding.contextmodel` in floating point.
+
+After training its weights are rounded to 16 bits (`IntegerPrior.arrays`), activations to 8 bits
+behind the point. That rounding is fine enough to cost less than a thousandth of the bits, so
+training need not know of it.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vqcodec.coding.contextmodel import FRACTION, MOST_UNITS, TAPS, WINDOW
+from vqcodec.config import check_range
+from vqcodec.priors.base import Prior
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_BITS = 15  # of a weight, without its sign
+MOST_SHIFT = 14
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of `IntegerPrior`.
+
+    Attributes:
+        codebook_size: K.
+        units: C, numbers per cell.
+        blocks: residual blocks; each widens the view by one row and one column.
+        embedding: numbers that stand for an index.
+    """
+
+    codebook_size: int
+    units: int = 96
+    blocks: int = 5
+    embedding: int = 32
+
+    def __post_init__(self) -> None:
+        check_range("codebook_size", self.codebook_size, 2, 1 << 14)
+        check_range("units", self.units, 8, MOST_UNITS)
+        check_range("blocks", self.blocks, 0, 64)
+        check_range("embedding", self.embedding, 1, 256)
+
+    @property
+    def least_parameters(self) -> int:
+        """Numbers in the head alone."""
+        return self.codebook_size * self.units
+
+    def build(self) -> "IntegerPrior":
+        """Make the prior with fresh weights."""
+        return IntegerPrior(self)
+
+
+class Block(nn.Module):
+    """h + 1x1(relu(conv(relu(h)))), starting as the identity."""
+
+    mask: torch.Tensor
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(units, units, (2, 3))
+        self.mix = nn.Conv2d(units, units, 1)
+        nn.init.zeros_(self.mix.weight)
+        mask = torch.zeros(2, 3)
+        for up, right in TAPS:
+            mask[1 - up, 1 + right] = 1
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        """Update h, (B, C, height, width)."""
+        u = F.pad(F.relu(h), (1, 1, 1, 0))
+        v = F.conv2d(u, self.conv.weight * self.mask, self.conv.bias)
+        return h + self.mix(F.relu(v))
+
+
+class IntegerPrior(Prior):
+    """Causal convolutions over one index map; what it is for is `arrays`."""
+
+    mask: torch.Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.codebook_sizes = (config.codebook_size,)
+        rows, columns = 1 + max(up for up, _ in WINDOW), [right for _, right in WINDOW]
+        self.reach = (min(columns), max(columns), rows - 1)  # left, right, up
+        self.embedding = nn.Embedding(config.codebook_size + 1, config.embedding)
+        self.window = nn.Conv2d(
+            config.embedding, config.units, (rows, 1 + max(columns) - min(columns)), bias=False
+        )
+        mask = torch.zeros(self.window.kernel_size)
+        for up, right in WINDOW:
+            mask[rows - 1 - up, right - min(columns)] = 1
+        self.register_buffer("mask", mask, persistent=False)
+        self.blocks = nn.ModuleList(Block(config.units) for _ in range(config.blocks))
+        self.head = nn.Conv2d(config.units, config.codebook_size, 1)
+
+    def logits(self, grid: torch.Tensor) -> torch.Tensor:
+        """Return scores, (B, K, h, w), of each index of grid, (B, h, w), given those before it."""
+        left, right, up = self.reach
+        outside = self.config.codebook_size
+        padded = F.pad(grid, (-left, right, up, 0), value=outside)
+        z = self.embedding(padded).movedim(-1, 1)
+        h = F.conv2d(z, self.window.weight * self.mask)
+        for block in self.blocks:
+            h = block(h)
+        scores: torch.Tensor = self.head(F.relu(h))
+        return scores
+
+    def log_prob(
+        self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return log p(indices) in nats, (B,), of one (B, h, w) map."""
+        (grid,) = indices
+        scores = self.logits(grid).float()
+        return -F.cross_entropy(scores, grid, reduction="none").flatten(1).sum(1)
+
+    @torch.no_grad()
+    def arrays(self) -> "dict[str, NDArray[np.int64]]":
+        """Return the integers that `vqcodec.coding.contextmodel.ContextModel` runs."""
+        import numpy as np
+
+        found: dict[str, NDArray[np.int64]] = {}
+        shifts = []
+
+        def matrix(name: str, weight: torch.Tensor, bias: torch.Tensor | None, bits: int) -> None:
+            """Store a weight, (..., inputs, outputs), as integers, and what to shift back by."""
+            shift = _shift(weight)
+            found[name] = _integers(weight, shift)
+            if bias is not None:  # floor(x + 1/2) rounds
+                half = 2 ** (shift - 1) if shift else 0
+                found[f"{name}_bias"] = _integers(bias, shift + bits) + half
+            shifts.append(shift)
+
+        embedding = self.embedding.weight
+        shift = _shift(embedding)
+        found["embedding"] = _integers(embedding, shift)
+        kernel = self.window.weight.permute(2, 3, 1, 0)  # (rows, columns, d, C)
+        left, _, rows = self.reach
+        matrix("window", torch.stack([kernel[rows - u, r - left] for u, r in WINDOW]), None, 0)
+        shifts[0] += shift - FRACTION
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            kernel = block.conv.weight.permute(2, 3, 1, 0)  # (2, 3, C, C)
+            taps = torch.cat([kernel[1 - up, 1 + right] for up, right in TAPS])
+            matrix(f"block.{i}.conv", taps, block.conv.bias, FRACTION)
+            matrix(f"block.{i}.mix", block.mix.weight[..., 0, 0].T, block.mix.bias, FRACTION)
+        matrix("head", self.head.weight[..., 0, 0].T, self.head.bias, FRACTION)
+        found["shifts"] = np.array(shifts)
+        return found
+
+
+def _shift(weight: torch.Tensor) -> int:
+    """Return the most bits behind the point with which a weight fits `MOST_BITS`."""
+    largest = float(weight.abs().max().clamp(min=1e-6))
+    shift = MOST_SHIFT
+    while shift > 0 and round(largest * 2**shift) >= 1 << MOST_BITS:
+        shift -= 1
+    return shift
+
+
+def _integers(values: torch.Tensor, shift: int) -> "NDArray[np.int64]":
+    rounded: NDArray[np.int64] = (values.double() * 2.0**shift).round().long().cpu().numpy()
+    return rounded
