@@ -13,7 +13,9 @@ from vqcodec.files.contents import MediaInfo
 from vqcodec.media.image import Image, check_size
 from vqcodec.media.tiles import tiles
 from vqcodec.nn.pixels import to_pixels, to_signal
-from vqcodec.weights import Weights, find_named, find_weights, load_model
+from vqcodec.priors.integer import from_arrays
+from vqcodec.search import SWEEPS, PictureSearch
+from vqcodec.weights import Weights, coding_prior, find_named, find_weights, load_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,16 +78,61 @@ class Codec:
         """Pixels per index, along each axis."""
         return self.model.encoder.stride
 
-    def encode(self, image: Image, *, scale: float = 1.0, report: Report | None = None) -> Codes:
+    def encode(
+        self,
+        image: Image,
+        *,
+        scale: float = 1.0,
+        rate_weight: float = 0.0,
+        effort: int = 0,
+        report: Report | None = None,
+    ) -> Codes:
         """Return the codes of a picture of any size.
 
         Args:
             image: the picture; its transparency is kept beside the codes, without loss.
             scale: code a picture smaller by this factor (0 to 1); decoding enlarges it again.
+            rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that
+                saving a bit under the coding prior may cost; 0 for the best picture.
+            effort: 0 takes the nearest codes; up to 9, how far to search for better ones.
             report: called with the fraction done, for progress bars.
+
+        Raises:
+            UsageError: a rate is asked for, and the weights have no coding prior.
         """
         pixels = self._scaled(image, scale)
-        return self._codes(self._encode(pixels, report), image, pixels.shape[:2])
+        if effort not in range(len(SWEEPS)):
+            raise UsageError(f"effort is {effort}, must be 0 to {len(SWEEPS) - 1}")
+        sweeps = SWEEPS[effort]
+        if rate_weight and not sweeps:
+            raise UsageError("a rate weight needs an effort of 1 or more")
+        grids = self._encode(pixels, None if sweeps else report)
+        if sweeps:
+            search = self.search(pixels, grids, rate=bool(rate_weight))
+            for done in range(1, sweeps + 1):
+                search.sweep(rate_weight)
+                if report:
+                    report(done / sweeps)
+            grids = (search.grid,)
+        return self._codes(grids, image, pixels.shape[:2])
+
+    def search(
+        self, pixels: "NDArray[np.uint8]", grids: "tuple[NDArray[np.uint16], ...]", *, rate: bool
+    ) -> PictureSearch:
+        """Return a search for better codes of a picture, (H, W, 3), than `grids`.
+
+        Raises:
+            UsageError: `rate` is true and the weights have no coding prior.
+        """
+        if len(grids) != 1:
+            raise UsageError("codes of several maps cannot be searched for")
+        prior = None
+        if rate:
+            integers = coding_prior(self.weights)
+            if integers is None:
+                raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
+            prior = from_arrays(integers.arrays).to(self.device)
+        return PictureSearch(self.model, prior, pixels, grids[0], bf16=self.bf16)
 
     def encode_images(self, images: list[Image], *, scale: float = 1.0) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together."""

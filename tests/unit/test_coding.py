@@ -20,7 +20,7 @@ from vqcodec.coding.contextmodel import (
     _exp_table,
 )
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
-from vqcodec.priors.integer import Config, IntegerPrior
+from vqcodec.priors.integer import Config, IntegerPrior, from_arrays
 
 K = 24
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (5, 7), (7, 5), (13, 3)]
@@ -126,10 +126,9 @@ def slow_sizes(
             shifts[2 * depth - 1],
         )  # fmt: skip
         v = [min(LIMIT, max(0, a)) for a in v]
-        y = product(
-            v, arrays[f"{name}.mix"], arrays[f"{name}.mix_bias"].tolist(), shifts[2 * depth]
-        )
-        return clamp([a + b for a, b in zip(h(depth - 1, r, c), y, strict=True)])
+        bias = arrays[f"{name}.mix_bias"].tolist()
+        mixed = product(v, arrays[f"{name}.mix"], bias, shifts[2 * depth])
+        return clamp([a + b for a, b in zip(h(depth - 1, r, c), mixed, strict=True)])
 
     known: dict[tuple[int, int, int], list[int]] = {}
     last = [max(0, v) for v in h(blocks, row, column)]
@@ -189,6 +188,15 @@ def test_integers_follow_the_trained_network() -> None:
         nats = -float(prior.log_prob((torch.from_numpy(grid.astype(np.int64))[None],)))
     bits = ContextModel(prior.arrays()).bits([grid]).sum()
     assert bits == pytest.approx(nats / math.log(2), rel=0.01)
+
+
+def test_the_trained_network_comes_back_from_its_integers() -> None:
+    torch.manual_seed(0)
+    prior = lively_prior()
+    again = from_arrays(prior.arrays())
+    grid = (torch.from_numpy(random_map((9, 8)).astype(np.int64))[None],)
+    with torch.no_grad():
+        assert torch.allclose(prior.log_prob(grid), again.log_prob(grid), rtol=1e-3)
 
 
 def lively_prior() -> IntegerPrior:

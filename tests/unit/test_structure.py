@@ -24,10 +24,12 @@ FLOORS = {
     "device": (),
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors"),
     "weights": ("coding", "config", "vqvae"),
-    "codec": ("device", "files", "media", "nn", "weights"),
+    "search": ("media", "nn", "priors", "vqvae"),
+    "codec": ("device", "files", "media", "nn", "priors", "search", "weights"),
     "evaluate": ("codec", "media", "nn", "weights"),
+    "rate": ("codec", "evaluate", "files", "media", "search"),
     "train": ("config", "device", "evaluate", "media", "nn", "quantizers", "vqvae", "weights"),
-    "cli": ("codec", "config", "evaluate", "files", "media", "train", "weights"),
+    "cli": ("codec", "config", "evaluate", "files", "media", "rate", "train", "weights"),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")
 

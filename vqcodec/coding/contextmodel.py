@@ -86,6 +86,7 @@ class ContextModel:
     def __init__(self, arrays: "dict[str, NDArray[np.int64]]") -> None:
         import numpy as np
 
+        self.arrays = arrays
         embedding, window = arrays["embedding"], arrays["window"]
         shifts = [int(s) for s in arrays["shifts"]]
         self.codebook_size = len(embedding) - 1

@@ -100,12 +100,15 @@ class IntegerPrior(Prior):
         self.blocks = nn.ModuleList(Block(config.units) for _ in range(config.blocks))
         self.head = nn.Conv2d(config.units, config.codebook_size, 1)
 
-    def logits(self, grid: torch.Tensor) -> torch.Tensor:
-        """Return scores, (B, K, h, w), of each index of grid, (B, h, w), given those before it."""
+    def embed(self, grid: torch.Tensor) -> torch.Tensor:
+        """Return what stands for each index of grid, (B, h, w), and around it: (B, d, ...)."""
         left, right, up = self.reach
-        outside = self.config.codebook_size
-        padded = F.pad(grid, (-left, right, up, 0), value=outside)
-        z = self.embedding(padded).movedim(-1, 1)
+        padded = F.pad(grid, (-left, right, up, 0), value=self.config.codebook_size)
+        z: torch.Tensor = self.embedding(padded).movedim(-1, 1)
+        return z
+
+    def logits(self, z: torch.Tensor) -> torch.Tensor:
+        """Return scores, (B, K, h, w), of each index of a map given those before it, of `embed`."""
         h = F.conv2d(z, self.window.weight * self.mask)
         for block in self.blocks:
             h = block(h)
@@ -117,7 +120,7 @@ class IntegerPrior(Prior):
     ) -> torch.Tensor:
         """Return log p(indices) in nats, (B,), of one (B, h, w) map."""
         (grid,) = indices
-        scores = self.logits(grid).float()
+        scores = self.logits(self.embed(grid)).float()
         return -F.cross_entropy(scores, grid, reduction="none").flatten(1).sum(1)
 
     @torch.no_grad()
@@ -153,6 +156,43 @@ class IntegerPrior(Prior):
         matrix("head", self.head.weight[..., 0, 0].T, self.head.bias, FRACTION)
         found["shifts"] = np.array(shifts)
         return found
+
+
+def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
+    """Return the network, in floating point, that `IntegerPrior.arrays` made integers of."""
+    shifts = [int(s) for s in arrays["shifts"]]
+    entries, embedding = arrays["embedding"].shape
+    units, blocks = arrays["window"].shape[2], (len(shifts) - 2) // 2
+    prior = Config(entries - 1, units, blocks, embedding).build()
+
+    def real(name: str, shift: int) -> torch.Tensor:
+        return torch.from_numpy(arrays[name]).double().mul(2.0**-shift).float()
+
+    def bias(name: str, shift: int) -> torch.Tensor:
+        half = 2 ** (shift - 1) if shift else 0
+        return real(name, shift + FRACTION) - half * 2.0 ** -(shift + FRACTION)
+
+    with torch.no_grad():
+        # how the first shift is shared between the two does not matter
+        prior.embedding.weight.copy_(real("embedding", FRACTION))
+        left, _, rows = prior.reach
+        window = real("window", shifts[0])
+        for offset, (up, right) in enumerate(WINDOW):
+            prior.window.weight[:, :, rows - up, right - left] = window[offset].T
+        names = []
+        for i, block in enumerate(prior.blocks):
+            assert isinstance(block, Block)
+            names += [(f"block.{i}.conv", block.conv), (f"block.{i}.mix", block.mix)]
+        for (name, layer), shift in zip([*names, ("head", prior.head)], shifts[1:], strict=True):
+            weight = real(name, shift)
+            if layer.kernel_size == (1, 1):
+                layer.weight.copy_(weight.T[..., None, None])
+            else:
+                for tap, (up, right) in enumerate(TAPS):
+                    layer.weight[:, :, 1 - up, 1 + right] = weight[tap * units :][:units].T
+            assert layer.bias is not None
+            layer.bias.copy_(bias(f"{name}_bias", shift))
+    return prior.eval().requires_grad_(False)
 
 
 def _shift(weight: torch.Tensor) -> int:

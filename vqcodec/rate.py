@@ -1,0 +1,92 @@
+"""Files of a wanted size: the rate weight, and the scale, that measure best."""
+
+import math
+from dataclasses import replace
+
+from vqcodec.codec import Codec, Report
+from vqcodec.errors import UsageError
+from vqcodec.evaluate.metrics import psnr
+from vqcodec.files.codes import Codes
+from vqcodec.media.image import Image
+from vqcodec.search import SWEEPS
+
+DEFAULT_EFFORT = 4
+SCALES = (1.0, 0.75, 0.5)
+LEAST_WEIGHT, FIRST_WEIGHT, MOST_WEIGHT = (
+    30.0,
+    200.0,
+    1e5,
+)  # squared error in 8-bit levels for a bit
+GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
+MOST_SWEEPS = 40
+
+
+def weight_of(quality: int) -> float:
+    """Return the rate weight of a quality from 1 to 100: 0 at 100, doubling every 9 below 90."""
+    return 0.0 if quality == 100 else 160.0 * 2 ** ((90 - quality) / 9)
+
+
+def encode_to(
+    codec: Codec,
+    image: Image,
+    target_bytes: int,
+    *,
+    effort: int = DEFAULT_EFFORT,
+    report: Report | None = None,
+) -> Codes:
+    """Return the best codes found whose ``.vqc`` file has at most `target_bytes`.
+
+    The picture may be coded at three quarters or half of its size, if that measures better.
+
+    Raises:
+        UsageError: no codes of so few bytes were found, or the weights have no coding prior.
+    """
+    best: tuple[float, Codes] | None = None
+    least = 0
+    for done, scale in enumerate(SCALES, 1):
+        attempt = _Attempt(codec, image, scale)
+        attempt.run(target_bytes, SWEEPS[effort])
+        if attempt.best and (best is None or attempt.best[0] > best[0]):
+            best = attempt.best
+        least = min(least or attempt.bytes, attempt.bytes)
+        if report:
+            report(done / len(SCALES))
+    if best is None:
+        raise UsageError(
+            f"cannot be coded in {target_bytes:,} bytes; the smallest file found has {least:,}"
+        )
+    return best[1]
+
+
+class _Attempt:
+    """Codes of one picture at one scale, pushed towards a size.
+
+    Attributes:
+        bytes: of the file of the last codes measured.
+        best: the PSNR and the codes of the best that fit, if any did.
+    """
+
+    def __init__(self, codec: Codec, image: Image, scale: float) -> None:
+        self.codec, self.image = codec, image
+        self.codes = codec.encode(image, scale=scale)
+        self.bytes = len(self.codes.to_bytes(".vqc"))
+        self.best: tuple[float, Codes] | None = None
+
+    def run(self, target: int, sweeps: int) -> None:
+        """Sweep until the file fits, and `sweeps` times at least."""
+        pixels = self.image.resize(self.codes.media.coded_size).pixels
+        search = self.codec.search(pixels, self.codes.grids, rate=True)
+        weight = 0.0
+        for sweep in range(1, MOST_SWEEPS + 1):
+            if self.bytes > target or weight:
+                step = math.exp(max(-1.0, min(1.5, GAIN * (self.bytes / target - 1))))
+                weight = min(MOST_WEIGHT, max(LEAST_WEIGHT, (weight or FIRST_WEIGHT) * step))
+            search.sweep(weight)
+            self.codes = replace(self.codes, grids=(search.grid.copy(),))
+            self.bytes = len(self.codes.to_bytes(".vqc"))
+            if self.bytes <= target:
+                quality = psnr(self.image.pixels, self.codec.decode(self.codes).pixels)
+                if self.best is None or quality > self.best[0]:
+                    self.best = quality, self.codes
+                if sweep >= sweeps:
+                    break
