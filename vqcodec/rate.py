@@ -74,7 +74,8 @@ class _Attempt:
 
     def run(self, target: int, sweeps: int) -> None:
         """Sweep until the file fits, and `sweeps` times at least."""
-        pixels = self.image.resize(self.codes.media.coded_size).pixels
+        height, width = self.codes.media.coded_size
+        pixels = self.image.resize((height, width)).pixels
         search = self.codec.search(pixels, self.codes.grids, rate=True)
         weight = 0.0
         for sweep in range(1, MOST_SWEEPS + 1):
