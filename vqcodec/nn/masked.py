@@ -56,7 +56,7 @@ class MaskedConv2d(nn.Module):
         rows, columns = zip(*taps, strict=True)
         self._dilation = math.gcd(*rows, *columns) or 1
         self._top, self._left = min(rows), min(columns)
-        self._padding = (-self._top, max(-self._left, max(columns), 0))
+        self._padding = (-self._top, max(-self._left, *columns, 0))
         self._height = (max(rows) - self._top) // self._dilation + 1
         self._width = (max(columns) - self._left) // self._dilation + 1
         places = [
@@ -161,9 +161,9 @@ class Cells:
     def read(self, key: Hashable, conv: MaskedConv2d) -> torch.Tensor:
         """Return the convolution at the present cells, (B, n, outputs)."""
         if conv not in self._taps:
-            offsets = [i * self._stride + j for i, j in conv.taps]
-            places = torch.tensor(offsets, device=self._places.device)
-            self._taps[conv] = places, conv.matrix().contiguous()
+            flat = [i * self._stride + j for i, j in conv.taps]
+            offsets = torch.tensor(flat, device=self._places.device)
+            self._taps[conv] = offsets, conv.matrix().contiguous()
         offsets, matrix = self._taps[conv]
         seen = (self._places[:, None] + offsets).flatten()
         patches = self._map(key, conv.inputs, matrix).index_select(1, seen)

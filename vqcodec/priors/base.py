@@ -15,6 +15,9 @@ class Prior(nn.Module):
 
     codebook_sizes: tuple[int, ...]
 
+    def initialize(self, codebook: torch.Tensor) -> None:
+        """Take what the code vectors, (K, D), tell, before the first step; nothing by default."""
+
     def log_prob(
         self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
     ) -> torch.Tensor:

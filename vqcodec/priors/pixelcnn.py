@@ -6,7 +6,6 @@ x + (reach + 1) * y do not see each other and are drawn together: 94 steps for 3
 of 1,024 at a reach of one. Without the bound, the paper's two stacks leave no blind spot.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -125,9 +124,9 @@ class GatedBlock(nn.Module):
 class PixelCNN(Prior):
     """p(indices) as a product over cells and channels, categorical over K values.
 
-    With a bounded reach there is one stack, whose taps are a `cone`: their sums stay in it. Without,
-    a stack sees all rows above, to both sides, and feeds one that sees its own row's left, so that
-    there is no blind spot.
+    With a bounded reach there is one stack, whose taps are a `cone`: their sums stay in it. Without
+    the bound, a stack that sees the rows above to both sides feeds one that sees the own row's
+    left, so that there is no blind spot.
     """
 
     def __init__(self, config: Config) -> None:
@@ -191,6 +190,7 @@ class PixelCNN(Prior):
         scaled = codebook / codebook.std()
         for embed in self.embed:
             width = min(scaled.shape[1], self.config.embedding)
+            assert isinstance(embed, nn.Embedding)
             embed.weight[:, :width] = scaled[:, :width]
 
     @torch.inference_mode()
@@ -260,9 +260,8 @@ class PixelCNN(Prior):
         memory = Cells((batch, height, width), self.config.margin, maps.device)
         if condition is not None:
             memory.write("cond", condition.flatten(1, 2))
-        schedule = list(diagonals(height, width, self.config.reach))
+        schedule = list(diagonals(height, width, self.config.reach, maps.device))
         for step, (rows, columns) in enumerate(schedule):
-            rows, columns = rows.to(maps.device), columns.to(maps.device)
             if self.rows_first is not None and step % width == 0 and step > 0:
                 memory.at(rows - 1, torch.arange(width, device=maps.device))
                 self._above(memory)
@@ -340,13 +339,14 @@ class Draw:
         return drawn[..., 0].clamp(max=logits.shape[-1] - 1)
 
 
-def diagonals(height: int, width: int, reach: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def diagonals(
+    height: int, width: int, reach: int, device: torch.device | str = "cpu"
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (rows, columns) of the cells that can be drawn together, in the order of drawing."""
     skew = width if reach < 0 else min(width, reach + 1)
     for step in range(width + skew * (height - 1)):
-        rows = torch.arange(
-            max(0, -(-(step - width + 1) // skew)), min(height - 1, step // skew) + 1
-        )
+        first, last = -(-(step - width + 1) // skew), step // skew
+        rows = torch.arange(max(0, first), min(height - 1, last) + 1, device=device)
         yield rows, step - skew * rows
 
 
