@@ -1,26 +1,31 @@
 """Weights: a name or a path to verified files to a model.
 
 A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
-``model.safetensors`` and ``README.md`` (the model card). Nothing in it can run code.
+``model.safetensors``, ``README.md`` (the model card) and, for codecs that can be sampled from,
+``sampling_prior.safetensors``. Nothing in it can run code.
 """
 
 import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqcodec.config import Tree, check_range, to_json
 from vqcodec.errors import UsageError, WeightsError
+from vqcodec.files.atomic import writing
 
 if TYPE_CHECKING:
     import torch
 
+    from vqcodec.priors.base import Prior
     from vqcodec.vqvae import VQVAE
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
+SAMPLING_PRIOR = "sampling_prior"  # its table in the config; its file ends in .safetensors
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -160,8 +165,8 @@ def read_weights(folder: Path) -> Weights:
     return weights
 
 
-def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
-    """Read the tensors of `weights`, as float32, their checksum verified.
+def read_state(weights: Weights, file: str = MODEL) -> dict[str, "torch.Tensor"]:
+    """Read the tensors of one file of `weights`, as float32, its checksum verified.
 
     Raises:
         WeightsError: the file is missing, damaged, or not the one that the config names.
@@ -169,7 +174,7 @@ def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
     import safetensors.torch
     from safetensors import SafetensorError
 
-    path = weights.folder / MODEL
+    path = weights.folder / file
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
             raise WeightsError(f"{path}: larger than the limit of {MAX_MODEL_BYTES >> 20} MiB")
@@ -177,7 +182,7 @@ def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     files = weights.config.get("files")
-    if not isinstance(files, dict) or files.get(MODEL) != hashlib.sha256(data).hexdigest():
+    if not isinstance(files, dict) or files.get(file) != hashlib.sha256(data).hexdigest():
         raise WeightsError(f"{path}: damaged, its SHA-256 is not the one in {CONFIG}")
     try:
         return {k: v.float() for k, v in safetensors.torch.load(data).items()}
@@ -193,19 +198,50 @@ def load_model(weights: Weights) -> "VQVAE":
     """
     from vqcodec.vqvae import build
 
-    state = read_state(weights)
+    model = _load(weights, MODEL, lambda n: build(_table(weights.config, "model"), n))
+    if codebook_id(model.quantizer.codebook_bytes()) != weights.codebook_id:
+        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
+    return model
+
+
+def load_sampling_prior(weights: Weights) -> "Prior":
+    """Build the prior that index maps are sampled from, in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was made for other codes.
+    """
+    from vqcodec.vqvae import build_prior
+
+    table = weights.config.get(SAMPLING_PRIOR)
+    if not isinstance(table, dict):
+        raise WeightsError(
+            f"{weights.folder}: has no sampling prior; "
+            f"train one with: vqcodec train prior --codec {weights.name}"
+        )
+    if table.get("codebook_id") != weights.codebook_id.hex():
+        raise WeightsError(f"{weights.folder}: its sampling prior was made for another codebook")
+    file = f"{SAMPLING_PRIOR}.safetensors"
+    prior = _load(weights, file, lambda n: build_prior(table.get("prior"), n))
+    if set(prior.codebook_sizes) != {weights.codebook_size}:
+        raise WeightsError(f"{weights.folder}: its sampling prior is for other codebook sizes")
+    return prior
+
+
+Built = TypeVar("Built", bound="torch.nn.Module")
+
+
+def _load(weights: Weights, file: str, build: Callable[[int], Built]) -> Built:
+    """Fill what `build` makes, of at most as many numbers as the file holds, with its tensors."""
+    state = read_state(weights, file)
     try:
-        numbers = sum(tensor.numel() for tensor in state.values())
-        model = build(_table(weights.config, "model"), most_parameters=numbers)
+        model = build(sum(tensor.numel() for tensor in state.values()))
         model.load_state_dict(state)
     except UsageError as error:
         raise WeightsError(f"{weights.folder / CONFIG}: {error}") from None
     except RuntimeError:
         raise WeightsError(
-            f"{weights.folder / MODEL}: its tensors are not those of the model in {CONFIG}"
+            f"{weights.folder / file}: its tensors are not those of the model in {CONFIG}"
         ) from None
-    if codebook_id(model.quantizer.codebook_bytes()) != weights.codebook_id:
-        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
     return model.eval().requires_grad_(False)
 
 
@@ -237,6 +273,44 @@ def write_weights(folder: Path, config: Tree, model: "VQVAE") -> Tree:
     }
     (folder / MODEL).write_bytes(data)
     (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
+    return config
+
+
+def write_sampling_prior(weights: Weights, table: Tree, prior: "Prior", *, force: bool) -> Tree:
+    """Add a sampling prior, its kernels and embeddings in float16, to weights that are there.
+
+    Args:
+        weights: of the codec.
+        table: with ``prior``, ``codebook_id`` and whatever else is worth keeping.
+        prior: the network that ``table["prior"]`` builds.
+        force: replace a prior that is there.
+
+    Returns:
+        The config of the weights, as written.
+
+    Raises:
+        WeightsError: the prior was made for other codes.
+        OutputError: a prior is there and `force` is not given.
+    """
+    import safetensors.torch
+
+    if table.get("codebook_id") != weights.codebook_id.hex():
+        raise WeightsError(
+            f"{weights.folder}: the prior was trained for codebook {table.get('codebook_id')}, "
+            f"these weights have {weights.codebook_id.hex()}"
+        )
+    file = f"{SAMPLING_PRIOR}.safetensors"
+    tensors = {
+        key: (value.half() if value.ndim > 1 else value.float()).contiguous()
+        for key, value in prior.state_dict().items()
+    }
+    data = safetensors.torch.save(tensors)
+    files = {**weights.config["files"], file: hashlib.sha256(data).hexdigest()}
+    config = {**weights.config, SAMPLING_PRIOR: table, "files": files}
+    with writing(weights.folder / file, force=force) as target:
+        target.write(data)
+    with writing(weights.folder / CONFIG, force=True) as target:
+        target.write(to_json(config).encode())
     return config
 
 

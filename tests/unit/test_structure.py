@@ -23,11 +23,15 @@ FLOORS = {
     "priors": ("config", "nn"),
     "device": (),
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors"),
-    "weights": ("config", "vqvae"),
+    "weights": ("config", "files", "vqvae"),
     "codec": ("device", "files", "media", "nn", "weights"),
-    "evaluate": ("codec", "media", "nn", "weights"),
-    "train": ("config", "device", "evaluate", "media", "nn", "quantizers", "vqvae", "weights"),
-    "cli": ("codec", "config", "evaluate", "files", "media", "train", "weights"),
+    "sampler": ("codec", "media", "weights"),
+    "evaluate": ("codec", "media", "nn", "sampler", "weights"),
+    "train": (
+        *("codec", "config", "device", "evaluate", "files", "media", "nn", "priors", "quantizers"),
+        *("vqvae", "weights"),
+    ),
+    "cli": ("codec", "config", "evaluate", "files", "media", "sampler", "train", "weights"),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")
 

@@ -200,10 +200,20 @@ class _Report:
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    name: Annotated[str, typer.Argument(help="Name of the weights: a-z, 0-9, '.', '_', '-'.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the weights: a-z, 0-9, '.', '_', '-'. A prior's: the codec's, which it "
+            "is added to."
+        ),
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder to put them in. [default: your own weights]"),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder to put them in. [default: your own weights; a prior: where the codec is]",
+        ),
     ] = None,
     notes: Annotated[
         Path | None,
@@ -214,17 +224,27 @@ def export(
     """Turn a training run into weights: config, safetensors and a model card."""
     from vqcodec.errors import MediaError
     from vqcodec.train.export import export as export_run
+    from vqcodec.train.export import export_prior, is_prior
     from vqcodec.weights import search_path, user_folder
 
+    if is_prior(run):
+        if notes:
+            raise UsageError("--notes belongs to a codec's model card, not to a prior")
+        table = export_prior(run, name, output, force=force)
+        typer.echo(f"{table['folder']}: {_figures(table)}")
+        return
     try:
         text = notes.read_text(encoding="utf-8") if notes else ""
     except (OSError, UnicodeDecodeError):
         raise MediaError(f"{notes}: cannot be read as text") from None
     folder = output or user_folder()
     config = export_run(run, name, folder, notes=text, force=force)
-    figures = ", ".join(f"{k} {v:.4g}" for k, v in config["training"]["held_out"].items())
-    typer.echo(f"{folder / name}: {figures}")
+    typer.echo(f"{folder / name}: {_figures(config)}")
     if folder not in search_path():
         typer.echo(f"use them with --model {folder / name}")
     else:
         typer.echo(f"use them with --model {name}")
+
+
+def _figures(table: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.4g}" for k, v in table["training"]["held_out"].items())
