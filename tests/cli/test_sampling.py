@@ -172,7 +172,8 @@ def test_wrong_requests_are_refused(model: Path, photos: Path, run: Run) -> None
     sample = ("sample", "-o", "x.png", "--model", model)
     for words, said in (
         ((*sample, "--size", "12"), b"--size 12"),
-        ((*sample, "--size", "0x12"), b"empty"),
+        ((*sample, "--size", "0x12"), b"is empty"),
+        ((*sample, "--size", "4096x4096"), b"megapixels"),
         ((*sample, "--temperature", "0"), b"temperature"),
         ((*sample, "--top-k", "-1"), b"top-k"),
         ((*sample, "--seed", "-1"), b"seed"),

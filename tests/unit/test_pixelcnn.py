@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from vqcodec.config import load_preset
 from vqcodec.errors import UsageError
 from vqcodec.priors.pixelcnn import Config, Draw, PixelCNN, diagonals
+from vqcodec.vqvae import build_prior
 
 SMALL = Config(codebook_size=11, width=8, dilations=(1, 2), embedding=5)
 KINDS = {
@@ -203,3 +205,13 @@ def test_conditions_must_fit() -> None:
 def test_kernels_narrower_than_their_reach_are_refused() -> None:
     with pytest.raises(ValueError, match="as wide as"):
         replace(SMALL, reach=2)
+
+
+def test_the_preset_is_a_prior_of_some_millions_of_parameters() -> None:
+    table = {**load_preset("prior-image")["prior"], "codebook_size": 512}
+    prior = build_prior(table)
+    numbers = sum(p.numel() for p in prior.parameters())
+    assert 1_500_000 < numbers < 3_500_000
+    with pytest.raises(UsageError, match="larger than its file"):
+        build_prior(table, numbers // 2)
+    assert build_prior(table, numbers).codebook_sizes == (512,)

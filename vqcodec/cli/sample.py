@@ -1,6 +1,7 @@
 """`vqcodec sample` and `vqcodec complete`."""
 
 import io
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,9 +61,11 @@ def sample(
     as_json: options.Json = False,
 ) -> None:
     """Draw new pictures from the model's prior and write them side by side into one."""
-    from vqcodec.media.image import format_of_suffix
+    from vqcodec.media.image import check_size, format_of_suffix
 
     width, height = _size(size)
+    columns, rows = _layout(number)
+    check_size(rows * (height + GAP), columns * (width + GAP), str(output))
     kind = format_of_suffix(".png" if output == STREAM else output.suffix, str(output))
     jobs = [Job(output, output)]
     outcome = Outcome(jobs, as_json=as_json)
@@ -148,16 +151,19 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _side_by_side(pictures: "list[Image]") -> "Image":
-    """Lay pictures of one size out in rows, about as many as there are columns."""
-    import math
+def _layout(number: int) -> tuple[int, int]:
+    """Return about as many rows as columns: (columns, rows)."""
+    columns = math.ceil(math.sqrt(number))
+    return columns, math.ceil(number / columns)
 
+
+def _side_by_side(pictures: "list[Image]") -> "Image":
+    """Lay pictures of one size out in rows."""
     import numpy as np
 
     from vqcodec.media.image import Image
 
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
+    columns, rows = _layout(len(pictures))
     height, width = pictures[0].size
     shape = (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
     pixels = np.full(shape, 255, np.uint8)

@@ -74,7 +74,8 @@ class Config:
     def least_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
         ends = self.channels * self.codebook_size * (self.embedding + self.width)
-        return ends + len(self.dilations) * 5 * self.width**2 + 2 * self.cond_dim * self.width
+        taps = (self.kernel[0] + 1) * (self.kernel[1] + 1)  # those to the right left out
+        return ends + len(self.dilations) * (2 * taps + 1) * self.width**2
 
     @property
     def margin(self) -> tuple[int, int]:
