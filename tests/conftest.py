@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import Run, coding_prior_arrays, lively, picture, tiny_config
+from tests.helpers import Run, add_coding_prior, lively, picture, tiny_config
 from vqcodec.cli import main
 from vqcodec.media.image import Image
+from vqcodec.pretrained import write_weights
 from vqcodec.vqvae import VQVAE, build
-from vqcodec.weights import CONFIG, write_coding_prior, write_weights
+from vqcodec.weights import CONFIG
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
@@ -49,7 +50,7 @@ def coded_weights(tiny_weights: Path) -> Path:
     shutil.copytree(tiny_weights, folder)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(json.dumps({**config, "name": "coded"}), encoding="utf-8")
-    write_coding_prior(folder, coding_prior_arrays(32))
+    add_coding_prior(folder, 32)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.contextmodel import TAPS, WINDOW
 from vqcodec.config import Tree, load_preset, override
+from vqcodec.pretrained import coding_bytes, write_prior
 from vqcodec.vqvae import VQVAE
+from vqcodec.weights import CODING_PRIOR, read_weights
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -71,3 +74,10 @@ def coding_prior_arrays(codebook_size: int, seed: int = 0) -> "dict[str, NDArray
         arrays |= {f"block.{i}.mix": weights(units, units)}
         arrays |= {f"block.{i}.{n}_bias": rng.integers(-9999, 9999, units) for n in ("conv", "mix")}
     return arrays
+
+
+def add_coding_prior(folder: Path, codebook_size: int, seed: int = 0) -> None:
+    """Give weights the coding prior of `coding_prior_arrays`."""
+    weights = read_weights(folder)
+    data = coding_bytes(coding_prior_arrays(codebook_size, seed))
+    write_prior(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)

@@ -13,9 +13,10 @@ from vqcodec.files.contents import MediaInfo
 from vqcodec.media.image import Image, check_size
 from vqcodec.media.tiles import tiles
 from vqcodec.nn.pixels import to_pixels, to_signal
+from vqcodec.pretrained import load_model
 from vqcodec.priors.integer import from_arrays
 from vqcodec.search import SWEEPS, PictureSearch
-from vqcodec.weights import Weights, coding_prior, find_named, find_weights, load_model
+from vqcodec.weights import Weights, coding_prior, find_named, find_weights
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,6 +13,7 @@ from vqcodec.config import Tree, parse
 from vqcodec.decoders.base import Decoder, Density
 from vqcodec.encoders.base import Encoder
 from vqcodec.errors import UsageError
+from vqcodec.priors.base import Prior
 from vqcodec.priors.uniform import UniformPrior
 from vqcodec.quantizers.base import Quantizer
 
@@ -116,18 +117,8 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
         ("quantizer", "vqcodec.quantizers"),
         ("decoder", "vqcodec.decoders"),
     ):
-        table = model.get(part)
-        if not isinstance(table, dict):
-            raise UsageError(f"the model lacks its table '{part}'")
-        table = dict(table)
-        module = importlib.import_module(f"{package}.{_kind(table.pop('kind', ''), package)}")
-        parts[part] = parse(module.Config, table, part)
-    if most_parameters is not None:
-        least = sum(config.least_parameters for config in parts.values())
-        if least > most_parameters:
-            raise UsageError(
-                f"describes a model of {least:,} numbers or more, larger than its file"
-            )
+        parts[part] = _config(model.get(part), part, package)
+    _check_size(sum(config.least_parameters for config in parts.values()), most_parameters)
     parts = {part: config.build() for part, config in parts.items()}
     dims = {model[part].get("dim") for part in parts}
     if len(dims) != 1:
@@ -137,10 +128,36 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
     return VQVAE(**parts)
 
 
+def build_prior(table: Any, most_parameters: int | None = None) -> Prior:
+    """Make a prior with fresh weights from the ``prior`` table of a preset or of weights.
+
+    Args and errors are those of `build`.
+    """
+    config = _config(table, "prior", "vqcodec.priors")
+    _check_size(config.least_parameters, most_parameters)
+    prior: Prior = config.build()
+    return prior
+
+
+def _config(table: Any, part: str, package: str) -> Any:
+    """Return the settings of one part, of the class that its ``kind`` names."""
+    if not isinstance(table, dict):
+        raise UsageError(f"the model lacks its table '{part}'")
+    table = dict(table)
+    module = importlib.import_module(f"{package}.{_kind(table.pop('kind', ''), package)}")
+    return parse(module.Config, table, part)
+
+
+def _check_size(least: int, most: int | None) -> None:
+    if most is not None and least > most:
+        raise UsageError(f"describes a model of {least:,} numbers or more, larger than its file")
+
+
 def _kind(kind: Any, package: str) -> str:
     """Return `kind` if it names a module of `package`: never an import of anything else."""
     folder = importlib.import_module(package).__path__
-    known = sorted(m.name for m in pkgutil.iter_modules(folder) if m.name != "base")
+    names = {m.name for m in pkgutil.iter_modules(folder)}
+    known = sorted(names - {"base", "uniform"})  # contracts, and what there is nothing to set of
     if kind not in known:
         raise UsageError(f"no {package.rpartition('.')[2]} of kind '{kind}'; there are: {known}")
     return str(kind)

@@ -1,7 +1,8 @@
-"""Weights: a name or a path to verified files to a model.
+"""Weights: a name or a path to a folder of verified files.
 
 A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
-``model.safetensors`` and ``README.md`` (the model card). Nothing in it can run code.
+``model.safetensors``, ``README.md`` (the model card), and where there are such priors
+``coding_prior.safetensors`` and ``sampling_prior.safetensors``. Nothing in it can run code.
 """
 
 import functools
@@ -11,21 +12,17 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vqcodec.config import Tree, check_range, to_json
-from vqcodec.errors import UsageError, WeightsError
+from vqcodec.config import Tree, check_range
+from vqcodec.errors import WeightsError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
-
     from vqcodec.coding.contextmodel import ContextModel
-    from vqcodec.vqvae import VQVAE
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR = "coding_prior.safetensors"
+SAMPLING_PRIOR = "sampling_prior.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -184,22 +181,6 @@ def read_verified(weights: Weights, name: str) -> bytes:
     return data
 
 
-def read_state(weights: Weights) -> dict[str, "torch.Tensor"]:
-    """Read the tensors of the model of `weights`, as float32.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or not the one that the config names.
-    """
-    import safetensors.torch
-    from safetensors import SafetensorError
-
-    data = read_verified(weights, MODEL)
-    try:
-        return {k: v.float() for k, v in safetensors.torch.load(data).items()}
-    except SafetensorError:
-        raise WeightsError(f"{weights.folder / MODEL}: not a safetensors file") from None
-
-
 def coding_prior(weights: Weights) -> "ContextModel | None":
     """Return the coding prior of `weights`; None if they have none.
 
@@ -262,92 +243,6 @@ def find_coding_prior(name: str, codebook: bytes, identity: bytes | None) -> "Co
     return prior
 
 
-def load_model(weights: Weights) -> "VQVAE":
-    """Build the model of `weights` in evaluation mode, on the CPU.
-
-    Raises:
-        WeightsError: config and tensors do not fit each other.
-    """
-    from vqcodec.vqvae import build
-
-    state = read_state(weights)
-    try:
-        numbers = sum(tensor.numel() for tensor in state.values())
-        model = build(_table(weights.config, "model"), most_parameters=numbers)
-        model.load_state_dict(state)
-    except UsageError as error:
-        raise WeightsError(f"{weights.folder / CONFIG}: {error}") from None
-    except RuntimeError:
-        raise WeightsError(
-            f"{weights.folder / MODEL}: its tensors are not those of the model in {CONFIG}"
-        ) from None
-    if codebook_id(model.quantizer.codebook_bytes()) != weights.codebook_id:
-        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
-    return model.eval().requires_grad_(False)
-
-
-def write_weights(folder: Path, config: Tree, model: "VQVAE") -> Tree:
-    """Write ``config.json`` and ``model.safetensors`` of a model into an existing folder.
-
-    Kernels are rounded to float16, which halves the file and changes no picture visibly; vectors,
-    scales and the codebook stay float32.
-
-    Args:
-        folder: where to write.
-        config: with ``name``, ``modality``, ``model`` and whatever else is worth keeping.
-        model: the network that `config` builds.
-
-    Returns:
-        The config as written, with ``codebook_id`` and ``files``.
-    """
-    import safetensors.torch
-
-    tensors = {
-        key: (value.half() if value.ndim > 2 else value.float()).contiguous()
-        for key, value in model.state_dict().items()
-    }
-    data = safetensors.torch.save(tensors)
-    config = {
-        **config,
-        "codebook_id": codebook_id(model.quantizer.codebook_bytes()).hex(),
-        "files": {MODEL: hashlib.sha256(data).hexdigest()},
-    }
-    (folder / MODEL).write_bytes(data)
-    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
-    return config
-
-
-def write_coding_prior(folder: Path, arrays: "dict[str, NDArray[np.int64]]") -> int:
-    """Add a coding prior to a folder of weights, or replace its own; return the file's bytes.
-
-    Range-coded files that were made with another one can then no longer be read.
-
-    Args:
-        folder: of weights.
-        arrays: what `vqcodec.coding.contextmodel.ContextModel` takes.
-    """
-    import numpy as np
-    import safetensors.numpy
-
-    config = read_weights(folder).config
-    small = {
-        name: array.astype(np.int64 if "bias" in name or name == "shifts" else np.int16)
-        for name, array in arrays.items()
-    }
-    data = safetensors.numpy.save(small)
-    (folder / CODING_PRIOR).write_bytes(data)
-    config["files"][CODING_PRIOR] = hashlib.sha256(data).hexdigest()
-    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
-    return len(data)
-
-
 def codebook_id(codebook: bytes) -> bytes:
     """Return the first four bytes of the SHA-256 of the codebook(s)."""
     return hashlib.sha256(codebook).digest()[:4]
-
-
-def _table(tree: Tree, key: str) -> dict[str, Any]:
-    table = tree.get(key)
-    if not isinstance(table, dict):
-        raise UsageError(f"lacks the table '{key}'")
-    return table

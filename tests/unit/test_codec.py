@@ -15,7 +15,8 @@ import vqcodec.codec
 from tests.helpers import picture
 from vqcodec import Codec, Image
 from vqcodec.errors import FormatError, UsageError, WeightsError
-from vqcodec.weights import find_named, find_weights, read_state
+from vqcodec.pretrained import read_state
+from vqcodec.weights import find_named, find_weights
 
 
 @pytest.fixture

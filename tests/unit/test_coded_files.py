@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers import Run, coding_prior_arrays
+from tests.helpers import Run, add_coding_prior
 from vqcodec import Codes
 from vqcodec.errors import FormatError, VqcodecError, WeightsError
 from vqcodec.files import frames
 from vqcodec.files.contents import MediaInfo
 from vqcodec.files.vqc import is_coded
-from vqcodec.weights import CONFIG, coding_prior, read_weights, write_coding_prior
+from vqcodec.weights import CONFIG, coding_prior, read_weights
 
 K = 32
 
@@ -105,7 +105,7 @@ def test_the_prior_must_be_the_one_that_wrote(coded_weights: Path, tmp_path: Pat
     shutil.copytree(coded_weights, other)
     original = codes(coded_weights, 20, 20)
     data = original.to_bytes(".vqc")
-    write_coding_prior(other, coding_prior_arrays(K, seed=1))
+    add_coding_prior(other, K, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VQCODEC_WEIGHTS", str(other.parent))
         with pytest.raises(WeightsError, match="needs the coding prior"):
@@ -120,7 +120,7 @@ def test_the_prior_must_be_the_one_that_wrote(coded_weights: Path, tmp_path: Pat
 def test_damaged_priors_are_refused(coded_weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "coded"
     shutil.copytree(coded_weights, folder)
-    write_coding_prior(folder, coding_prior_arrays(K + 1))
+    add_coding_prior(folder, K + 1)
     with pytest.raises(WeightsError, match="not a coding prior of these weights"):
         coding_prior(read_weights(folder))
     (folder / "coding_prior.safetensors").write_bytes(b"no tensors")

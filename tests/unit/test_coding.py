@@ -200,7 +200,7 @@ def test_the_trained_network_comes_back_from_its_integers() -> None:
 
 
 def lively_prior() -> IntegerPrior:
-    prior = Config(K, units=16, blocks=2, embedding=6).build()
+    prior = Config(K, 1, units=16, blocks=2, embedding=6).build()
     for parameter in prior.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.2)

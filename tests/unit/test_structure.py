@@ -23,13 +23,20 @@ FLOORS = {
     "priors": ("coding", "config", "nn"),
     "device": (),
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors"),
-    "weights": ("coding", "config", "vqvae"),
+    "weights": ("coding", "config"),
+    "pretrained": ("config", "files", "priors", "vqvae", "weights"),
     "search": ("media", "nn", "priors", "vqvae"),
-    "codec": ("device", "files", "media", "nn", "priors", "search", "weights"),
-    "evaluate": ("codec", "media", "nn", "weights"),
+    "codec": ("device", "files", "media", "nn", "pretrained", "priors", "search", "weights"),
+    "sampler": ("codec", "media", "pretrained", "weights"),
+    "evaluate": ("codec", "media", "nn", "pretrained", "sampler", "weights"),
     "rate": ("codec", "evaluate", "files", "media", "search"),
-    "train": ("config", "device", "evaluate", "media", "nn", "quantizers", "vqvae", "weights"),
-    "cli": ("codec", "config", "evaluate", "files", "media", "rate", "train", "weights"),
+    "train": (
+        *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
+        *("quantizers", "vqvae", "weights"),
+    ),
+    "cli": (
+        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "train", "weights"),
+    ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")
 

@@ -123,7 +123,7 @@ def test_muon_gets_inner_kernels_only() -> None:
 def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
     starts: list[Any] = []
     progress = train(photos, tmp_path / "run", on_start=starts.append)
-    assert starts[0].pictures + starts[0].held_out == 6 and "broken" in starts[0].skipped[0]
+    assert starts[0].samples + starts[0].held_out == 6 and "broken" in starts[0].skipped[0]
     assert progress.step == 12
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == [4, 8, 12]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import vqcodec
-from vqcodec.cli import benchmark, decode, encode, files, train
+from vqcodec.cli import benchmark, decode, encode, files, sample, train
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
 app.command("repack")(files.repack)
+app.command("sample")(sample.sample)
+app.command("complete")(sample.complete)
 app.command("info")(files.info)
 app.command("models")(files.models)
 app.add_typer(train.app, name="train")

@@ -24,42 +24,44 @@ def train() -> None:
     """Train models of your own. Needs: pip install 'vqcodec[train]'."""
 
 
+Data = Annotated[
+    list[Path], typer.Argument(help="Pictures, folders (recursive), or uncompressed tars.")
+]
+Run = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; made if missing.")]
+Preset = Annotated[str, typer.Option(help="Settings to start from.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting: table.key=value, such as train.seed=1."),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        help="Train this many minutes (above 0) instead of train.steps steps; the learning "
+        "rate's schedule fits itself to them. [default: no limit]"
+    ),
+]
+HeldOut = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Pictures to measure on, never trained on. [default: every twentieth of DATA]"
+    ),
+]
+
+
 @app.command("image")
 def image(
-    data: Annotated[
-        list[Path], typer.Argument(help="Pictures, folders (recursive), or uncompressed tars.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the run; made if missing.")
-    ],
-    preset: Annotated[str, typer.Option(help="Settings to start from.")] = "image-f4",
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a setting: table.key=value, such as train.seed=1."),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            help="Train this many minutes (above 0) instead of train.steps steps; the learning "
-            "rate's schedule fits itself to them. [default: no limit]"
-        ),
-    ] = None,
-    held_out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Pictures to measure on, never trained on. [default: every twentieth of DATA]"
-        ),
-    ] = None,
+    data: Data,
+    output: Run,
+    preset: Preset = "image-f4",
+    assignments: Assignments = None,
+    minutes: Minutes = None,
+    held_out: HeldOut = None,
     start_from: Annotated[
         str | None, typer.Option("--from", help="Weights (name or folder) to start from.")
     ] = None,
 ) -> None:
     """Train a VQ-VAE on pictures; repeat the command to continue a run that was interrupted."""
-    from vqcodec.config import load_preset, override
-
-    config = override(load_preset(preset), assignments or [])
-    if minutes is not None and not 0 < minutes <= 1e6:
-        raise UsageError(f"--minutes is {minutes}, must be above 0")
+    config = _settings(preset, assignments, minutes)
     from vqcodec.train.run import train_image
 
     report = _Report(config["train"])
@@ -77,6 +79,52 @@ def image(
     finally:
         report.stop()
     report.summary(output)
+
+
+@app.command("prior")
+def prior(
+    data: Data,
+    output: Run,
+    codec: Annotated[
+        str, typer.Option(help="Weights (name or folder) whose codes are learned.")
+    ] = "image-f4",
+    preset: Preset = "prior-image",
+    assignments: Assignments = None,
+    minutes: Minutes = None,
+    held_out: HeldOut = None,
+) -> None:
+    """Train a prior on a codec's codes, to sample from.
+
+    The pictures are encoded once and their maps kept in the run's folder; the time for that does
+    not count as training. Repeat the command to continue a run that was interrupted.
+    """
+    config = _settings(preset, assignments, minutes)
+    from vqcodec.train.priors import train_prior
+
+    report = _Report(config["train"])
+    try:
+        train_prior(
+            codec,
+            data,
+            output,
+            config,
+            held_out=held_out or [],
+            minutes=minutes,
+            on_encode=report.encode,
+            on_start=report.start,
+            on_step=report.step,
+        )
+    finally:
+        report.stop()
+    report.summary(output)
+
+
+def _settings(preset: str, assignments: list[str] | None, minutes: float | None) -> dict[str, Any]:
+    from vqcodec.config import load_preset, override
+
+    if minutes is not None and not 0 < minutes <= 1e6:
+        raise UsageError(f"--minutes is {minutes}, must be above 0")
+    return override(load_preset(preset), assignments or [])
 
 
 class _Report:
@@ -97,18 +145,24 @@ class _Report:
         self._speed = 0.0
         self._progress: Progress | None = None
 
+    def encode(self, done: float) -> None:
+        if self._console.is_terminal:
+            self._bar.start()
+        self._bar.update(self._task, completed=done, description="encoding")
+
     def start(self, start: "Start") -> None:
         for sentence in start.skipped[:5]:
             self._console.print(f"left out: {sentence}", markup=False)
         if len(start.skipped) > 5:
             self._console.print(f"left out: {len(start.skipped) - 5} more", markup=False)
         self._console.print(
-            f"{start.pictures:,} pictures to train on, {start.held_out:,} to measure on, "
+            f"{start.samples:,} {start.what} to train on, {start.held_out:,} to measure on, "
             f"{start.parameters:,} parameters"
             + (f"; continuing at step {start.resumed:,}" if start.resumed else ""),
             markup=False,
         )
         self._clock = (time.monotonic(), start.resumed)
+        self._bar.update(self._task, completed=0.0, description="starting")
         if self._console.is_terminal:
             self._bar.start()
 
@@ -123,6 +177,8 @@ class _Report:
             text = f"step {progress.step:,}  {self._speed:.1f} img/s"
             if "psnr" in progress.figures:
                 text += f"  {progress.figures['psnr']:.2f} dB"
+            elif "bits_per_index" in progress.figures:
+                text += f"  {progress.figures['bits_per_index']:.3f} bits per index"
             self._bar.update(self._task, completed=done, description=text)
         if progress.measured != self._said:
             self._said = progress.measured
@@ -144,10 +200,20 @@ class _Report:
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    name: Annotated[str, typer.Argument(help="Name of the weights: a-z, 0-9, '.', '_', '-'.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the weights: a-z, 0-9, '.', '_', '-'. A prior's: the codec's, which it "
+            "is added to."
+        ),
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder to put them in. [default: your own weights]"),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder to put them in. [default: your own weights; a prior: where the codec is]",
+        ),
     ] = None,
     notes: Annotated[
         Path | None,
@@ -158,17 +224,27 @@ def export(
     """Turn a training run into weights: config, safetensors and a model card."""
     from vqcodec.errors import MediaError
     from vqcodec.train.export import export as export_run
+    from vqcodec.train.export import export_prior, is_prior
     from vqcodec.weights import search_path, user_folder
 
+    if is_prior(run):
+        if notes:
+            raise UsageError("--notes belongs to a codec's model card, not to a prior")
+        table = export_prior(run, name, output, force=force)
+        typer.echo(f"{table['folder']}: {_figures(table)}")
+        return
     try:
         text = notes.read_text(encoding="utf-8") if notes else ""
     except (OSError, UnicodeDecodeError):
         raise MediaError(f"{notes}: cannot be read as text") from None
     folder = output or user_folder()
     config = export_run(run, name, folder, notes=text, force=force)
-    figures = ", ".join(f"{k} {v:.4g}" for k, v in config["training"]["held_out"].items())
-    typer.echo(f"{folder / name}: {figures}")
+    typer.echo(f"{folder / name}: {_figures(config)}")
     if folder not in search_path():
         typer.echo(f"use them with --model {folder / name}")
     else:
         typer.echo(f"use them with --model {name}")
+
+
+def _figures(table: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.4g}" for k, v in table["training"]["held_out"].items())

@@ -13,7 +13,7 @@ import vqcodec
 from vqcodec.codec import Codec
 from vqcodec.media.image import Image
 from vqcodec.nn.pixels import to_pixels
-from vqcodec.weights import load_model
+from vqcodec.pretrained import load_model
 
 if TYPE_CHECKING:
     import numpy as np

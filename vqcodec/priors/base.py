@@ -1,5 +1,7 @@
 """What every prior promises."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -12,6 +14,9 @@ class Prior(nn.Module):
     """
 
     codebook_sizes: tuple[int, ...]
+
+    def initialize(self, codebook: torch.Tensor) -> None:
+        """Take what the code vectors, (K, D), tell, before the first step; nothing by default."""
 
     def log_prob(
         self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
@@ -26,6 +31,19 @@ class Prior(nn.Module):
         *,
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
+        top_k: int = 0,
+        known: tuple[torch.Tensor, ...] | None = None,
+        report: Callable[[float], None] | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Draw maps of the given shapes, (B, *grid) each."""
+        """Draw maps.
+
+        Args:
+            shapes: (B, *grid) of each map.
+            cond: what the maps are to go with.
+            generator: of random numbers, on the CPU.
+            temperature: logits are divided by it: below one, likely codes become likelier.
+            top_k: draw among the k likeliest codes only; 0 for all.
+            known: indices that are given, -1 where one is to be drawn.
+            report: called with the fraction done, for progress bars.
+        """
         raise NotImplementedError

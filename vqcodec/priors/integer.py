@@ -30,18 +30,21 @@ class Config:
 
     Attributes:
         codebook_size: K.
+        channels: maps; must be 1.
         units: C, numbers per cell.
         blocks: residual blocks; each widens the view by one row and one column.
         embedding: numbers that stand for an index.
     """
 
     codebook_size: int
+    channels: int = 1
     units: int = 96
     blocks: int = 5
     embedding: int = 32
 
     def __post_init__(self) -> None:
         check_range("codebook_size", self.codebook_size, 2, 1 << 14)
+        check_range("channels", self.channels, 1, 1)
         check_range("units", self.units, 8, MOST_UNITS)
         check_range("blocks", self.blocks, 0, 64)
         check_range("embedding", self.embedding, 1, 256)
@@ -115,6 +118,10 @@ class IntegerPrior(Prior):
         scores: torch.Tensor = self.head(F.relu(h))
         return scores
 
+    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+        """Return scores, (B, 1, h, w, K), of indices, (B, 1, h, w)."""
+        return self.logits(self.embed(indices[:, 0])).movedim(1, -1)[:, None]
+
     def log_prob(
         self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -163,7 +170,7 @@ def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
     shifts = [int(s) for s in arrays["shifts"]]
     entries, embedding = arrays["embedding"].shape
     units, blocks = arrays["window"].shape[2], (len(shifts) - 2) // 2
-    prior = Config(entries - 1, units, blocks, embedding).build()
+    prior = Config(entries - 1, 1, units, blocks, embedding).build()
 
     def real(name: str, shift: int) -> torch.Tensor:
         return torch.from_numpy(arrays[name]).double().mul(2.0**-shift).float()

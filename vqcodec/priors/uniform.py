@@ -1,6 +1,7 @@
 """The prior that VQ-VAE is trained under: every index is as likely as any other."""
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -30,9 +31,15 @@ class UniformPrior(Prior):
         *,
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
+        top_k: int = 0,
+        known: tuple[torch.Tensor, ...] | None = None,
+        report: Callable[[float], None] | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Draw every index independently; the temperature of a uniform distribution is moot."""
-        return tuple(
+        """Draw every index on its own; temperature and top-k of equal chances are moot."""
+        maps = tuple(
             torch.randint(k, shape, generator=generator)
             for k, shape in zip(self.codebook_sizes, shapes, strict=True)
         )
+        if known is None:
+            return maps
+        return tuple(torch.where(k < 0, m, k) for m, k in zip(maps, known, strict=True))

@@ -8,10 +8,22 @@ from typing import Any
 
 from vqcodec import __version__
 from vqcodec.errors import OutputError, TrainingError, UsageError
+from vqcodec.files.atomic import writing
+from vqcodec.pretrained import prior_bytes, write_prior, write_weights
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
 from vqcodec.train.run import read_run
-from vqcodec.vqvae import build
-from vqcodec.weights import CARD, MODEL, NAME, write_weights
+from vqcodec.vqvae import build, build_prior
+from vqcodec.weights import (
+    CARD,
+    CODING_PRIOR,
+    MODEL,
+    NAME,
+    SAMPLING_PRIOR,
+    find_named,
+    read_weights,
+)
+
+HEADINGS = {SAMPLING_PRIOR: "## Sampling prior", CODING_PRIOR: "## Coding prior"}
 
 
 def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> dict[str, Any]:
@@ -32,34 +44,20 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         UsageError: the name cannot be used.
         OutputError: weights of this name are there and `force` is not given.
     """
-    import safetensors.torch
-
     if not NAME.fullmatch(name):
         raise UsageError(f"'{name}' cannot name weights; use a-z, 0-9, '.', '_' and '-'")
     description = read_run(run)
-    checkpoint = run / CHECKPOINT
     target = folder / name
     if target.exists() and not force:
         raise OutputError(f"{target}: exists already; use --force to overwrite it")
-    if not (checkpoint / AVERAGE).is_file():
-        raise TrainingError(f"{run}: has no checkpoint yet")
-    progress = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
     preset = description["config"]
     model = build(preset["model"])
-    model.load_state_dict(safetensors.torch.load_file(checkpoint / AVERAGE))
+    model.load_state_dict(_average(run))
     config = {
         "name": name,
         "modality": preset["modality"],
         "model": preset["model"],
-        "training": {
-            "command": description["command"],
-            "settings": preset["train"],
-            "steps": progress["step"],
-            "hours": round(progress["seconds"] / 3600, 2),
-            "machine": f"{platform.machine()}, {progress['device']}",
-            "version": __version__,
-            "held_out": progress["figures"],
-        },
+        "training": _training(run, description),
     }
     fresh = folder / f".{name}.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -74,6 +72,90 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return config
+
+
+def export_prior(run: Path, name: str, folder: Path | None, *, force: bool) -> dict[str, Any]:
+    """Add the averaged prior of a run's last checkpoint to weights that are there.
+
+    Args:
+        run: the run's folder.
+        name: of the codec's weights.
+        folder: where the folder `name` lies; None to look wherever weights are installed.
+        force: replace a prior that is there.
+
+    Returns:
+        The prior's table of the config, as written.
+
+    Raises:
+        TrainingError: the run has no checkpoint.
+        WeightsError: there are no such weights, or they have another codebook.
+        OutputError: a prior is there and `force` is not given.
+    """
+    description = read_run(run)
+    weights = find_named(name) if folder is None else read_weights(folder / name)
+    prior = build_prior(description["config"]["prior"])
+    prior.load_state_dict(_average(run))
+    table = {
+        "codebook_id": description["codebook_id"],
+        "prior": description["config"]["prior"],
+        "training": _training(run, description),
+    }
+    file, data = prior_bytes(prior)
+    write_prior(weights, table, file, data, force=force)
+    heading = HEADINGS[file]
+    path = weights.folder / CARD
+    card = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
+    before, _, old = card.partition(heading)
+    rest = old.partition("\n## ")  # what follows the section that is replaced
+    text = before.rstrip() + "\n\n" + _prior_section(heading, table) + rest[1] + rest[2]
+    with writing(path, force=True) as target:
+        target.write(text.encode())
+    return {"folder": str(weights.folder), **table}
+
+
+def is_prior(run: Path) -> bool:
+    """Return whether a run trains a prior, not a codec."""
+    return "prior" in read_run(run)["config"]
+
+
+def _average(run: Path) -> dict[str, Any]:
+    """Return the averaged weights of a run's last checkpoint."""
+    import safetensors.torch
+
+    path = run / CHECKPOINT / AVERAGE
+    if not path.is_file():
+        raise TrainingError(f"{run}: has no checkpoint yet")
+    return safetensors.torch.load_file(path)
+
+
+def _training(run: Path, description: dict[str, Any]) -> dict[str, Any]:
+    """Return how a run was trained and what it reached."""
+    progress = json.loads((run / CHECKPOINT / "progress.json").read_text(encoding="utf-8"))
+    return {
+        "command": description["command"],
+        "settings": description["config"]["train"],
+        "steps": progress["step"],
+        "hours": round(progress["seconds"] / 3600, 2),
+        "machine": f"{platform.machine()}, {progress['device']}",
+        "version": __version__,
+        "held_out": progress["figures"],
+    }
+
+
+def _prior_section(heading: str, table: dict[str, Any]) -> str:
+    """Return what the model card says of a prior."""
+    training = table["training"]
+    layers = ", ".join(f"{k} {v}" for k, v in table["prior"].items())
+    figures = ", ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in training["held_out"].items())
+    return f"""{heading}
+
+{layers}.
+
+    {training["command"]}
+
+{training["steps"]:,} steps in {training["hours"]} hours on {training["machine"]}, with vqcodec
+{training["version"]}. On held-out pictures: {figures}.
+"""
 
 
 def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:

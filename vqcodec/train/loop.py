@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, broadcast
 from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel
@@ -70,6 +71,7 @@ class Loop:
         self, task: Task, config: Config, folder: Path, *, bf16: bool, minutes: float | None = None
     ) -> None:
         self.task, self.config, self.folder, self.minutes = task, config, folder, minutes
+        AcceleratorState._reset_state()  # or a second loop could not choose its own precision
         self.accelerator = Accelerator(
             cpu=not torch.cuda.is_available(),
             mixed_precision="bf16" if bf16 else "no",

@@ -14,12 +14,13 @@ from accelerate import PartialState
 from vqcodec.config import Tree, check_range, parse, to_json
 from vqcodec.device import choose_bf16
 from vqcodec.errors import TrainingError
+from vqcodec.pretrained import read_state
 from vqcodec.train.config import Config
-from vqcodec.train.data import Crops, Pictures, centre_squares, find_sources
+from vqcodec.train.data import Crops, Pictures, Source, centre_squares, find_sources
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import ImageVQVAE
 from vqcodec.vqvae import build
-from vqcodec.weights import find_weights, read_state
+from vqcodec.weights import find_weights
 
 SETTINGS = "run.json"
 HELD_OUT_SIDE = 128  # pictures to measure on: short side shrunk to this, the middle square
@@ -51,18 +52,20 @@ class Start:
     """What a run is about to do, for whoever shows it.
 
     Attributes:
-        pictures: how many it trains on.
+        samples: how many it trains on.
         held_out: how many it measures on.
         skipped: one sentence for each picture that could not be read.
         resumed: the step it continues from; 0 for a fresh run.
         parameters: numbers to learn.
+        what: what the samples are.
     """
 
-    pictures: int
+    samples: int
     held_out: int
     skipped: list[str]
     resumed: int
     parameters: int
+    what: str = "pictures"
 
 
 def train_image(
@@ -98,15 +101,9 @@ def train_image(
     loop_config = parse(Config, {k: v for k, v in table.items() if k not in image_keys}, "train")
     torch.manual_seed(loop_config.seed)
     model = build(config.get("model", {}))
-    sources = find_sources(data)
-    if held_out:
-        measured = find_sources(held_out)
-    else:
-        every = max(20, len(sources) // MOST_HELD_OUT)
-        measured = sources[::every] if len(sources) > 1 else sources
-        sources = [s for s in sources if s not in measured] or sources
+    sources, measured = hold_out(data, held_out)
     description: Tree = {
-        "command": _command(),
+        "command": command(),
         "data": [str(p) for p in data],
         "held_out": [str(p) for p in held_out],
         "minutes": minutes,
@@ -116,7 +113,7 @@ def train_image(
     cuda = torch.cuda.is_available()
     state = PartialState(cpu=not cuda)
     if state.is_main_process:
-        _claim(folder, description)
+        claim(folder, description)
     state.wait_for_everyone()
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
@@ -143,6 +140,24 @@ def train_image(
     return loop.run(on_step if loop.accelerator.is_main_process else None)
 
 
+def hold_out(data: list[Path], held_out: list[Path]) -> tuple[list[Source], list[Source]]:
+    """Return the pictures to train on, and those to measure on.
+
+    Args:
+        data: picture files, folders and tars.
+        held_out: the same, to measure on; empty for every twentieth of `data`, at most 100.
+
+    Raises:
+        TrainingError: there are no pictures.
+    """
+    sources = find_sources(data)
+    if held_out:
+        return sources, find_sources(held_out)
+    every = max(20, len(sources) // MOST_HELD_OUT)
+    measured = sources[::every] if len(sources) > 1 else sources
+    return [s for s in sources if s not in measured] or sources, measured
+
+
 def checkpoint_step(folder: Path) -> int:
     """Return the step of the run's checkpoint; 0 if it has none."""
     path = folder / CHECKPOINT / "progress.json"
@@ -151,13 +166,18 @@ def checkpoint_step(folder: Path) -> int:
     return int(json.loads(path.read_text(encoding="utf-8"))["step"])
 
 
-def _claim(folder: Path, description: Tree) -> None:
-    """Write the run's settings, or make sure that they are those of the run already there."""
+def claim(folder: Path, description: Tree) -> None:
+    """Write the run's settings, or make sure that they are those of the run already there.
+
+    Raises:
+        TrainingError: they are not, or the folder holds something else.
+    """
     path = folder / SETTINGS
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("data", "held_out", "minutes", "start_from", "config"):
-            if there.get(key) != json.loads(json.dumps(description[key])):
+        asked = json.loads(json.dumps(description))
+        for key in sorted({*there, *asked} - {"command"}):
+            if there.get(key) != asked.get(key):
                 raise TrainingError(
                     f"{folder}: holds a run with other settings ({key} differs); "
                     "name another folder, or repeat its command to continue it"
@@ -169,7 +189,8 @@ def _claim(folder: Path, description: Tree) -> None:
     path.write_text(to_json(description), encoding="utf-8")
 
 
-def _command() -> str:
+def command() -> str:
+    """Return the command line of this process, as it would be typed."""
     return shlex.join(["vqcodec", *sys.argv[1:]])
 
 

@@ -30,11 +30,16 @@ def optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
 
 
 def averaging(decay: float) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
-    """Return a moving average that is short at first: of a tenth of the steps so far."""
+    """Return a moving average that is short at first: of a tenth of the steps so far.
+
+    Integers, such as where a kernel's taps lie, are taken as they are.
+    """
 
     def average(
         averaged: torch.Tensor, current: torch.Tensor, number: torch.Tensor | int
     ) -> torch.Tensor:
+        if not averaged.is_floating_point():
+            return current
         n = float(number)
         return averaged.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
@@ -53,7 +53,7 @@ class Task(Protocol):
     def model(self) -> nn.Module:
         """What learns."""
 
-    def batch(self, number: int) -> "NDArray[np.uint8]":
+    def batch(self, number: int) -> "NDArray[Any]":
         """Return training batch `number`: the same whenever it is asked for."""
 
     def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:

@@ -1,0 +1,173 @@
+"""`vqcodec sample` and `vqcodec complete`."""
+
+import io
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqcodec.cli import options
+from vqcodec.cli.jobs import (
+    STREAM,
+    Job,
+    Outcome,
+    left_to_do,
+    opened,
+    plan,
+    progress_bar,
+    read_stdin,
+)
+from vqcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqcodec.media.image import Image
+
+GAP = 2  # pixels between the pictures of a grid
+
+Model = Annotated[
+    str, typer.Option(help="Weights with a sampling prior: a name, or a folder of weights.")
+]
+Seed = Annotated[
+    int, typer.Option(help="Of the random numbers, 0 or more: the same seed, the same picture.")
+]
+Temperature = Annotated[
+    float, typer.Option(help="Above 0; below 1 more likely, plainer pictures, above 1 wilder ones.")
+]
+TopK = Annotated[
+    int, typer.Option("--top-k", help="Draw among this many likeliest codes only; 0 for all.")
+]
+
+
+def sample(
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Picture to write (format by suffix), - for stdout."),
+    ],
+    model: Model = "image-f4",
+    number: Annotated[
+        int, typer.Option("-n", "--number", min=1, max=10000, help="Pictures to draw, 1 to 10000.")
+    ] = 16,
+    size: Annotated[
+        str, typer.Option(help="Width and height of each in pixels, such as 192x128.")
+    ] = "128x128",
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    seed: Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Draw new pictures from the model's prior and write them side by side into one."""
+    from vqcodec.media.image import check_size, format_of_suffix
+
+    width, height = _size(size)
+    columns, rows = _layout(number)
+    check_size(rows * (height + GAP), columns * (width + GAP), str(output))
+    kind = format_of_suffix(".png" if output == STREAM else output.suffix, str(output))
+    jobs = [Job(output, output)]
+    outcome = Outcome(jobs, as_json=as_json)
+    for job in left_to_do(jobs, outcome, force=force, skip=False):
+        from vqcodec.sampler import Sampler, Settings
+
+        settings = Settings(seed, temperature, top_k)
+        sampler = Sampler.load(model, device, precision)
+        with outcome.catching(job):
+            with progress_bar("sampling") as bar:
+                pictures = sampler.sample(number, (height, width), settings, report=bar)
+            with opened(job, force=force) as file:
+                _side_by_side(pictures).write(file, kind, str(output))
+            facts = {"output": str(output), "number": number, "width": width, "height": height}
+            outcome.done(
+                {**facts, "seed": seed},
+                f"{output}: {number} of {width}×{height} pixels, seed {seed}",
+            )
+    outcome.close()
+
+
+def complete(
+    picture: Annotated[Path, typer.Argument(help="Picture to complete; - for standard input.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Picture to write (format by suffix), or - for stdout. "
+            "[default: photo.completed.png for photo.jpg]",
+        ),
+    ] = None,
+    keep: Annotated[
+        float, typer.Option(help="Share of the picture, from the top, that is kept, 0 to 1.")
+    ] = 0.5,
+    model: Model = "image-f4",
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    seed: Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Keep the codes of a picture's upper part and draw the rest anew."""
+    from vqcodec.media.image import Image, format_of_suffix
+
+    if picture.is_dir():
+        raise UsageError(f"{picture}: is a folder; name a picture")
+    jobs = plan([picture], output, lambda p, _: p.with_suffix(".completed.png"), Path.is_file)
+    outcome = Outcome(jobs, as_json=as_json)
+    for job in left_to_do(jobs, outcome, force=force, skip=False):
+        suffix = ".png" if job.target == STREAM else job.target.suffix
+        kind = format_of_suffix(suffix, str(job.target))
+        from vqcodec.sampler import Sampler, Settings
+
+        settings = Settings(seed, temperature, top_k)
+        with outcome.catching(job):
+            if job.source == STREAM:
+                image = Image.open(io.BytesIO(read_stdin()), "standard input")
+            else:
+                image = Image.open(job.source)
+            sampler = Sampler.load(model, device, precision)
+            with progress_bar("sampling") as bar:
+                completed = sampler.complete(image, keep, settings, report=bar)
+            with opened(job, force=force) as file:
+                completed.write(file, kind, str(job.target))
+            height, width = completed.size
+            facts = {"input": str(job.source), "output": str(job.target), "seed": seed}
+            outcome.done(
+                {**facts, "keep": keep, "width": width, "height": height},
+                f"{job.source} -> {job.target}: {width}×{height} pixels, upper {keep:.0%} kept, "
+                f"seed {seed}",
+            )
+    outcome.close()
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Return (width, height) of a text such as 192x128."""
+    found = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text)
+    if not found:
+        raise UsageError(f"--size {text}: write width and height in pixels, such as 192x128")
+    return int(found[1]), int(found[2])
+
+
+def _layout(number: int) -> tuple[int, int]:
+    """Return about as many rows as columns: (columns, rows)."""
+    columns = math.ceil(math.sqrt(number))
+    return columns, math.ceil(number / columns)
+
+
+def _side_by_side(pictures: "list[Image]") -> "Image":
+    """Lay pictures of one size out in rows."""
+    import numpy as np
+
+    from vqcodec.media.image import Image
+
+    columns, rows = _layout(len(pictures))
+    height, width = pictures[0].size
+    shape = (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
+    pixels = np.full(shape, 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
+        pixels[top : top + height, left : left + width] = picture.pixels
+    return Image(pixels)
