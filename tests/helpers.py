@@ -54,8 +54,10 @@ def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.clip(128 + 40 * channels + rng.normal(0, 8, channels.shape), 0, 255).astype(np.uint8)
 
 
-def coding_prior_arrays(codebook_size: int, seed: int = 0) -> "dict[str, NDArray[np.int64]]":
-    """Integers of a coding prior that expects small indices, and something of their context."""
+def coding_prior_arrays(
+    codebook_size: int, seed: int = 0, slope: int = 18
+) -> "dict[str, NDArray[np.int64]]":
+    """Integers of a coding prior that expects small indices, the more so the larger `slope`."""
     rng = np.random.default_rng(seed)
     embedding, units, blocks = 6, 8, 2
 
@@ -65,8 +67,8 @@ def coding_prior_arrays(codebook_size: int, seed: int = 0) -> "dict[str, NDArray
     arrays = {
         "embedding": weights(codebook_size + 1, embedding),
         "window": weights(len(WINDOW), embedding, units),
-        "head": weights(units, codebook_size) // 8,
-        "head_bias": -(np.arange(codebook_size) << 17),
+        "head": weights(units, codebook_size) // 32,
+        "head_bias": -(np.arange(codebook_size) << slope),
         "shifts": np.array([16, *[13] * (2 * blocks), 12]),
     }
     for i in range(blocks):
@@ -76,8 +78,8 @@ def coding_prior_arrays(codebook_size: int, seed: int = 0) -> "dict[str, NDArray
     return arrays
 
 
-def add_coding_prior(folder: Path, codebook_size: int, seed: int = 0) -> None:
+def add_coding_prior(folder: Path, codebook_size: int, seed: int = 0, slope: int = 18) -> None:
     """Give weights the coding prior of `coding_prior_arrays`."""
     weights = read_weights(folder)
-    data = coding_bytes(coding_prior_arrays(codebook_size, seed))
+    data = coding_bytes(coding_prior_arrays(codebook_size, seed, slope))
     write_prior(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)

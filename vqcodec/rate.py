@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from vqcodec.codec import Codec, Report
-from vqcodec.errors import UsageError
+from vqcodec.errors import MediaError
 from vqcodec.evaluate.metrics import psnr
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image
@@ -39,7 +39,8 @@ def encode_to(
     The picture may be coded at three quarters or half of its size, if that measures better.
 
     Raises:
-        UsageError: no codes of so few bytes were found, or the weights have no coding prior.
+        MediaError: no codes of so few bytes were found.
+        UsageError: the weights have no coding prior.
     """
     best: tuple[float, Codes] | None = None
     least = 0
@@ -52,7 +53,7 @@ def encode_to(
         if report:
             report(done / len(SCALES))
     if best is None:
-        raise UsageError(
+        raise MediaError(
             f"cannot be coded in {target_bytes:,} bytes; the smallest file found has {least:,}"
         )
     return best[1]
@@ -77,11 +78,14 @@ class _Attempt:
         height, width = self.codes.media.coded_size
         pixels = self.image.resize((height, width)).pixels
         search = self.codec.search(pixels, self.codes.grids, rate=True)
-        weight = 0.0
+        weight, hopeless = 0.0, 0
         for sweep in range(1, MOST_SWEEPS + 1):
             if self.bytes > target or weight:
                 step = math.exp(max(-1.0, min(1.5, GAIN * (self.bytes / target - 1))))
                 weight = min(MOST_WEIGHT, max(LEAST_WEIGHT, (weight or FIRST_WEIGHT) * step))
+            hopeless += weight == MOST_WEIGHT
+            if hopeless > 3:
+                break
             search.sweep(weight)
             self.codes = replace(self.codes, grids=(search.grid.copy(),))
             self.bytes = len(self.codes.to_bytes(".vqc"))

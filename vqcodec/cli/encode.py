@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,11 +22,11 @@ from vqcodec.cli.jobs import (
     progress_bar,
     read_stdin,
 )
-from vqcodec.errors import UsageError, VqcodecError
+from vqcodec.errors import MediaError, UsageError, VqcodecError
 from vqcodec.files.codes import read_stream, suffix_of
 
 if TYPE_CHECKING:
-    from vqcodec.codec import Codec
+    from vqcodec.codec import Codec, Report
     from vqcodec.files.codes import Codes
     from vqcodec.media.image import Image
 
@@ -53,6 +54,28 @@ def encode(
         float,
         typer.Option(help="Code a picture smaller by this factor, above 0 and at most 1."),
     ] = 1.0,
+    quality: Annotated[
+        int | None,
+        typer.Option(help="1 to 100: less for fewer bytes in a .vqc; 100 leaves the rate alone."),
+    ] = None,
+    rate_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Instead of --quality: squared error, in 8-bit levels summed over pixels and "
+            "colours, that saving a bit may cost; 0 or more."
+        ),
+    ] = None,
+    target_bytes: Annotated[
+        int | None,
+        typer.Option(help="Instead of --quality: the .vqc has at most this many bytes."),
+    ] = None,
+    effort: Annotated[
+        int | None,
+        typer.Option(
+            help="0 to 9: how far to search for better codes than the nearest; each step takes "
+            "longer. [default: 0, and 4 where a rate is asked for]"
+        ),
+    ] = None,
     background: Annotated[
         str | None,
         typer.Option(help="Put transparent pictures on this colour, such as white or #rrggbb."),
@@ -71,6 +94,9 @@ def encode(
     suffix = _suffix(file_format, output)
     if not 0 < scale <= 1:
         raise UsageError(f"--scale is {scale}, must be above 0 and at most 1")
+    wanted = _wanted(quality, rate_weight, target_bytes, effort)
+    if target_bytes is not None and (suffix != ".vqc" or not prior or scale != 1):
+        raise UsageError("--target-bytes needs a .vqc with a prior, and chooses the scale itself")
     jobs = plan(inputs, output, lambda p, _: p.with_suffix(suffix), _is_picture)
     outcome = Outcome(jobs, as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
@@ -83,7 +109,7 @@ def encode(
             count = 0
             for batch in _read_ahead(jobs):
                 report = bar if len(jobs) == 1 else None
-                for job, result in _encode_batch(codec, batch, scale, colour, report):
+                for job, result in _encode_batch(codec, batch, scale, colour, wanted, report):
                     count += 1
                     with outcome.catching(job):
                         if isinstance(result, Exception):
@@ -149,30 +175,86 @@ def _open(job: Job) -> "Image | Exception":
         return error
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What to search for: see the options of the same names."""
+
+    rate_weight: float
+    target_bytes: int | None
+    effort: int
+
+
+def _wanted(
+    quality: int | None, rate_weight: float | None, target_bytes: int | None, effort: int | None
+) -> Wanted:
+    rates = [o for o in (quality, rate_weight, target_bytes) if o is not None]
+    if len(rates) > 1:
+        raise UsageError("--quality, --rate-weight and --target-bytes exclude each other")
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"--quality is {quality}, must be 1 to 100")
+    if rate_weight is not None and not 0 <= rate_weight <= 1e9:
+        raise UsageError(f"--rate-weight is {rate_weight}, must be 0 or more")
+    if target_bytes is not None and target_bytes < 1:
+        raise UsageError(f"--target-bytes is {target_bytes}, must be 1 or more")
+    if effort is None:
+        effort = 4 if rates else 0
+    least = 1 if rates else 0
+    if not least <= effort <= 9:
+        raise UsageError(f"--effort is {effort}, must be {least} to 9")
+    if quality is not None:
+        from vqcodec.rate import weight_of
+
+        rate_weight = weight_of(quality)
+    return Wanted(rate_weight or 0.0, target_bytes, effort)
+
+
+Encoded = list[tuple[Job, "tuple[Image, Codes, float] | Exception"]]
+
+
 def _encode_batch(
     codec: "Codec",
     batch: Loaded,
     scale: float,
     colour: tuple[int, int, int] | None,
-    report: Any,
-) -> list[tuple[Job, "tuple[Image, Codes, float] | Exception"]]:
-    start = time.perf_counter()
+    wanted: Wanted,
+    report: "Report | None",
+) -> Encoded:
+    """Return picture, codes and seconds of each job, or why there are none."""
     pictures = {
         job: image.flatten(colour) if colour else image
         for job, image in batch
         if not isinstance(image, Exception)
     }
-    images = list(pictures.values())
-    if len(images) == 1:
-        found = [codec.encode(images[0], scale=scale, report=report)]
+    results: dict[Job, tuple[Image, Codes, float] | Exception] = {
+        job: image for job, image in batch if isinstance(image, Exception)
+    }
+    if wanted.effort or len(pictures) == 1:
+        for job, image in pictures.items():
+            try:
+                start = time.perf_counter()
+                codes = _encode_one(codec, image, scale, wanted, report)
+                results[job] = image, codes, time.perf_counter() - start
+            except MediaError as error:  # the others can still be coded
+                results[job] = MediaError(f"{job.source}: {error}")
     else:
-        found = codec.encode_images(images, scale=scale)
-    seconds = (time.perf_counter() - start) / max(1, len(images))
-    codes = dict(zip(pictures, found, strict=True))
-    return [
-        (job, image if isinstance(image, Exception) else (pictures[job], codes[job], seconds))
-        for job, image in batch
-    ]
+        start = time.perf_counter()
+        found = codec.encode_images(list(pictures.values()), scale=scale)
+        seconds = (time.perf_counter() - start) / max(1, len(pictures))
+        for (job, image), codes in zip(pictures.items(), found, strict=True):
+            results[job] = image, codes, seconds
+    return [(job, results[job]) for job, _ in batch]
+
+
+def _encode_one(
+    codec: "Codec", image: "Image", scale: float, wanted: Wanted, report: "Report | None"
+) -> "Codes":
+    if wanted.target_bytes is not None:
+        from vqcodec.rate import encode_to
+
+        return encode_to(codec, image, wanted.target_bytes, effort=wanted.effort, report=report)
+    return codec.encode(
+        image, scale=scale, rate_weight=wanted.rate_weight, effort=wanted.effort, report=report
+    )
 
 
 def _facts(job: Job, image: "Image", codes: "Codes", size: int, seconds: float) -> dict[str, Any]:
