@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import vqcodec
-from vqcodec.cli import benchmark, decode, encode, files, train
+from vqcodec.cli import benchmark, decode, encode, files, inspect, train
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
 
@@ -26,6 +26,7 @@ app.command("decode")(decode.decode)
 app.command("repack")(files.repack)
 app.command("info")(files.info)
 app.command("models")(files.models)
+app.command("inspect")(inspect.inspect)
 app.add_typer(train.app, name="train")
 app.command("export")(train.export)
 app.command("benchmark")(benchmark.benchmark)
