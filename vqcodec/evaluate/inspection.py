@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from vqcodec.codec import Codec
 from vqcodec.evaluate import panels
@@ -23,6 +24,7 @@ WIDTH, MARGIN, GAP = 1720, 50, 40
 INNER = WIDTH - 2 * MARGIN
 HALF = (INNER - GAP) // 2
 TALLEST = 1000  # pixels of a page that a picture may take
+LOST = "What is lost"
 CLOSE = 6  # cells along a side of the close-up
 
 
@@ -47,14 +49,14 @@ class Coded:
         """The map of indices, (h, w)."""
         return self.codes.grids[0]
 
-    @property
+    @cached_property
     def counts(self) -> "NDArray[np.intp]":
         """How often each code occurs, (K,)."""
         import numpy as np
 
         return np.bincount(self.grid.ravel(), minlength=self.codes.codebook_sizes[0])
 
-    @property
+    @cached_property
     def psnr(self) -> float:
         """Of the decoded picture, in dB; infinite if nothing was lost, or without an original."""
         return psnr(self.original.pixels, self.decoded.pixels) if self.original else math.inf
@@ -148,6 +150,12 @@ def _title(page: Page, codec: Codec, coded: Coded) -> float:
     return page.paragraph(MARGIN, MARGIN + 1.5 * TITLE, INNER, text) + 20
 
 
+class _Panel(NamedTuple):
+    title: str
+    caption: str
+    pixels: "NDArray[np.uint8]"
+
+
 def _pictures(
     page: Page, y: float, codec: Codec, codebook: Codebook, coded: Coded, box: Box
 ) -> float:
@@ -157,50 +165,52 @@ def _pictures(
     columns = 1 if aspect > 2.6 else 4 if aspect < 0.5 and coded.original else 2
     room = (INNER - GAP * (columns - 1)) // columns
     size = panels.fit(height, width, room, room if columns == 2 else TALLEST)
-    size_of_codebook, dim = codebook.vectors.shape
-    below = ""
-    if coded.codes.media.alpha is not None:
-        below = " Transparency is kept beside the indices, without loss."
-    drawn = [
-        (
-            "Its code map",
-            f"Each vector is replaced by the nearest of {size_of_codebook:,} in the codebook. Its "
-            "index is all that is kept. Codes that lie near each other have like colours here.",
-            panels.code_map(codebook, coded.codes, codec.stride, size),
-        ),
-        (
-            "Decoded",
-            "The decoder paints this from the indices alone." + below,
-            panels.shown(coded.decoded, size),
-        ),
-    ]
-    if coded.original is not None:
-        first = (
-            "The picture",
-            f"For every square of {codec.stride}×{codec.stride} pixels, and with an eye on what "
-            f"surrounds it, the encoder computes a vector of {dim} numbers.",
-            panels.shown(coded.original, size),
-        )
-        quality = f"PSNR {coded.psnr:.2f} dB." if math.isfinite(coded.psnr) else "No difference."
-        last = (
-            "What is lost",
-            f"{quality} Drawn is the mean difference of the three colours, in levels of 255.",
-            panels.error_map(coded.original, coded.decoded, size),
-        )
-        drawn = [first, *drawn, last]
-    for start in range(0, len(drawn), columns):
-        row = list(
-            zip(range(MARGIN, WIDTH, room + GAP), drawn[start : start + columns], strict=False)
-        )
-        top = max(page.heading(x, y, room, title, text) for x, (title, text, _) in row)
-        for x, (title, _, pixels) in row:
-            page.picture(x, top, pixels)
-            if title == "What is lost":
+    every = _drawn(codec, codebook, coded, size)
+    places = range(MARGIN, WIDTH, room + GAP)
+    for start in range(0, len(every), columns):
+        row = list(zip(places, every[start : start + columns], strict=False))
+        top = max(page.heading(x, y, room, panel.title, panel.caption) for x, panel in row)
+        for x, panel in row:
+            page.picture(x, top, panel.pixels)
+            if panel.title == LOST:
                 _error_scale(page, x, top + size[0] + 8)
             else:
                 _frame(page, x, top, box, size)
         y = top + size[0] + GAP + 10
     return y
+
+
+def _drawn(codec: Codec, codebook: Codebook, coded: Coded, size: tuple[int, int]) -> list[_Panel]:
+    """Return what there is to see of a picture, at (height, width), in the order of coding."""
+    number, dim = codebook.vectors.shape
+    transparent = coded.codes.media.alpha is not None
+    kept = " Transparency is kept beside the indices, without loss." if transparent else ""
+    code_map = _Panel(
+        "Its code map",
+        f"Each vector is replaced by the nearest of {number:,} in the codebook. Its index is all "
+        "that is kept. Codes that lie near each other have like colours here.",
+        panels.code_map(codebook, coded.codes, codec.stride, size),
+    )
+    decoded = _Panel(
+        "Decoded",
+        f"The decoder paints this from the indices alone.{kept}",
+        panels.shown(coded.decoded, size),
+    )
+    if coded.original is None:
+        return [code_map, decoded]
+    picture = _Panel(
+        "The picture",
+        f"For every square of {codec.stride}×{codec.stride} pixels, and with an eye on what "
+        f"surrounds it, the encoder computes a vector of {dim} numbers.",
+        panels.shown(coded.original, size),
+    )
+    quality = f"PSNR {coded.psnr:.2f} dB." if math.isfinite(coded.psnr) else "No difference."
+    lost = _Panel(
+        LOST,
+        f"{quality} Drawn is the mean difference of the three colours, in levels of 255.",
+        panels.error_map(coded.original, coded.decoded, size),
+    )
+    return [picture, code_map, decoded, lost]
 
 
 def _error_scale(page: Page, x: float, y: float) -> None:
