@@ -41,7 +41,9 @@ def benchmark(
         str, typer.Option(help="Sizes for --growth, in megapixels, above 0 to 100.")
     ] = "0.1,1,10,100",
     force: options.Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, and tables on stderr.")
+    ] = False,
 ) -> None:
     """Compare speed and memory with the plain network, JPEG, WebP and AVIF, in one run."""
     wanted = _sizes(sizes or SIZES)
@@ -65,8 +67,7 @@ def benchmark(
     }
 
     def say(text: str) -> None:
-        if not as_json:
-            typer.echo(text)
+        typer.echo(text, err=as_json)  # beside JSON, the tables tell how far it is
 
     say(_heading(found))
     with progress_bar("starting up") as bar:

@@ -126,12 +126,11 @@ def start_up(
     seconds: dict[str, list[float]] = {label: [] for label in commands}
     with tempfile.TemporaryDirectory(prefix="vqcodec-") as folder:
         synthetic_picture(128, 128).save(Path(folder) / "a.png")
-        for turn in range(rounds + 1):
+        for turn in range(rounds):
             for label, arguments in commands.items():
                 ran = run_python(*arguments, threads=threads, folder=Path(folder))
-                if turn:
-                    seconds[label].append(ran.seconds)
-            report((turn + 1) / (rounds + 1))
+                seconds[label].append(ran.seconds)
+            report((turn + 1) / rounds)
     return {label: round(statistics.median(s), 3) for label, s in seconds.items()}
 
 
