@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import vqcodec
-from vqcodec.cli import benchmark, decode, encode, files, sample, train
+from vqcodec.cli import benchmark, decode, encode, files, inspect, sample, train
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
 
@@ -28,6 +28,7 @@ app.command("sample")(sample.sample)
 app.command("complete")(sample.complete)
 app.command("info")(files.info)
 app.command("models")(files.models)
+app.command("inspect")(inspect.inspect)
 app.add_typer(train.app, name="train")
 app.command("export")(train.export)
 app.command("benchmark")(benchmark.benchmark)

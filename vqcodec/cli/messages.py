@@ -13,5 +13,6 @@ def describe(error: Exception) -> str:
     if isinstance(error, MemoryError) or "not enough memory" in str(error):
         return "not enough memory"
     if isinstance(error, ImportError):
-        return f"{error.name or error} is not installed; try: pip install 'vqcodec[train]'"
+        extra = "evaluate" if error.name == "matplotlib" else "train"
+        return f"{error.name or error} is not installed; try: pip install 'vqcodec[{extra}]'"
     return f"a fault of vqcodec itself, {type(error).__name__}: {error}; --debug shows where"

@@ -1,101 +1,187 @@
 """Speed, measured in one run and interleaved, so that the machine's moods hit all alike."""
 
-import io
-import platform
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-import vqcodec
-from vqcodec.codec import Codec
+from vqcodec.codec import Codec, Report
+from vqcodec.evaluate.coders import AVIF, PLAIN, WEBP, Coder, coders, ours, quick_formats
+from vqcodec.evaluate.metrics import psnr
+from vqcodec.evaluate.process import round_trip, run_python
 from vqcodec.media.image import Image
-from vqcodec.nn.pixels import to_pixels
-from vqcodec.pretrained import load_model
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PLAIN = "plain network, encode + decode"
-OURS = "vqcodec, encode + decode"
+    Pixels = NDArray[np.uint8]
+
+LARGE = 2_000_000  # pixels from which on a picture is coded once, and by quick coders only
+
+Pair = tuple[float, float]  # seconds to encode, seconds to decode
 
 
 def synthetic_picture(height: int, width: int, seed: int = 0) -> Image:
-    """Return a picture with the spectrum of photographs: amplitude falling as 1 / frequency."""
+    """Return a picture with the spectrum of photographs: amplitude falling as 1 / frequency.
+
+    Beyond 1024 pixels it repeats itself, without seams, so that any size is quickly made.
+    """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    fy = np.fft.fftfreq(height)[:, None]
-    fx = np.fft.rfftfreq(width)[None]
-    amplitude = 1 / np.maximum(np.hypot(fy, fx), 1 / max(height, width))
-    grey = rng.standard_normal((height, width, 1))
-    noise = 0.8 * grey + 0.2 * rng.standard_normal((height, width, 3))
+    high, wide = min(height, 1024), min(width, 1024)
+    fy = np.fft.fftfreq(high)[:, None]
+    fx = np.fft.rfftfreq(wide)[None]
+    amplitude = 1 / np.maximum(np.hypot(fy, fx), 1 / max(high, wide))
+    grey = rng.standard_normal((high, wide, 1))
+    noise = 0.8 * grey + 0.2 * rng.standard_normal((high, wide, 3))
     spectrum = np.fft.rfft2(noise, axes=(0, 1)) * amplitude[..., None]
-    pixels = np.fft.irfft2(spectrum, (height, width), axes=(0, 1))
+    pixels = np.fft.irfft2(spectrum, (high, wide), axes=(0, 1))
     pixels = 128 + 50 * (pixels - pixels.mean()) / pixels.std()
-    return Image(pixels.clip(0, 255).astype(np.uint8))
+    tile = pixels.clip(0, 255).astype(np.uint8)
+    tiled = np.tile(tile, (-(-height // high), -(-width // wide), 1))
+    return Image(np.ascontiguousarray(tiled[:height, :width]))
 
 
-def measure(name: str, image: Image, rounds: int) -> dict[str, Any]:
-    """Time the codec, its plain network and two image formats on one picture.
+def measure(
+    name: str, image: Image, threads: list[int], rounds: int, report: Report = lambda done: None
+) -> list[dict[str, Any]]:
+    """Time the codec, its plain network and image formats on one picture, taking turns.
+
+    A picture of `LARGE` pixels or more is coded once: by the command line in a process of its own,
+    and by the formats that do it in seconds.
 
     Args:
         name: weights, a name or a folder.
-        image: the picture.
-        rounds: measurements of each, taken in turn after one that is not counted.
+        image: the picture; its transparency is left out.
+        threads: numbers of threads to measure with.
+        rounds: measurements of each, in turn, after one that is not counted.
+        report: called with the fraction done.
 
     Returns:
-        What was measured on what, ready for JSON: median seconds, megapixels per second, and
-        ratios of medians.
+        For each number of threads what was found, ready for JSON.
     """
+    image = Image(image.pixels)
     codec = Codec.load(name)
-    plain = load_model(codec.weights)
-    picture = image.to_pillow()
-    codes = codec.encode(image)
-    tasks: dict[str, Callable[[], object]] = {
-        PLAIN: lambda: _plain_round_trip(plain, image.pixels),
-        OURS: lambda: codec.decode(codec.encode(image)),
-        "vqcodec, encode": lambda: codec.encode(image),
-        "vqcodec, decode": lambda: codec.decode(codes),
-        "AVIF encode (Pillow, speed 4)": lambda: picture.save(io.BytesIO(), "AVIF", speed=4),
-        "WebP encode (Pillow, method 6)": lambda: picture.save(io.BytesIO(), "WEBP", method=6),
-    }
-    seconds: dict[str, list[float]] = {label: [] for label in tasks}
-    for turn in range(rounds + 1):
-        for label, task in tasks.items():
-            start = time.perf_counter()
-            task()
-            if turn:
-                seconds[label].append(time.perf_counter() - start)
-    median = {label: statistics.median(s) for label, s in seconds.items()}
-    megapixels = image.size[0] * image.size[1] / 1e6
-    encode = median["vqcodec, encode"]
-    return {
-        "vqcodec": vqcodec.__version__,
-        "torch": torch.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "device": codec.device.type,
-        "precision": codec.precision,
-        "threads": torch.get_num_threads(),
-        "width": image.size[1],
-        "height": image.size[0],
-        "rounds": rounds,
-        "seconds": {label: round(s, 4) for label, s in median.items()},
-        "megapixels_per_second": {label: round(megapixels / s, 3) for label, s in median.items()},
-        "ratios": {
-            "round trip, plain network / vqcodec": round(median[PLAIN] / median[OURS], 2),
-            "encode, AVIF / vqcodec": round(median["AVIF encode (Pillow, speed 4)"] / encode, 2),
-            "encode, WebP / vqcodec": round(median["WebP encode (Pillow, method 6)"] / encode, 2),
-        },
-    }
+    large = image.size[0] * image.size[1] >= LARGE
+    rounds = 1 if large else rounds
+    every = {n: quick_formats(image) if large else coders(codec, image, n) for n in threads}
+    took: dict[int, dict[str, list[Pair]]] = {n: {label: [] for label in every[n]} for n in threads}
+    results: dict[str, dict[str, Any]] = {}
+    before = torch.get_num_threads()
+    try:
+        for turn in range(1 if large else 0, rounds + 1):
+            for n in threads:
+                torch.set_num_threads(n)
+                for label, coder in every[n].items():
+                    pair, coded, pixels = _timed(coder)
+                    if turn:
+                        took[n][label].append(pair)
+                    if label not in results:
+                        results[label] = _result(coder.size(coded), image.pixels, pixels)
+            report((turn + 1) / (rounds + 2))
+    finally:
+        torch.set_num_threads(before)
+    found = []
+    for n in threads:
+        trip = round_trip(codec.weights.folder, image, n)
+        medians = {label: _medians(pairs) for label, pairs in took[n].items()}
+        if large:
+            label = ours(codec.precision)
+            medians = {label: (trip.encode, trip.decode), **medians}
+            results[label] = _result(trip.size, image.pixels, trip.pixels)
+        found.append(
+            {
+                "width": image.size[1],
+                "height": image.size[0],
+                "threads": n,
+                "rounds": rounds,
+                "coders": {
+                    label: {**results[label], **_speeds(codec, image, label, pair)}
+                    for label, pair in medians.items()
+                },
+                "ratios": _ratios(medians, ours(codec.precision)),
+                "bf16_minus_fp32_db": _difference(results),
+                "peak_mib": {"encode": trip.encode_peak, "decode": trip.decode_peak},
+            }
+        )
+    report(1.0)
+    return found
 
 
-def _plain_round_trip(model: Any, pixels: "NDArray[np.uint8]") -> torch.Tensor:
-    """Run the network as a notebook would: float32, contiguous, whole, with autograd's records."""
-    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().float().div(127.5).sub(1)
-    x.requires_grad_()
-    return to_pixels(model.decode(model.encode(x)))
+def start_up(
+    name: str, threads: int, rounds: int, report: Report = lambda done: None
+) -> dict[str, float]:
+    """Return median seconds of commands in fresh processes, taking turns, by their name."""
+    weights = str(Codec.load(name).weights.folder.resolve())
+    commands = {
+        "vqcodec --help": ("-m", "vqcodec", "--help"),
+        "import torch": ("-c", "import torch"),
+        "vqcodec encode": ("-m", "vqcodec", "encode", "a.png", "--force", "--model", weights),
+    }
+    seconds: dict[str, list[float]] = {label: [] for label in commands}
+    with tempfile.TemporaryDirectory(prefix="vqcodec-") as folder:
+        synthetic_picture(128, 128).save(Path(folder) / "a.png")
+        for turn in range(rounds):
+            for label, arguments in commands.items():
+                ran = run_python(*arguments, threads=threads, folder=Path(folder))
+                seconds[label].append(ran.seconds)
+            report((turn + 1) / rounds)
+    return {label: round(statistics.median(s), 3) for label, s in seconds.items()}
+
+
+def _timed(coder: Coder) -> tuple[Pair, Any, "Pixels"]:
+    start = time.perf_counter()
+    coded = coder.encode()
+    middle = time.perf_counter()
+    pixels = coder.decode(coded)
+    return (middle - start, time.perf_counter() - middle), coded, pixels
+
+
+def _medians(took: list[Pair]) -> Pair:
+    encode, decode = zip(*took, strict=True)
+    return statistics.median(encode), statistics.median(decode)
+
+
+def _result(size: int | None, before: "Pixels", after: "Pixels") -> dict[str, Any]:
+    return {"bytes": size, "psnr": round(psnr(before, after), 3)}
+
+
+def _speeds(codec: Codec, image: Image, label: str, pair: Pair) -> dict[str, dict[str, float]]:
+    height, width = image.size
+    codes = -(-height // codec.stride) * -(-width // codec.stride)
+    found = {}
+    for what, seconds in zip(("encode", "decode"), pair, strict=True):
+        found[what] = {
+            "seconds": round(seconds, 5),
+            "megapixels_per_second": round(height * width / seconds / 1e6, 3),
+        }
+        if label in (PLAIN, ours("bf16"), ours("fp32")):
+            found[what]["codes_per_second"] = round(codes / seconds)
+    return found
+
+
+def _ratios(medians: dict[str, Pair], codec: str) -> dict[str, float]:
+    """Return how many times as long as the codec others take, where they were measured."""
+    encode, decode = medians[codec]
+    found = {}
+    for label, name in ((AVIF, "AVIF"), (WEBP, "WebP")):
+        if label in medians:
+            found[f"encode, {name} / vqcodec"] = medians[label][0] / encode
+    if PLAIN in medians:
+        found["round trip, plain network / vqcodec"] = sum(medians[PLAIN]) / (encode + decode)
+    if ours("fp32") in medians and codec != ours("fp32"):
+        found["round trip, fp32 / bf16"] = sum(medians[ours("fp32")]) / (encode + decode)
+    return {label: round(ratio, 2) for label, ratio in found.items()}
+
+
+def _difference(results: dict[str, dict[str, Any]]) -> float | None:
+    """Return PSNR with bfloat16 less that with float32, in dB; None unless both were measured."""
+    pair = [results.get(ours(kind)) for kind in ("bf16", "fp32")]
+    if pair[0] is None or pair[1] is None:
+        return None
+    return round(pair[0]["psnr"] - pair[1]["psnr"], 3)

@@ -14,9 +14,10 @@ from accelerate import PartialState
 from vqcodec.config import Tree, check_range, parse, to_json
 from vqcodec.device import choose_bf16
 from vqcodec.errors import TrainingError
+from vqcodec.media.sources import Source, find_sources
 from vqcodec.pretrained import read_state
 from vqcodec.train.config import Config
-from vqcodec.train.data import Crops, Pictures, Source, centre_squares, find_sources
+from vqcodec.train.data import Crops, Pictures, centre_squares
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import ImageVQVAE
 from vqcodec.vqvae import build

@@ -1,0 +1,185 @@
+"""`vqcodec inspect`."""
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqcodec.cli import options
+from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, opened, progress_bar, read_stdin
+from vqcodec.errors import MediaError, OutputError, UsageError
+from vqcodec.files import npz, vqc
+from vqcodec.files.codes import Codes, read_limited
+
+if TYPE_CHECKING:
+    from vqcodec.codec import Report
+    from vqcodec.evaluate.page import Page
+    from vqcodec.media.image import Image
+
+DEFAULT_MODEL = "image-f4"
+SEPARATORS = {"text": " ", "csv": ","}
+
+
+def inspect(
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="A picture or a code file to explain (- for standard input); or a folder, a tar "
+            "or several pictures to count the codes of; or nothing, for a model alone."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Figure (.png, .svg or .pdf), or - for stdout."),
+    ] = None,
+    codes: Annotated[
+        str | None,
+        typer.Option(help="Print the map of indices instead, row by row: text or csv."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights, a name or a folder. [default: those that the code file names, else "
+            f"{DEFAULT_MODEL}]"
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    force: options.Force = False,
+) -> None:
+    """Draw what VQ-VAE does to a picture, or what a model has learned."""
+    inputs = inputs or []
+    alone = len(inputs) == 1 and not inputs[0].is_dir() and inputs[0].suffix.lower() != ".tar"
+    if codes is not None:
+        if codes not in SEPARATORS:
+            raise UsageError(f"no format '{codes}' of codes; there are: {', '.join(SEPARATORS)}")
+        if output is not None or not alone:
+            raise UsageError("--codes prints those of one picture or code file, and draws nothing")
+        _print(_codes(inputs[0], model, device, precision), SEPARATORS[codes])
+        return
+    job, kind = _job(inputs, output, model or DEFAULT_MODEL, alone)
+    outcome = Outcome([job], as_json=False)
+    left_to_do([job], outcome, force=force, skip=False)
+    import matplotlib  # noqa: F401  # where it is missing, say so before any work
+
+    with progress_bar("coding") as bar:
+        if alone:
+            page, said = _explain(job.source, model, device, precision, bar)
+        else:
+            page, said = _learned(inputs, model or DEFAULT_MODEL, device, precision, bar)
+    with opened(job, force=force) as file:
+        page.write(file, kind)
+    outcome.done({}, f"{job.source} -> {job.target}: {said}")
+
+
+def _job(inputs: list[Path], output: Path | None, model: str, alone: bool) -> tuple[Job, str]:
+    """Return what to read and what to write, and in which format."""
+    from vqcodec.evaluate.page import FORMATS
+
+    suffix = ".inspect.png"
+    source = inputs[0] if alone else Path(Path(model).name)
+    if source == STREAM:
+        output = output or STREAM
+    elif alone:
+        output = output or source.with_suffix(suffix)
+    else:
+        output = output or Path(f"{source}{suffix}")  # names of weights have dots of their own
+    if output != STREAM and output.resolve() in {i.resolve() for i in inputs}:
+        raise OutputError(f"{output}: is an input as well, and would be overwritten")
+    kind = "png" if output == STREAM else output.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise UsageError(f"{output}: figures end in .png, .svg or .pdf")
+    return Job(source, output), kind
+
+
+def _read(source: Path) -> "Codes | Image":
+    from vqcodec.media.image import Image
+
+    name = "standard input" if source == STREAM else str(source)
+    data = read_stdin() if source == STREAM else read_limited(source)
+    if data.startswith((vqc.MAGIC, npz.MAGIC)):
+        return Codes.from_bytes(data, name)
+    return Image.open(io.BytesIO(data), name)
+
+
+def _codes(source: Path, model: str | None, device: str, precision: str) -> Codes:
+    """Return what a code file holds, without torch, or what a picture is coded to."""
+    found = _read(source)
+    if isinstance(found, Codes):
+        return found
+    from vqcodec.codec import Codec
+
+    with progress_bar("encoding") as bar:
+        return Codec.load(model or DEFAULT_MODEL, device, precision).encode(found, report=bar)
+
+
+def _print(codes: Codes, separator: str) -> None:
+    """Print every map, an empty line between two."""
+    for number, (grid, size) in enumerate(zip(codes.grids, codes.codebook_sizes, strict=True)):
+        if number:
+            sys.stdout.write("\n")
+        width = len(str(size - 1)) if separator == " " else 0
+        for row in grid.reshape(-1, grid.shape[-1]).tolist():
+            sys.stdout.write(separator.join(f"{index:{width}}" for index in row) + "\n")
+
+
+def _explain(
+    source: Path, model: str | None, device: str, precision: str, report: "Report"
+) -> tuple["Page", str]:
+    """Draw a picture and what becomes of it, or what a code file stands for."""
+    found = _read(source)
+    from vqcodec.codec import Codec
+    from vqcodec.evaluate.inspection import Coded, draw_picture
+
+    name = "standard input" if source == STREAM else source.name
+    if isinstance(found, Codes):
+        codec = (
+            Codec.load(model, device, precision)
+            if model
+            else Codec.load_named(found.model, device, precision)
+        )
+        coded = Coded(name, found, codec.decode(found, report=report))
+    else:
+        codec = Codec.load(model or DEFAULT_MODEL, device, precision)
+        codes = codec.encode(found, report=lambda done: report(done / 2))
+        decoded = codec.decode(codes, report=lambda done: report((1 + done) / 2))
+        coded = Coded(name, codes, decoded, found)
+    return draw_picture(codec, coded), coded.summary()
+
+
+def _learned(
+    inputs: list[Path], model: str, device: str, precision: str, report: "Report"
+) -> tuple["Page", str]:
+    """Draw the codebook of a model, and its use over the pictures in `inputs`, if any."""
+    from vqcodec.media.sources import find_sources
+
+    sources = find_sources(inputs) if inputs else []
+    from vqcodec.codec import Codec
+    from vqcodec.evaluate.inspection import draw_model
+
+    codec = Codec.load(model, device, precision)
+    if not sources:
+        return draw_model(codec), f"{codec.codebook_sizes[0]:,} codes"
+    import numpy as np
+
+    from vqcodec.media.image import Image
+
+    (size,) = codec.codebook_sizes
+    counts = np.zeros(size, np.int64)
+    pictures = 0
+    for number, source in enumerate(sources, 1):
+        try:
+            image = Image.open(io.BytesIO(source.read()), source.name)
+        except MediaError as error:
+            typer.echo(f"vqcodec: left out: {error}", err=True)
+            continue
+        counts += np.bincount(codec.encode(image).grids[0].ravel(), minlength=size)
+        pictures += 1
+        report(number / len(sources))
+    if not pictures:
+        raise MediaError(f"{', '.join(map(str, inputs))}: not one picture can be read")
+    used = int((counts > 0).sum())
+    page = draw_model(codec, counts, pictures)
+    return page, f"{size:,} codes, {used:,} of them used by {pictures:,} pictures"
