@@ -18,8 +18,9 @@ import torch
 from tests.helpers import Run, picture, tiny_config
 from vqcodec import Codec, Image
 from vqcodec.config import Tree, override
-from vqcodec.errors import OutputError, TrainingError
-from vqcodec.train.data import Crops, Pictures, Prefetcher, centre_squares, find_sources
+from vqcodec.errors import MediaError, OutputError, TrainingError
+from vqcodec.media.sources import find_sources
+from vqcodec.train.data import Crops, Pictures, Prefetcher, centre_squares
 from vqcodec.train.export import export
 from vqcodec.train.loop import Progress
 from vqcodec.train.muon import Muon, orthogonalize, split_parameters
@@ -64,10 +65,10 @@ def test_sources_come_from_folders_tars_and_files(photos: Path, tmp_path: Path) 
     assert len(find_sources([photos / "0.png"])) == 1
     (tmp_path / "bad.tar").write_bytes(b"x" * 600)
     for wrong in (tmp_path / "absent", tmp_path / "bad.tar"):
-        with pytest.raises(TrainingError):
+        with pytest.raises(MediaError):
             find_sources([wrong])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TrainingError, match="no pictures"):
+    with pytest.raises(MediaError, match="no pictures"):
         find_sources([tmp_path / "empty"])
 
 

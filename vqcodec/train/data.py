@@ -1,15 +1,13 @@
-"""Files and tars of pictures to seeded crops."""
+"""Pictures to seeded crops."""
 
 import io
-import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from vqcodec.errors import MediaError, TrainingError
-from vqcodec.media.image import Image, picture_suffixes
+from vqcodec.media.image import Image
+from vqcodec.media.sources import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,55 +16,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 CACHE_BYTES = 4 << 30  # shrunk pictures are kept in memory up to this much, read again beyond
-
-
-@dataclass(frozen=True)
-class Source:
-    """One picture file, or one member of a tar: `size` bytes from `offset` (-1: the whole file)."""
-
-    path: Path
-    name: str
-    offset: int = 0
-    size: int = -1
-
-    def read(self) -> bytes:
-        """Return the file's bytes."""
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
-
-
-def find_sources(paths: list[Path]) -> list[Source]:
-    """List the pictures in files, folders (recursively) and uncompressed tars, sorted by name.
-
-    Raises:
-        TrainingError: a path does not exist, a tar is damaged, or there is no picture at all.
-    """
-    suffixes = picture_suffixes()
-    sources: list[Source] = []
-    for path in paths:
-        if path.is_dir():
-            files = sorted(f for f in path.rglob("*") if f.is_file())
-        elif path.is_file():
-            files = [path]
-        else:
-            raise TrainingError(f"{path}: no such file or folder")
-        for file in files:
-            if file.suffix.lower() == ".tar":
-                sources += [s for s in _members(file) if Path(s.name).suffix.lower() in suffixes]
-            elif file.suffix.lower() in suffixes:
-                sources.append(Source(file, file.name))
-    if not sources:
-        raise TrainingError(f"{', '.join(map(str, paths))}: no pictures found")
-    return sources
-
-
-def _members(path: Path) -> list[Source]:
-    try:
-        with tarfile.open(path, "r:") as tar:
-            return [Source(path, m.name, m.offset_data, m.size) for m in tar if m.isfile()]
-    except tarfile.TarError as error:
-        raise TrainingError(f"{path}: not an uncompressed tar file ({error})") from None
 
 
 class Pictures:

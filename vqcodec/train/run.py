@@ -14,8 +14,9 @@ from accelerate import PartialState
 from vqcodec.config import Tree, check_range, parse, to_json
 from vqcodec.device import choose_bf16
 from vqcodec.errors import TrainingError
+from vqcodec.media.sources import find_sources
 from vqcodec.train.config import Config
-from vqcodec.train.data import Crops, Pictures, centre_squares, find_sources
+from vqcodec.train.data import Crops, Pictures, centre_squares
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import ImageVQVAE
 from vqcodec.vqvae import build
