@@ -25,7 +25,7 @@ FLOORS = {
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors"),
     "weights": ("config", "vqvae"),
     "codec": ("device", "files", "media", "nn", "weights"),
-    "evaluate": ("codec", "media", "nn", "weights"),
+    "evaluate": ("codec", "files", "media", "nn", "weights"),
     "train": ("config", "device", "evaluate", "media", "nn", "quantizers", "vqvae", "weights"),
     "cli": ("codec", "config", "evaluate", "files", "media", "train", "weights"),
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import vqcodec
-from vqcodec.cli import benchmark, decode, encode, files, train
+from vqcodec.cli import benchmark, decode, encode, evaluate, files, train
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
 
@@ -28,6 +28,8 @@ app.command("info")(files.info)
 app.command("models")(files.models)
 app.add_typer(train.app, name="train")
 app.command("export")(train.export)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(evaluate.compare)
 app.command("benchmark")(benchmark.benchmark)
 
 _settings = {"debug": False}
