@@ -83,7 +83,7 @@ class Anchor(ABC):
             try:
                 for i in wanted:
                     best[i] = search.better(best[i], limits[i])
-            except (OSError, ValueError):  # such as sides beyond what the format can hold
+            except (OSError, ValueError, RuntimeError):  # such as sides beyond the format's limit
                 continue
         return best
 
@@ -168,7 +168,7 @@ class Avif(Anchor):
 class JpegXl(Anchor):
     """JPEG XL at the default effort; Pillow needs a plugin for it."""
 
-    name, label, qualities = "jxl", "JPEG XL", (0, 100)
+    name, label, qualities = "jxl", "JPEG XL", (0, 99)  # 100 would be without loss
 
     def __init__(self) -> None:
         import pillow_jxl  # noqa: F401  (registers itself with Pillow)

@@ -121,5 +121,5 @@ def _middle(size: tuple[int, int], stride: int) -> tuple[slice, slice]:
 def data_uri(pixels: "Pixels") -> str:
     """Return a picture, (H, W, 3), as a lossless data URI."""
     file = io.BytesIO()
-    Image(pixels).to_pillow().save(file, "WEBP", lossless=True, method=6)
+    Image(pixels).to_pillow().save(file, "WEBP", lossless=True)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
