@@ -1,9 +1,7 @@
 """`vqcodec evaluate`: pictures in, a folder with figures, plots and a page out."""
 
-import os
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,23 +125,19 @@ def _measure(
 ) -> list[str]:
     """Measure what has not been measured yet; return why pictures had to be left out."""
     done = _done(journal, sources)
-    pool = ThreadPoolExecutor(os.cpu_count())
-    meter = PictureMeter(codec, anchors, metrics, pool)
+    meter = PictureMeter(codec, anchors, metrics)
     left_out = []
-    try:
-        for number, (name, source) in enumerate(sources.items(), 1):
-            if name not in done:
-                try:
-                    journal.append(meter.measure(source, name))
-                except MediaError as error:
-                    left_out.append(str(error))
-                except OSError as error:
-                    left_out.append(f"{name}: {error.strerror or error}")
-                except MemoryError:
-                    left_out.append(f"{name}: not enough memory")
-            progress(number / len(sources))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for number, (name, source) in enumerate(sources.items(), 1):
+        if name not in done:
+            try:
+                journal.append(meter.measure(source, name))
+            except MediaError as error:
+                left_out.append(str(error))
+            except OSError as error:
+                left_out.append(f"{name}: {error.strerror or error}")
+            except MemoryError:
+                left_out.append(f"{name}: not enough memory")
+        progress(number / len(sources))
     if len(left_out) == len(sources):
         raise MediaError(
             f"none of the {len(sources):,} pictures can be read; the first: {left_out[0]}"

@@ -2,14 +2,15 @@
 
 import hashlib
 import io
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vqcodec.codec import Codec
 from vqcodec.evaluate.anchors import Anchor, Setting
 from vqcodec.evaluate.quality import Metric
 from vqcodec.evaluate.record import OURS, Measured, Record
+from vqcodec.evaluate.threads import run_all
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image
 from vqcodec.media.sources import Source
@@ -54,10 +55,8 @@ def through_file(codec: Codec, image: Image, point: Point) -> tuple[int, Image, 
 class PictureMeter:
     """Measures pictures with one codec, and others at the bytes that it used."""
 
-    def __init__(
-        self, codec: Codec, anchors: list[Anchor], metrics: list[Metric], pool: Executor
-    ) -> None:
-        self.codec, self.anchors, self.metrics, self.pool = codec, anchors, metrics, pool
+    def __init__(self, codec: Codec, anchors: list[Anchor], metrics: list[Metric]) -> None:
+        self.codec, self.anchors, self.metrics = codec, anchors, metrics
 
     def measure(self, source: Source, name: str) -> Record:
         """Measure one picture.
@@ -67,36 +66,37 @@ class PictureMeter:
         """
         data = source.read()
         image = Image.open(io.BytesIO(data), name).flatten(WHITE)
-        ours = [through_file(self.codec, image, point) for point in POINTS]
-        limits = [size for size, _, _ in ours]
-        others = [self.pool.submit(self._against, a, image, limits) for a in self.anchors]
-        mine = self.pool.map(
-            lambda made: {m.key: m.measure(image.pixels, made[1].pixels) for m in self.metrics},
-            ours,
-        )
-        measured = [
-            Measured(OURS, number, size, {"scale": point.scale}, values)
-            for number, (point, size, values) in enumerate(zip(POINTS, limits, mine, strict=True))
-        ]
-        for other in others:
-            measured += other.result()
+        made = [through_file(self.codec, image, point) for point in POINTS]
+        limits = [size for size, _, _ in made]
+        ours = partial(self._ours, image, [(size, back) for size, back, _ in made])
+        others = [partial(self._against, anchor, image, limits) for anchor in self.anchors]
+        measured = [m for found in run_all([ours, *others]) for m in found]
         return Record(
             name=name,
             identity=_identity(image.pixels),
             input_bytes=len(data),
             shape=image.size,
-            usage=_usage(ours[-1][2]),
+            usage=_usage(made[-1][2]),
             measured=tuple(measured),
         )
+
+    def _ours(self, image: Image, made: list[tuple[int, Image]]) -> list[Measured]:
+        return [
+            Measured(OURS, number, size, {"scale": point.scale}, self._values(image, back))
+            for number, (point, (size, back)) in enumerate(zip(POINTS, made, strict=True))
+        ]
 
     def _against(self, anchor: Anchor, image: Image, limits: list[int]) -> list[Measured]:
         found = []
         for number, coded in enumerate(anchor.encode(image, limits)):
             if coded is not None:
-                values = {m.key: m.measure(image.pixels, coded.image.pixels) for m in self.metrics}
+                values = self._values(image, coded.image)
                 setting = asdict(coded.setting)
                 found.append(Measured(anchor.name, number, coded.bytes, setting, values))
         return found
+
+    def _values(self, image: Image, other: Image) -> dict[str, float | None]:
+        return {m.key: m.measure(image.pixels, other.pixels) for m in self.metrics}
 
 
 def decode_again(anchor: Anchor, image: Image, measured: Measured) -> Image:

@@ -1,9 +1,11 @@
 """Measures of quality for pictures, those that are installed."""
 
+import contextlib
 import io
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 BEST_PSNR = 100.0  # dB; equal pictures count as this, so that means stay finite
-MOST_PIXELS = 1 << 24  # the perceptual measures hold about 100 times a picture's bytes
+# SSIMULACRA2 holds 500 bytes a pixel while it is computed, and MS-SSIM half as many
+MOST_PIXELS = 1 << 22
+LARGE_PIXELS = 1 << 20  # above this, one pair of pictures at a time
 TOOL = "ssimulacra2"  # libjxl's program
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Metric:
         height, width = original.shape[:2]
         if min(height, width) < self.smallest or height * width > self.largest:
             return None
-        return round(float(self.compute(original, other)), 6)
+        with _ONE_AT_A_TIME if height * width > LARGE_PIXELS else contextlib.nullcontext():
+            return round(float(self.compute(original, other)), 6)
 
     def format(self, value: float, sign: bool = False) -> str:
         """Return a value with its unit."""
