@@ -28,7 +28,7 @@ FLOORS = {
     "search": ("media", "nn", "priors", "vqvae"),
     "codec": ("device", "files", "media", "nn", "pretrained", "priors", "search", "weights"),
     "sampler": ("codec", "media", "pretrained", "weights"),
-    "evaluate": ("codec", "media", "nn", "pretrained", "sampler", "weights"),
+    "evaluate": ("codec", "files", "media", "nn", "pretrained", "sampler", "weights"),
     "rate": ("codec", "evaluate", "files", "media", "search"),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import vqcodec
-from vqcodec.cli import benchmark, decode, encode, files, inspect, sample, train
+from vqcodec.cli import benchmark, decode, encode, evaluate, files, inspect, sample, train
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
 
@@ -31,6 +31,8 @@ app.command("models")(files.models)
 app.command("inspect")(inspect.inspect)
 app.add_typer(train.app, name="train")
 app.command("export")(train.export)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(evaluate.compare)
 app.command("benchmark")(benchmark.benchmark)
 
 _settings = {"debug": False}

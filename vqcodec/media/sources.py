@@ -25,6 +25,11 @@ class Source:
     offset: int = 0
     size: int = -1
 
+    @property
+    def length(self) -> int:
+        """Size of the picture's file in bytes."""
+        return self.path.stat().st_size if self.size < 0 else self.size
+
     def read(self) -> bytes:
         """Return the file's bytes."""
         with self.path.open("rb") as file:

@@ -1,0 +1,168 @@
+"""`vqcodec evaluate` and `vqcodec compare`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqcodec.cli.jobs import progress_bar
+
+Columns = list[list[str]]
+
+
+def evaluate(
+    data: Annotated[
+        list[Path], typer.Argument(help="Pictures, folders (recursive), or uncompressed tars.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Folder of the report; an interrupted one goes on."),
+    ],
+    model: Annotated[str, typer.Option(help="Weights, a name or a folder.")] = "image-f4",
+    against: Annotated[
+        str, typer.Option(help="Codecs to compare with, separated by commas; '' for none.")
+    ] = "jpeg,webp,avif,jxl",
+    force: Annotated[
+        bool, typer.Option("--force", help="Start over where the folder holds a report.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
+) -> None:
+    """Measure a model on pictures, beside other codecs at equal bytes; write a report.
+
+    Into the folder go report.html, results.json, results.csv and plots.
+    """
+    from vqcodec.evaluate.evaluation import evaluate as measure
+
+    with progress_bar("evaluating") as bar:
+        found = measure(
+            data,
+            output,
+            model=model,
+            against=[name.strip() for name in against.split(",") if name.strip()],
+            force=force,
+            progress=bar,
+        )
+    for note in found.tree["evaluation"]["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    if as_json:
+        typer.echo(json.dumps(found.tree))
+    else:
+        _print_results(found.tree, found.metrics)
+        typer.echo(f"{output / 'report.html'}")
+    for sentence in found.left_out:
+        typer.echo(f"vqcodec: error: {' '.join(sentence.splitlines())}", err=True)
+    if found.left_out:
+        total = len(found.left_out) + found.tree["evaluation"]["data"]["pictures"]
+        typer.echo(f"vqcodec: {len(found.left_out)} of {total} inputs failed", err=True)
+        raise typer.Exit(1)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="A picture, or a report (folder or results.json).")],
+    b: Annotated[Path, typer.Argument(help="Another of the same kind.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare two pictures, or two reports: how B differs from A."""
+    from vqcodec.evaluate.compare import compare as measure
+
+    found = measure(a, b)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for note in found["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    if "points" in found:
+        _print_reports(found)
+    else:
+        _print_pictures(found)
+
+
+def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
+    more, results = tree["evaluation"], tree["results"]
+    shown = [m for m in metrics if m.key in results]
+    typer.echo(f"{tree['name']}, {more['data']['pictures']:,} pictures; means, [95 % intervals]")
+    table = [["", "", "bytes", "bpp", *(m.label for m in shown)]]
+    for p, point in enumerate(more["points"]):
+        values = [
+            f"{m.format(results[m.key][p])} {_interval(m, more['intervals'][m.key][p])}"
+            for m in shown
+        ]
+        name = tree["name"] if p == 0 else ""
+        rate = [f"{results['bytes'][p]:,.0f}", f"{results['bpp'][p]:.3f}"]
+        table.append([name, point, *rate, *values])
+    for anchor in more["anchors"].values():
+        table += _anchor_rows(anchor, more, shown)
+    _print_table(table)
+    codes = more["codes"]
+    typer.echo(
+        f"codes: {100 * codes['usage']:.1f} % of {codes['codebook_size']} used, perplexity "
+        f"{codes['perplexity']:.1f}, {codes['order_0_entropy']:.2f} bits an index on its own"
+    )
+
+
+def _anchor_rows(anchor: dict[str, Any], more: dict[str, Any], metrics: list[Any]) -> Columns:
+    """Return the lines of another codec: its means, and vqcodec less it."""
+    rows = []
+    for p, point in enumerate(more["points"]):
+        name = anchor["name"] if p == 0 else ""
+        if p in anchor["points"]:
+            i = anchor["points"].index(p)
+            rate = [f"{anchor['results']['bytes'][i]:,.0f}", f"{anchor['results']['bpp'][i]:.3f}"]
+            means = [m.format(anchor["results"][m.key][i]) for m in metrics]
+        else:
+            rate = [f"fits {anchor['fits'][p]:,}", ""]
+            means = ["" for _ in metrics]
+        gains = [anchor["difference"][m.key][p] for m in metrics]
+        cells = [
+            f"{mean} ({m.format(gain[0], sign=True)})".strip() if gain else mean
+            for m, mean, gain in zip(metrics, means, gains, strict=True)
+        ]
+        rows.append([name, f"≤ {point}", *rate, *cells])
+    rate = anchor["bd"].get(metrics[0].key, {}).get("rate")
+    rows[0].append("BD-rate not comparable" if rate is None else f"BD-rate {rate:+.1f} %")
+    return rows
+
+
+def _print_pictures(found: dict[str, Any]) -> None:
+    from vqcodec.evaluate.quality import METRICS
+
+    typer.echo(f"{found['b']} against {found['a']}, {found['width']}×{found['height']} pixels")
+    for metric in METRICS:
+        value = found["metrics"].get(metric.key)
+        if value is not None:
+            typer.echo(f"  {metric.label:18} {metric.format(value)}")
+    typer.echo(f"  largest difference {found['max_difference']} of 255")
+
+
+def _print_reports(found: dict[str, Any]) -> None:
+    from vqcodec.evaluate.quality import METRICS
+
+    typer.echo(f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})")
+    for metric in METRICS:
+        delta = found["bd"].get(metric.key)
+        if delta is None:
+            continue
+        if delta["rate"] is None or delta["quality"] is None:
+            typer.echo(f"  {metric.label}: the curves are not comparable, they hardly overlap")
+        else:
+            quality = metric.format(delta["quality"], sign=True)
+            typer.echo(f"  {metric.label}: BD-rate {delta['rate']:+.2f} %, BD-quality {quality}")
+    for point, differences in (found["points"] or {}).items():
+        typer.echo(f"  {point}: {differences['bytes'][0]:+,.1f} bytes a picture")
+        for metric in METRICS:
+            if triple := differences.get(metric.key):
+                mean, *ends = triple
+                gain = metric.format(mean, sign=True)
+                typer.echo(f"    {metric.label:12} {gain} {_interval(metric, ends, sign=True)}")
+
+
+def _interval(metric: Any, ends: list[float], sign: bool = False) -> str:
+    low, high = (f"{end:{'+' if sign else ''}.{metric.digits}f}" for end in ends)
+    return f"[{low}, {high}]"
+
+
+def _print_table(rows: Columns) -> None:
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip())

@@ -1,0 +1,215 @@
+"""`vqcodec evaluate`: pictures in, a folder with figures, plots and a page out."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vqcodec
+from vqcodec.codec import Codec
+from vqcodec.errors import MediaError, OutputError
+from vqcodec.evaluate import gallery, plot, report
+from vqcodec.evaluate.anchors import Anchor, find_anchors
+from vqcodec.evaluate.journal import Journal
+from vqcodec.evaluate.pictures import POINTS, PictureMeter
+from vqcodec.evaluate.quality import Metric, find_metrics
+from vqcodec.evaluate.record import OURS
+from vqcodec.evaluate.results import digest, write_csv, write_results
+from vqcodec.evaluate.summary import summarise_anchor, summarise_codec, summarise_codes
+from vqcodec.evaluate.table import Table, count_codes
+from vqcodec.media.sources import Source, find_sources
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an evaluation.
+
+    Attributes:
+        tree: of ``results.json``.
+        metrics: those that were measured.
+        left_out: one sentence for each picture that could not be read.
+    """
+
+    tree: dict[str, Any]
+    metrics: list[Metric]
+    left_out: list[str]
+
+
+def evaluate(
+    data: list[Path],
+    folder: Path,
+    *,
+    model: str,
+    against: list[str],
+    force: bool = False,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Outcome:
+    """Measure a model on pictures, beside other codecs, and write a report.
+
+    What is done stays done: the same call goes on where an earlier one was interrupted.
+
+    Args:
+        data: pictures, folders (recursive) or uncompressed tars.
+        folder: of the report; made if missing.
+        model: weights, a name or a folder.
+        against: names of `anchors.ANCHORS`.
+        force: start over in a folder that holds another evaluation.
+        progress: called with the fraction of the pictures that is done.
+
+    Raises:
+        MediaError: there is no picture, or none can be read.
+        OutputError: the folder holds something else, or cannot be written.
+        UsageError: no such codec to compare with.
+        WeightsError: no such weights.
+    """
+    sources = _named(find_sources(data))
+    anchors, notes = find_anchors(against)
+    metrics, missing = find_metrics()
+    codec = Codec.load(model)
+    journal = Journal(folder)
+    journal.begin(_settings(codec, anchors, metrics), force=force)
+    left_out = _measure(journal, sources, codec, anchors, metrics, progress)
+    table = Table.collect(
+        journal.records(),
+        [OURS, *(a.name for a in anchors)],
+        len(POINTS),
+        [m.key for m in metrics],
+    )
+    usage = count_codes(journal.records(), codec.codebook_sizes[-1])
+    notes += missing + _notes(table, metrics)
+    if left_out:
+        notes.append(f"{len(left_out):,} pictures could not be read and are left out")
+    tree = _tree(table, summarise_codes(usage), codec, anchors, metrics, notes)
+    write_csv(folder, journal.records(), [p.label for p in POINTS], [m.key for m in metrics])
+    try:
+        plot.draw(folder, tree, metrics)
+    except ImportError:
+        notes.append("plots are left out: need pip install 'vqcodec[evaluate]'")
+    write_results(folder, tree)
+    shown = gallery.build(gallery.choose(table), journal.records(), sources, codec, anchors)
+    report.write(folder, tree, metrics, table, shown)
+    return Outcome(tree, metrics, left_out)
+
+
+def _named(sources: list[Source]) -> dict[str, Source]:
+    """Give each source a name of its own: its whole path where its short one is taken."""
+    sources = list(dict.fromkeys(sources))
+    often = Counter(s.name for s in sources)
+    named = {}
+    for source in sources:
+        inside = f"{source.path.as_posix()}/{source.name}" if source.size >= 0 else source.path
+        named[source.name if often[source.name] == 1 else str(inside)] = source
+    return named
+
+
+def _settings(codec: Codec, anchors: list[Anchor], metrics: list[Metric]) -> dict[str, Any]:
+    """Return all that figures depend on, but for the pictures."""
+    return {
+        "version of vqcodec": vqcodec.__version__,
+        "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
+        "precision": codec.precision,
+        "points": {p.label: p.scale for p in POINTS},
+        "set of codecs": {a.name: a.version() for a in anchors},
+        "set of metrics": {m.key: m.source() for m in metrics},
+    }
+
+
+def _measure(
+    journal: Journal,
+    sources: dict[str, Source],
+    codec: Codec,
+    anchors: list[Anchor],
+    metrics: list[Metric],
+    progress: Callable[[float], None],
+) -> list[str]:
+    """Measure what has not been measured yet; return why pictures had to be left out."""
+    done = _done(journal, sources)
+    meter = PictureMeter(codec, anchors, metrics)
+    left_out = []
+    for number, (name, source) in enumerate(sources.items(), 1):
+        if name not in done:
+            try:
+                journal.append(meter.measure(source, name))
+            except MediaError as error:
+                left_out.append(str(error))
+            except OSError as error:
+                left_out.append(f"{name}: {error.strerror or error}")
+            except MemoryError:
+                left_out.append(f"{name}: not enough memory")
+        progress(number / len(sources))
+    if len(left_out) == len(sources):
+        raise MediaError(
+            f"none of the {len(sources):,} pictures can be read; the first: {left_out[0]}"
+        )
+    return left_out
+
+
+def _done(journal: Journal, sources: dict[str, Source]) -> set[str]:
+    """Return the names of what has been measured already.
+
+    Raises:
+        OutputError: some of it is no longer there, or has changed.
+    """
+    done = set()
+    for record in journal.records():
+        source = sources.get(record.name)
+        if source is None or source.length != record.input_bytes:
+            what = "is not in the data" if source is None else "has changed"
+            raise OutputError(
+                f"{journal.folder}: holds figures of {record.name}, which {what}; name another "
+                "folder, or start over with --force"
+            )
+        done.add(record.name)
+    return done
+
+
+def _notes(table: Table, metrics: list[Metric]) -> list[str]:
+    """Say which metrics lack for how many pictures."""
+    import numpy as np
+
+    notes = []
+    for metric in metrics:
+        lacking = int(np.isnan(table.column(OURS, metric.key)[:, -1]).sum())
+        if lacking:
+            notes.append(
+                f"{metric.label} is not defined for {lacking:,} of {len(table.names):,} pictures: "
+                f"it needs sides of {metric.smallest} pixels, and at most "
+                f"{metric.largest >> 20} megapixels"
+            )
+    return notes
+
+
+def _tree(
+    table: Table,
+    codes: dict[str, Any],
+    codec: Codec,
+    anchors: list[Anchor],
+    metrics: list[Metric],
+    notes: list[str],
+) -> dict[str, Any]:
+    """Return what ``results.json`` holds."""
+    ours = summarise_codec(table, OURS)
+    described = {}
+    for anchor in anchors:
+        summary = summarise_anchor(table, anchor.name, ours)
+        text = f"{anchor.label}, {anchor.version()}: best PSNR at vqcodec's bytes"
+        described[anchor.name] = {"name": anchor.label, "description": text, **summary}
+    weights = codec.weights
+    return {
+        "name": f"vqcodec {weights.name}",
+        "description": f"vqcodec {vqcodec.__version__}, weights {weights.name}, .vqc files",
+        "results": ours["results"],
+        "evaluation": {
+            "vqcodec": vqcodec.__version__,
+            "model": weights.name,
+            "codebook_id": weights.codebook_id.hex(),
+            "data": {"pictures": len(table.names), "digest": digest(table.identities)},
+            "points": [p.label for p in POINTS],
+            "metrics": {m.key: m.source() for m in metrics},
+            "intervals": ours["intervals"],
+            "codes": codes,
+            "anchors": described,
+            "notes": notes,
+        },
+    }

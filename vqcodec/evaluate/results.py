@@ -1,0 +1,104 @@
+"""The files of figures in a report.
+
+``results.json`` has the layout of CompressAI's published results (name, description, and lists by
+metric, one entry for each point, lowest rate first), so that what reads those reads it too; what
+they have no place for is under ``evaluation``. ``anchors/NAME.json`` are the same of the other
+codecs, and ``results.csv`` has one row for each file that was measured.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vqcodec.errors import FormatError
+from vqcodec.evaluate.record import Record
+from vqcodec.evaluate.table import BYTES, RATE
+from vqcodec.files.atomic import writing
+
+RESULTS, CSV, ANCHORS = "results.json", "results.csv", "anchors"
+MAX_BYTES = 1 << 24
+
+
+def digest(identities: Iterable[str]) -> str:
+    """Return a digest of a data set, from those of its members in any order."""
+    return hashlib.sha256("\n".join(sorted(identities)).encode()).hexdigest()[:32]
+
+
+def write_results(folder: Path, tree: dict[str, Any]) -> None:
+    """Write ``results.json`` and ``anchors/*.json``.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    _write(folder / RESULTS, _json(tree))
+    (folder / ANCHORS).mkdir(exist_ok=True)
+    for old in (folder / ANCHORS).glob("*.json"):
+        old.unlink()
+    for name, anchor in tree["evaluation"]["anchors"].items():
+        if anchor["results"]:
+            published = {key: anchor[key] for key in ("name", "description", "results")}
+            _write(folder / ANCHORS / f"{name}.json", _json(published))
+
+
+def write_csv(folder: Path, records: Iterable[Record], points: list[str], keys: list[str]) -> None:
+    """Write ``results.csv``: one row for each input, codec and point."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(
+        ["picture", "height", "width", "codec", "point", "quality", "scale", BYTES, RATE, *keys]
+    )
+    for record in records:
+        for m in record.measured:
+            setting = [m.setting.get("quality", ""), m.setting["scale"]]
+            rate = round(8 * m.bytes / record.units, 6)
+            values = ["" if m.values.get(k) is None else m.values[k] for k in keys]
+            row = [*record.shape, m.codec, points[m.point], *setting, m.bytes, rate, *values]
+            rows.writerow([record.name, *row])
+    _write(folder / CSV, text.getvalue())
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a report: its folder, its ``results.json``, or a result that CompressAI published.
+
+    Raises:
+        FormatError: it is missing, or something else.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise FormatError(f"{file}: larger than any report")
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FormatError(f"{path}: holds no {RESULTS}, so it is no report") from None
+    except OSError as error:
+        raise FormatError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise FormatError(f"{file}: not valid JSON") from None
+    curve = tree.get("results") if isinstance(tree, dict) else None
+    if not isinstance(curve, dict) or not _is_curve(curve):
+        raise FormatError(f"{file}: holds no results of a codec")
+    return dict(tree)
+
+
+def _is_curve(curve: dict[str, Any]) -> bool:
+    """Return whether this is a list of positive rates, and others of the same length."""
+    rates = curve.get(RATE)
+    return (
+        isinstance(rates, list)
+        and all(isinstance(v, list) and len(v) == len(rates) for v in curve.values())
+        and all(isinstance(x, int | float) for v in curve.values() for x in v)
+        and all(rate > 0 for rate in rates)
+    )
+
+
+def _json(tree: dict[str, Any]) -> str:
+    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    with writing(path, force=True) as file:
+        file.write(text.encode())

@@ -1,0 +1,122 @@
+"""Figures over a data set: means with intervals, differences, deltas, use of the codes."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from vqcodec.evaluate.intervals import interval, resampled_means
+from vqcodec.evaluate.metrics import perplexity
+from vqcodec.evaluate.rate import bd_quality, bd_rate
+from vqcodec.evaluate.record import OURS
+from vqcodec.evaluate.table import BYTES, RATE, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+
+DIGITS = 6
+
+
+def summarise_codec(table: Table, codec: str) -> dict[str, Any]:
+    """Return the curve of a codec.
+
+    Returns:
+        ``points``: the numbers of the points that every input fits at (the rest of the lists has
+        one entry for each); ``results``: means by column; ``intervals``: of those means, 95 %, by
+        the bootstrap; ``fits``: how many inputs fit, at every point of the evaluation.
+    """
+    import numpy as np
+
+    fits = (~np.isnan(table.column(codec, BYTES))).sum(0)
+    points = [p for p, number in enumerate(fits) if number == len(table.names)]
+    results: dict[str, list[float]] = {}
+    intervals: dict[str, list[list[float]]] = {}
+    for key in (RATE, BYTES, *table.columns[2:]):
+        values = table.column(codec, key)[:, points]
+        if points and not np.isnan(values).all():
+            means = resampled_means(values)
+            results[key] = [round(float(m), DIGITS) for m in np.nanmean(values, 0)]
+            intervals[key] = [_rounded(interval(column)) for column in means.T]
+    return {
+        "points": points,
+        "results": results,
+        "intervals": intervals,
+        "fits": [int(number) for number in fits],
+    }
+
+
+def differences(ours: "Values", theirs: "Values") -> list[list[float] | None]:
+    """Return [mean, low, high] of ours minus theirs, over inputs that have both, at each point.
+
+    Args:
+        ours: (N, points); NaN where there is nothing.
+        theirs: the same of the other codec.
+    """
+    import numpy as np
+
+    gain = ours - theirs
+    known = np.any(~np.isnan(gain), axis=0).tolist()
+    if not any(known):
+        return [None] * gain.shape[1]
+    means = resampled_means(gain)
+    return [
+        _rounded((float(np.nanmean(gain[:, p])), *interval(means[:, p]))) if known[p] else None
+        for p in range(gain.shape[1])
+    ]
+
+
+def deltas(curve: dict[str, list[float]], anchor: dict[str, list[float]]) -> dict[str, Any]:
+    """Return the Bjøntegaard deltas of a curve against an anchor's, by metric.
+
+    Returns:
+        ``rate`` in percent and ``quality`` in the metric's unit; None where not comparable.
+    """
+    found = {}
+    for key, qualities in curve.items():
+        if key not in (RATE, BYTES) and key in anchor:
+            four = (anchor[RATE], anchor[key], curve[RATE], qualities)
+            rate, quality = bd_rate(*four), bd_quality(*four)
+            found[key] = {
+                "rate": None if rate is None else round(rate, 3),
+                "quality": None if quality is None else round(quality, DIGITS),
+            }
+    return found
+
+
+def summarise_anchor(table: Table, codec: str, ours: dict[str, Any]) -> dict[str, Any]:
+    """Return the curve of another codec, and how ours differs from it.
+
+    Returns:
+        What `summarise_codec` does, and ``difference``: [mean, low, high] of ours minus theirs by
+        metric and point, over the inputs that fit; ``bd``: see `deltas`.
+    """
+    summary = summarise_codec(table, codec)
+    summary["difference"] = {
+        key: differences(table.column(OURS, key), table.column(codec, key))
+        for key in table.columns[2:]
+        if key in ours["results"]
+    }
+    summary["bd"] = deltas(ours["results"], summary["results"])
+    return summary
+
+
+def summarise_codes(usage: "NDArray[np.int64]") -> dict[str, Any]:
+    """Return how the codes are used, from their histogram, (K,).
+
+    Returns:
+        ``usage``: share of the codes that occur; ``perplexity``; ``order_0_entropy``: bits for an
+        index on its own.
+    """
+    number = perplexity(usage)
+    return {
+        "codebook_size": len(usage),
+        "indices": int(usage.sum()),
+        "usage": round(float((usage > 0).mean()), DIGITS),
+        "perplexity": round(number, 3),
+        "order_0_entropy": round(math.log2(number), 4),
+    }
+
+
+def _rounded(values: tuple[float, ...]) -> list[float]:
+    return [round(v, DIGITS) for v in values]

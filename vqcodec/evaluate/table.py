@@ -1,0 +1,77 @@
+"""All that was measured, as arrays: one row for each input."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vqcodec.evaluate.record import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+
+BYTES, RATE = "bytes", "bpp"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What was measured on N inputs, sorted by name.
+
+    Attributes:
+        names: of the inputs.
+        identities: digests of their content.
+        shapes: their heights and widths.
+        columns: `BYTES`, `RATE` and the metrics' keys.
+        values: for each codec an array (N, points, columns); NaN where there is nothing.
+    """
+
+    names: list[str]
+    identities: list[str]
+    shapes: list[tuple[int, ...]]
+    columns: tuple[str, ...]
+    values: "dict[str, Values]"
+
+    @classmethod
+    def collect(
+        cls, records: Iterable[Record], codecs: list[str], points: int, metrics: list[str]
+    ) -> "Table":
+        """Read what records hold of these codecs into arrays; the records are not kept."""
+        import numpy as np
+
+        columns = (BYTES, RATE, *metrics)
+        rows: list[tuple[str, str, tuple[int, ...], dict[str, Values]]] = []
+        for record in records:
+            cells = {c: np.full((points, len(columns)), np.nan) for c in codecs}
+            for m in record.measured:
+                if m.codec not in cells:
+                    continue
+                rate = 8 * m.bytes / record.units
+                found = [m.values.get(key) for key in metrics]
+                numbers = [m.bytes, rate, *(np.nan if v is None else v for v in found)]
+                cells[m.codec][m.point] = numbers
+            rows.append((record.name, record.identity, record.shape, cells))
+        rows.sort(key=lambda row: row[0])
+        return cls(
+            names=[row[0] for row in rows],
+            identities=[row[1] for row in rows],
+            shapes=[row[2] for row in rows],
+            columns=columns,
+            values={c: np.stack([row[3][c] for row in rows]) for c in codecs},
+        )
+
+    def column(self, codec: str, key: str) -> "Values":
+        """Return one column of a codec, (N, points)."""
+        return self.values[codec][:, :, self.columns.index(key)]
+
+
+def count_codes(records: Iterable[Record], codebook_size: int) -> "NDArray[np.int64]":
+    """Return how often each code was used, (K,)."""
+    import numpy as np
+
+    usage = np.zeros(codebook_size, np.int64)
+    for record in records:
+        for code, count in record.usage.items():
+            usage[code] += count
+    return usage
