@@ -3,9 +3,10 @@
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from vqcodec.codec import Codec, Report
 from vqcodec.errors import MediaError
-from vqcodec.evaluate.metrics import psnr
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image
 from vqcodec.search import SWEEPS
@@ -47,7 +48,7 @@ def encode_to(
     for done, scale in enumerate(SCALES, 1):
         attempt = _Attempt(codec, image, scale)
         attempt.run(target_bytes, SWEEPS[effort])
-        if attempt.best and (best is None or attempt.best[0] > best[0]):
+        if attempt.best and (best is None or attempt.best[0] < best[0]):
             best = attempt.best
         least = min(least or attempt.bytes, attempt.bytes)
         if report:
@@ -64,7 +65,7 @@ class _Attempt:
 
     Attributes:
         bytes: of the file of the last codes measured.
-        best: the PSNR and the codes of the best that fit, if any did.
+        best: the squared error and the codes of the best that fit, if any did.
     """
 
     def __init__(self, codec: Codec, image: Image, scale: float) -> None:
@@ -90,8 +91,9 @@ class _Attempt:
             self.codes = replace(self.codes, grids=(search.grid.copy(),))
             self.bytes = len(self.codes.to_bytes(".vqc"))
             if self.bytes <= target:
-                quality = psnr(self.image.pixels, self.codec.decode(self.codes).pixels)
-                if self.best is None or quality > self.best[0]:
-                    self.best = quality, self.codes
+                decoded = self.codec.decode(self.codes).pixels
+                error = float(np.square(decoded.astype(np.float32) - self.image.pixels).sum())
+                if self.best is None or error < self.best[0]:
+                    self.best = error, self.codes
                 if sweep >= sweeps:
                     break

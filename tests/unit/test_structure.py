@@ -28,8 +28,8 @@ FLOORS = {
     "search": ("media", "nn", "priors", "vqvae"),
     "codec": ("device", "files", "media", "nn", "pretrained", "priors", "search", "weights"),
     "sampler": ("codec", "media", "pretrained", "weights"),
-    "evaluate": ("codec", "files", "media", "nn", "pretrained", "sampler", "weights"),
-    "rate": ("codec", "evaluate", "files", "media", "search"),
+    "rate": ("codec", "files", "media", "search"),
+    "evaluate": ("codec", "files", "media", "nn", "pretrained", "rate", "sampler", "weights"),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
         *("quantizers", "vqvae", "weights"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vqcodec.cli.jobs import progress_bar
+from vqcodec.errors import UsageError
 
 Columns = list[list[str]]
 
@@ -23,6 +24,12 @@ def evaluate(
     against: Annotated[
         str, typer.Option(help="Codecs to compare with, separated by commas; '' for none.")
     ] = "jpeg,webp,avif,jxl",
+    quality: Annotated[
+        str, typer.Option(help="Measure at these qualities, such as 100,80,60; each 1 to 100.")
+    ] = "",
+    target_bytes: Annotated[
+        str, typer.Option(help="Measure at files of at most these sizes, such as 700,600.")
+    ] = "",
     force: Annotated[
         bool, typer.Option("--force", help="Start over where the folder holds a report.")
     ] = False,
@@ -32,7 +39,12 @@ def evaluate(
 
     Into the folder go report.html, results.json, results.csv and plots.
     """
+    qualities = _numbers("--quality", quality, 100)
+    targets = _numbers("--target-bytes", target_bytes, 1 << 30)
+    if qualities and targets:
+        raise UsageError("--quality and --target-bytes exclude each other")
     from vqcodec.evaluate.evaluation import evaluate as measure
+    from vqcodec.evaluate.pictures import points_of
 
     with progress_bar("evaluating") as bar:
         found = measure(
@@ -40,6 +52,7 @@ def evaluate(
             output,
             model=model,
             against=[name.strip() for name in against.split(",") if name.strip()],
+            points=points_of(qualities, targets),
             force=force,
             progress=bar,
         )
@@ -56,6 +69,14 @@ def evaluate(
         total = len(found.left_out) + found.tree["evaluation"]["data"]["pictures"]
         typer.echo(f"vqcodec: {len(found.left_out)} of {total} inputs failed", err=True)
         raise typer.Exit(1)
+
+
+def _numbers(option: str, text: str, most: int) -> list[int]:
+    """Read whole numbers from 1 to `most`, separated by commas."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(p.isdecimal() and 1 <= int(p) <= most for p in parts):
+        raise UsageError(f"{option} is '{text}', must be numbers from 1 to {most:,}, with commas")
+    return [int(p) for p in parts]
 
 
 def compare(

@@ -12,7 +12,7 @@ from vqcodec.errors import MediaError, OutputError
 from vqcodec.evaluate import gallery, plot, report
 from vqcodec.evaluate.anchors import Anchor, find_anchors
 from vqcodec.evaluate.journal import Journal
-from vqcodec.evaluate.pictures import POINTS, PictureMeter
+from vqcodec.evaluate.pictures import PictureMeter, Point, points_of
 from vqcodec.evaluate.quality import Metric, find_metrics
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.results import digest, write_csv, write_results
@@ -42,6 +42,7 @@ def evaluate(
     *,
     model: str,
     against: list[str],
+    points: tuple[Point, ...] = points_of([], []),
     force: bool = False,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Outcome:
@@ -54,6 +55,7 @@ def evaluate(
         folder: of the report; made if missing.
         model: weights, a name or a folder.
         against: names of `anchors.ANCHORS`.
+        points: ways to code, that of the highest rate last.
         force: start over in a folder that holds another evaluation.
         progress: called with the fraction of the pictures that is done.
 
@@ -68,26 +70,28 @@ def evaluate(
     metrics, missing = find_metrics()
     codec = Codec.load(model)
     journal = Journal(folder)
-    journal.begin(_settings(codec, anchors, metrics), force=force)
-    left_out = _measure(journal, sources, codec, anchors, metrics, progress)
+    journal.begin(_settings(codec, points, anchors, metrics), force=force)
+    meter = PictureMeter(codec, points, anchors, metrics)
+    left_out = _measure(journal, sources, meter, progress)
     table = Table.collect(
         journal.records(),
         [OURS, *(a.name for a in anchors)],
-        len(POINTS),
+        len(points),
         [m.key for m in metrics],
     )
     usage = count_codes(journal.records(), codec.codebook_sizes[-1])
     notes += missing + _notes(table, metrics)
     if left_out:
         notes.append(f"{len(left_out):,} pictures could not be read and are left out")
-    tree = _tree(table, summarise_codes(usage), codec, anchors, metrics, notes)
-    write_csv(folder, journal.records(), [p.label for p in POINTS], [m.key for m in metrics])
+    tree = _tree(table, summarise_codes(usage), codec, points, anchors, metrics, notes)
+    write_csv(folder, journal.records(), [p.label for p in points], [m.key for m in metrics])
     try:
         plot.draw(folder, tree, metrics)
     except ImportError:
         notes.append("plots are left out: need pip install 'vqcodec[evaluate]'")
     write_results(folder, tree)
-    shown = gallery.build(gallery.choose(table), journal.records(), sources, codec, anchors)
+    chosen = gallery.choose(table)
+    shown = gallery.build(chosen, journal.records(), sources, codec, points, anchors)
     report.write(folder, tree, metrics, table, shown)
     return Outcome(tree, metrics, left_out)
 
@@ -103,13 +107,15 @@ def _named(sources: list[Source]) -> dict[str, Source]:
     return named
 
 
-def _settings(codec: Codec, anchors: list[Anchor], metrics: list[Metric]) -> dict[str, Any]:
+def _settings(
+    codec: Codec, points: tuple[Point, ...], anchors: list[Anchor], metrics: list[Metric]
+) -> dict[str, Any]:
     """Return all that figures depend on, but for the pictures."""
     return {
         "version of vqcodec": vqcodec.__version__,
         "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
         "precision": codec.precision,
-        "points": {p.label: p.scale for p in POINTS},
+        "points": {p.label: p.setting for p in points},
         "set of codecs": {a.name: a.version() for a in anchors},
         "set of metrics": {m.key: m.source() for m in metrics},
     }
@@ -118,14 +124,11 @@ def _settings(codec: Codec, anchors: list[Anchor], metrics: list[Metric]) -> dic
 def _measure(
     journal: Journal,
     sources: dict[str, Source],
-    codec: Codec,
-    anchors: list[Anchor],
-    metrics: list[Metric],
+    meter: PictureMeter,
     progress: Callable[[float], None],
 ) -> list[str]:
     """Measure what has not been measured yet; return why pictures had to be left out."""
     done = _done(journal, sources)
-    meter = PictureMeter(codec, anchors, metrics)
     left_out = []
     for number, (name, source) in enumerate(sources.items(), 1):
         if name not in done:
@@ -184,6 +187,7 @@ def _tree(
     table: Table,
     codes: dict[str, Any],
     codec: Codec,
+    points: tuple[Point, ...],
     anchors: list[Anchor],
     metrics: list[Metric],
     notes: list[str],
@@ -205,7 +209,7 @@ def _tree(
             "model": weights.name,
             "codebook_id": weights.codebook_id.hex(),
             "data": {"pictures": len(table.names), "digest": digest(table.identities)},
-            "points": [p.label for p in POINTS],
+            "points": [p.label for p in points],
             "metrics": {m.key: m.source() for m in metrics},
             "intervals": ours["intervals"],
             "codes": codes,

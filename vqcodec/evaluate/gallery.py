@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec import Codec
 from vqcodec.evaluate.anchors import Anchor
-from vqcodec.evaluate.pictures import POINTS, decode_again, open_picture, through_file
+from vqcodec.evaluate.pictures import Point, decode_again, open_picture, through_file
 from vqcodec.evaluate.quality import PSNR
 from vqcodec.evaluate.record import OURS, Record
 from vqcodec.evaluate.table import Table
@@ -42,6 +42,7 @@ def build(
     records: Iterable[Record],
     sources: dict[str, Source],
     codec: Codec,
+    points: tuple[Point, ...],
     anchors: list[Anchor],
 ) -> list[dict[str, Any]]:
     """Return what a page needs to show the chosen pictures, worst first.
@@ -60,7 +61,9 @@ def build(
             "rank": rank,
             "height": found[name].shape[0],
             "width": found[name].shape[1],
-            "layers": _layers(found[name], open_picture(sources[name]), codec, anchors, colours),
+            "layers": _layers(
+                found[name], open_picture(sources[name]), codec, points, anchors, colours
+            ),
         }
         for name, rank in chosen.items()
     ]
@@ -81,12 +84,20 @@ def code_colours(codec: Codec) -> "Pixels":
 
 
 def _layers(
-    record: Record, image: Image, codec: Codec, anchors: list[Anchor], colours: "Pixels"
+    record: Record,
+    image: Image,
+    codec: Codec,
+    points: tuple[Point, ...],
+    anchors: list[Anchor],
+    colours: "Pixels",
 ) -> list[dict[str, Any]]:
-    last = len(POINTS) - 1
-    _, ours, codes = through_file(codec, image, POINTS[last])
+    last = len(points) - 1
+    _, ours, codes = through_file(codec, image, points[last])
     window = _middle(image.size, codec.stride)
-    cells = tuple(slice(s.start // codec.stride, -(-s.stop // codec.stride)) for s in window)
+    cells = tuple(  # of a map that may be that of a smaller picture
+        slice(s.start * cells // pixels, -(-s.stop * cells // pixels))
+        for s, cells, pixels in zip(window, codes.grids[-1].shape, image.size, strict=True)
+    )
     layers: list[dict[str, Any]] = [
         {"codec": "original", "source": data_uri(image.pixels[window])},
         {"codec": "codes", "source": data_uri(colours[codes.grids[-1][cells]])},

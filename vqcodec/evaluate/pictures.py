@@ -4,7 +4,7 @@ import hashlib
 import io
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec import Codec
 from vqcodec.evaluate.anchors import Anchor, Setting
@@ -14,6 +14,7 @@ from vqcodec.evaluate.threads import run_all
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image
 from vqcodec.media.sources import Source
+from vqcodec.rate import DEFAULT_EFFORT, encode_to, weight_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +31,39 @@ class Point:
     Attributes:
         label: what tables call it.
         scale: pictures are coded smaller by this factor.
+        quality: 1 to 100, of a search for cheaper codes; None for the nearest ones.
+        target_bytes: of each file at most, whatever scale and codes that takes; None for any.
     """
 
     label: str
-    scale: float
+    scale: float = 1.0
+    quality: int | None = None
+    target_bytes: int | None = None
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What differs from plain coding at full size."""
+        return {k: v for k, v in asdict(self).items() if k != "label" and v is not None}
+
+    def encode(self, codec: Codec, image: Image) -> Codes:
+        """Return the codes of a picture at this point."""
+        if self.target_bytes is not None:
+            return encode_to(codec, image, self.target_bytes)
+        if self.quality is not None:
+            return codec.encode(image, rate_weight=weight_of(self.quality), effort=DEFAULT_EFFORT)
+        return codec.encode(image, scale=self.scale)
 
 
-# One model has one rate at each scale; the last point is the one of highest rate.
-POINTS = (Point("half size", 0.5), Point("3/4 size", 0.75), Point("full size", 1.0))
+def points_of(qualities: list[int], targets: list[int]) -> tuple[Point, ...]:
+    """Return the points to measure, that of the highest rate last.
+
+    Without any wish those of plain coding, at three sizes.
+    """
+    if qualities:
+        return tuple(Point(f"quality {q}", quality=q) for q in sorted(set(qualities)))
+    if targets:
+        return tuple(Point(f"{n:,} bytes", target_bytes=n) for n in sorted(set(targets)))
+    return (Point("half size", 0.5), Point("3/4 size", 0.75), Point("full size", 1.0))
 
 
 def open_picture(source: Source) -> Image:
@@ -47,7 +73,7 @@ def open_picture(source: Source) -> Image:
 
 def through_file(codec: Codec, image: Image, point: Point) -> tuple[int, Image, Codes]:
     """Return the bytes of our file, the picture that is decoded from it, and its codes."""
-    data = codec.encode(image, scale=point.scale).to_bytes(CONTAINER)
+    data = point.encode(codec, image).to_bytes(CONTAINER)
     codes = Codes.from_bytes(data, "a file in memory")
     return len(data), codec.decode(codes), codes
 
@@ -55,8 +81,15 @@ def through_file(codec: Codec, image: Image, point: Point) -> tuple[int, Image, 
 class PictureMeter:
     """Measures pictures with one codec, and others at the bytes that it used."""
 
-    def __init__(self, codec: Codec, anchors: list[Anchor], metrics: list[Metric]) -> None:
-        self.codec, self.anchors, self.metrics = codec, anchors, metrics
+    def __init__(
+        self,
+        codec: Codec,
+        points: tuple[Point, ...],
+        anchors: list[Anchor],
+        metrics: list[Metric],
+    ) -> None:
+        self.codec, self.points = codec, points
+        self.anchors, self.metrics = anchors, metrics
 
     def measure(self, source: Source, name: str) -> Record:
         """Measure one picture.
@@ -66,7 +99,7 @@ class PictureMeter:
         """
         data = source.read()
         image = Image.open(io.BytesIO(data), name).flatten(WHITE)
-        made = [through_file(self.codec, image, point) for point in POINTS]
+        made = [through_file(self.codec, image, point) for point in self.points]
         limits = [size for size, _, _ in made]
         ours = partial(self._ours, image, [(size, back) for size, back, _ in made])
         others = [partial(self._against, anchor, image, limits) for anchor in self.anchors]
@@ -82,8 +115,8 @@ class PictureMeter:
 
     def _ours(self, image: Image, made: list[tuple[int, Image]]) -> list[Measured]:
         return [
-            Measured(OURS, number, size, {"scale": point.scale}, self._values(image, back))
-            for number, (point, (size, back)) in enumerate(zip(POINTS, made, strict=True))
+            Measured(OURS, number, size, point.setting, self._values(image, back))
+            for number, (point, (size, back)) in enumerate(zip(self.points, made, strict=True))
         ]
 
     def _against(self, anchor: Anchor, image: Image, limits: list[int]) -> list[Measured]:
