@@ -109,8 +109,10 @@ def test_from_pictures_to_new_pictures(photos: Path, tmp_path: Path, run: Run) -
         assert result.stderr == b""
     assert Image.open(tmp_path / "grid.png").size == (26, 42)
     assert Image.open(tmp_path / "photo.completed.png").size == (48, 56)
-    words = ("complete", "-", "--model", folder / "tiny", "--top-k", "4", "--temperature", "0.9")
-    streamed = run(*words, stdin=(tmp_path / "photo.png").read_bytes())
+    streamed = run(
+        "complete", "-", "--model", folder / "tiny", "--top-k", "4", "--temperature", "0.9",
+        stdin=(tmp_path / "photo.png").read_bytes(),
+    )  # fmt: skip
     assert streamed.stdout == (tmp_path / "photo.completed.png").read_bytes()
 
 
@@ -139,14 +141,15 @@ def test_the_first_of_many_samples_are_those_of_few(
 
 def test_completion_keeps_the_upper_codes(model: Path) -> None:
     sampler = Sampler.load(model)
-    image = Image(picture(48, 40), alpha=np.tile(np.arange(40, dtype=np.uint8), (48, 1)))
+    alpha = np.tile(np.arange(40, dtype=np.uint8), (48, 1))
+    image = Image(picture(48, 40), alpha)
     decoded = sampler.codec.decode(sampler.codec.encode(image)).pixels
     half = sampler.complete(image)
     reach = sampler.codec.stride * sampler.codec.model.decoder.reach
     upper = slice(0, max(1, 24 - reach))
     np.testing.assert_array_equal(half.pixels[upper], decoded[upper])
     assert not np.array_equal(half.pixels, decoded)
-    assert half.alpha is not None and np.array_equal(half.alpha, image.alpha)
+    assert half.alpha is not None and np.array_equal(half.alpha, alpha)
     np.testing.assert_array_equal(sampler.complete(image, 1.0).pixels, decoded)
 
 

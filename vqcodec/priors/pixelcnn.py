@@ -99,7 +99,7 @@ class Config:
 class GatedBlock(nn.Module):
     """x + W(a * sigmoid(b)), a and b being masked convolutions of x; W starts at zero.
 
-    The paper's gate has tanh(a): that is slower here and no better.
+    The paper's gate has tanh(a); without it the gate is one fused operation, four times cheaper.
     """
 
     def __init__(self, width: int, taps: Taps, *, above: bool = False, cond: bool = False) -> None:

@@ -163,7 +163,8 @@ def train_prior(
             save_maps(folder, maps)
         else:
             skipped = []
-    model.initialize(_codebook(codec))
+    if len(codec.codebook_sizes) == 1:
+        model.initialize(_codebook(codec))
     task = PriorOverMaps(model, maps, loop_config.batch_size, loop_config.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loop = Loop(
@@ -212,8 +213,8 @@ def _encode(
 
 @torch.no_grad()
 def _codebook(codec: Codec) -> torch.Tensor:
-    """Return the code vectors, (K, D), of the codec's first map; the others take their own K."""
-    size = codec.codebook_sizes[0]
+    """Return the code vectors, (K, D), of a codec with one map."""
+    (size,) = codec.codebook_sizes
     every = torch.arange(size, device=codec.device).view(1, 1, size)
-    vectors = codec.model.quantizer.lookup((every,) * len(codec.codebook_sizes))
+    vectors = codec.model.quantizer.lookup((every,))
     return vectors[0, :, 0].T.float().cpu()
