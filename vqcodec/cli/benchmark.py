@@ -115,12 +115,10 @@ def _format(plot: Path | None, force: bool) -> str:
     """Return the format of the plot; whatever stands in its way is said before any work."""
     if plot is None:
         return ""
-    from vqcodec.evaluate.page import FORMATS
+    from vqcodec.evaluate.page import format_of
     from vqcodec.files.atomic import check_absent
 
-    kind = plot.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise UsageError(f"{plot}: figures end in .png, .svg or .pdf")
+    kind = format_of(plot)
     check_absent(plot, force=force)
     import matplotlib  # noqa: F401
 

@@ -76,7 +76,7 @@ def inspect(
 
 def _job(inputs: list[Path], output: Path | None, model: str, alone: bool) -> tuple[Job, str]:
     """Return what to read and what to write, and in which format."""
-    from vqcodec.evaluate.page import FORMATS
+    from vqcodec.evaluate.page import format_of
 
     suffix = ".inspect.png"
     source = inputs[0] if alone else Path(Path(model).name)
@@ -88,10 +88,7 @@ def _job(inputs: list[Path], output: Path | None, model: str, alone: bool) -> tu
         output = output or Path(f"{source}{suffix}")  # names of weights have dots of their own
     if output != STREAM and output.resolve() in {i.resolve() for i in inputs}:
         raise OutputError(f"{output}: is an input as well, and would be overwritten")
-    kind = "png" if output == STREAM else output.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise UsageError(f"{output}: figures end in .png, .svg or .pdf")
-    return Job(source, output), kind
+    return Job(source, output), "png" if output == STREAM else format_of(output)
 
 
 def _read(source: Path) -> "Codes | Image":

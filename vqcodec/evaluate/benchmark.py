@@ -70,47 +70,60 @@ def measure(
     large = image.size[0] * image.size[1] >= LARGE
     rounds = 1 if large else rounds
     every = {n: quick_formats(image) if large else coders(codec, image, n) for n in threads}
-    took: dict[int, dict[str, list[Pair]]] = {n: {label: [] for label in every[n]} for n in threads}
-    results: dict[str, dict[str, Any]] = {}
-    before = torch.get_num_threads()
-    try:
-        for turn in range(1 if large else 0, rounds + 1):
-            for n in threads:
-                torch.set_num_threads(n)
-                for label, coder in every[n].items():
-                    pair, coded, pixels = _timed(coder)
-                    if turn:
-                        took[n][label].append(pair)
-                    if label not in results:
-                        results[label] = _result(coder.size(coded), image.pixels, pixels)
-            report((turn + 1) / (rounds + 2))
-    finally:
-        torch.set_num_threads(before)
+    medians, results = _take_turns(every, image.pixels, rounds, not large, report)
+    trips = {n: round_trip(codec.weights.folder, image, n) for n in (threads if large else [])}
+    for n, trip in trips.items():
+        label = ours(codec.precision)
+        medians[n] = {label: (trip.encode, trip.decode), **medians[n]}
+        results[label] = _result(trip.size, image.pixels, trip.pixels)
+    # memory hardly depends on threads, so one more trip will do
+    one = None if large else round_trip(codec.weights.folder, image, threads[-1])
+    report(1.0)
     found = []
     for n in threads:
-        trip = round_trip(codec.weights.folder, image, n)
-        medians = {label: _medians(pairs) for label, pairs in took[n].items()}
-        if large:
-            label = ours(codec.precision)
-            medians = {label: (trip.encode, trip.decode), **medians}
-            results[label] = _result(trip.size, image.pixels, trip.pixels)
+        trip = one or trips[n]
+        speeds = {label: _speeds(codec, image, label, pair) for label, pair in medians[n].items()}
         found.append(
             {
                 "width": image.size[1],
                 "height": image.size[0],
                 "threads": n,
                 "rounds": rounds,
-                "coders": {
-                    label: {**results[label], **_speeds(codec, image, label, pair)}
-                    for label, pair in medians.items()
-                },
-                "ratios": _ratios(medians, ours(codec.precision)),
+                "coders": {label: {**results[label], **speeds[label]} for label in speeds},
+                "ratios": _ratios(medians[n], ours(codec.precision)),
                 "bf16_minus_fp32_db": _difference(results),
                 "peak_mib": {"encode": trip.encode_peak, "decode": trip.decode_peak},
             }
         )
-    report(1.0)
     return found
+
+
+def _take_turns(
+    every: dict[int, dict[str, Coder]],
+    pixels: "Pixels",
+    rounds: int,
+    warm_up: bool,
+    report: Report,
+) -> tuple[dict[int, dict[str, Pair]], dict[str, dict[str, Any]]]:
+    """Return median times by threads and coder, and bytes and PSNR by coder."""
+    took: dict[int, dict[str, list[Pair]]] = {n: {label: [] for label in every[n]} for n in every}
+    results: dict[str, dict[str, Any]] = {}
+    before = torch.get_num_threads()
+    try:
+        for turn in range(rounds + warm_up):
+            for n, named in every.items():
+                torch.set_num_threads(n)
+                for label, coder in named.items():
+                    pair, coded, after = _timed(coder)
+                    if turn >= warm_up:
+                        took[n][label].append(pair)
+                    if label not in results:
+                        results[label] = _result(coder.size(coded), pixels, after)
+            report((turn + 1) / (rounds + warm_up + 1))
+    finally:
+        torch.set_num_threads(before)
+    medians = {n: {label: _medians(p) for label, p in took[n].items()} for n in every}
+    return medians, results
 
 
 def start_up(

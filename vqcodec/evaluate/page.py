@@ -2,7 +2,10 @@
 
 import textwrap
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from vqcodec.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +18,14 @@ DPI = 100
 INK, GREY, RULE = "#1d1f23", "#5d636e", "#c9ccd2"
 TITLE, HEADING, BODY, SMALL = 34, 23, 17, 14  # sizes of type
 FORMATS = ("png", "svg", "pdf")
+
+
+def format_of(path: Path) -> str:
+    """Return the format, one of `FORMATS`, that the suffix of a figure's path names."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise UsageError(f"{path}: figures end in .png, .svg or .pdf")
+    return kind
 
 
 class Page:
