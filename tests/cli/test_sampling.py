@@ -100,10 +100,11 @@ def test_from_pictures_to_new_pictures(photos: Path, tmp_path: Path, run: Run) -
     assert run("export", "run", "tiny", "-o", folder, "--force").returncode == 0
     assert (folder / "tiny" / "README.md").read_text() == card
     shutil.copy(photos / "1.png", tmp_path / "photo.png")
-    for words in (
+    commands: tuple[tuple[str, ...], ...] = (
         ("sample", "-o", "grid.png", "-n", "3", "--size", "20x12", "--seed", "5"),
         ("complete", "photo.png", "--top-k", "4", "--temperature", "0.9"),
-    ):
+    )
+    for words in commands:
         result = run(*words, "--model", folder / "tiny")
         assert result.returncode == 0, result.stderr
         assert result.stderr == b""
@@ -149,7 +150,8 @@ def test_completion_keeps_the_upper_codes(model: Path) -> None:
     upper = slice(0, max(1, 24 - reach))
     np.testing.assert_array_equal(half.pixels[upper], decoded[upper])
     assert not np.array_equal(half.pixels, decoded)
-    assert half.alpha is not None and np.array_equal(half.alpha, alpha)
+    assert half.alpha is not None
+    np.testing.assert_array_equal(half.alpha, alpha)
     np.testing.assert_array_equal(sampler.complete(image, 1.0).pixels, decoded)
 
 

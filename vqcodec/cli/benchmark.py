@@ -54,6 +54,7 @@ def benchmark(
     kind = _format(growth, force)
     from vqcodec.evaluate.benchmark import measure, start_up, synthetic_picture
     from vqcodec.evaluate.machine import commit, default_threads, machine, versions
+    from vqcodec.evaluate.priors import measure_priors
     from vqcodec.media.image import Image
 
     numbers = numbers or [default_threads()]
@@ -80,6 +81,9 @@ def benchmark(
             measured = measure(model, one, numbers, rounds, bar)
         found["sizes"] += measured
         say("\n".join(map(_table, measured)))
+    with progress_bar("priors"):
+        found["priors"] = measure_priors(model, rounds)
+    say(_priors(found["priors"]))
     if growth is not None:
         found["growth"] = _grow(growth, kind, force, found, steps, numbers[-1])
         say(_growth_table(found["growth"]))
@@ -184,6 +188,22 @@ def _table(found: dict[str, Any]) -> str:
         if peak is not None:
             lines.append(f"  {f'peak memory, {what}':36} {peak:8.0f} MiB")
     return "\n".join(lines)
+
+
+def _priors(found: dict[str, Any]) -> str:
+    lines = []
+    for row in found["coding"]:
+        shape = "×".join(map(str, row["shape"]))
+        lines.append(
+            f"  range coding {shape:9} encode {row['encode_seconds']:.3f} s, decode "
+            f"{row['decode_seconds']:.3f} s, {row['codes_per_second']:,} codes/s"
+        )
+    if sampling := found["sampling"]:
+        lines.append(
+            f"  sampling {sampling['indices']:,} codes: {sampling['cached_seconds']:.2f} s, "
+            f"{sampling['ratio']:.0f} times as fast as a pass of the network for each"
+        )
+    return "\n".join(["", "priors", *(lines or ["  none in these weights"])])
 
 
 def _growth_table(grown: list[dict[str, Any]]) -> str:

@@ -80,13 +80,15 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     """Return (matrices for Muon, the rest for AdamW) of a model.
 
     Muon suits inner layers: kernels with at least 16 rows and columns. Layers at the pixels or
-    with few channels, biases, scales and codebooks go to AdamW.
+    with few channels, biases, scales and codebooks go to AdamW, and so does the last layer of a
+    classifier, by its name `head`.
     """
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
-    for module in model.modules():
+    for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             inner = parameter.ndim >= 3 or isinstance(module, nn.Linear)
             wide = parameter.ndim >= 2 and min(parameter.shape[:2]) >= 16
-            (matrices if inner and wide and name == "weight" else rest).append(parameter)
+            hidden = inner and wide and name == "weight" and path.split(".")[-1] != "head"
+            (matrices if hidden else rest).append(parameter)
     return matrices, rest
