@@ -170,7 +170,7 @@ def _speeds(codec: Codec, image: Image, label: str, pair: Pair) -> dict[str, dic
     found = {}
     for what, seconds in zip(("encode", "decode"), pair, strict=True):
         found[what] = {
-            "seconds": round(seconds, 5),
+            "seconds": round(seconds, 7),
             "megapixels_per_second": round(height * width / seconds / 1e6, 3),
         }
         if label in (PLAIN, ours("bf16"), ours("fp32")):

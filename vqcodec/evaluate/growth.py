@@ -43,7 +43,7 @@ def grow(
 
 
 def draw(found: list[dict[str, Any]], title: str, file: BinaryIO, kind: str) -> None:
-    """Plot what `grow` found: seconds and memory over megapixels, all on logarithmic scales.
+    """Plot what `grow` found: seconds and memory over megapixels.
 
     Args:
         found: what `grow` returned.
@@ -65,13 +65,16 @@ def draw(found: list[dict[str, Any]], title: str, file: BinaryIO, kind: str) -> 
             values = [f[key][what] for f in found]
             if None not in values:
                 axes.plot(sizes, values, "o-", color=colour, label=what)
+        axes.set(xscale="log", xlabel="megapixels", ylabel=label)
         if key == "seconds":
-            slowest = found[-1][key]["encode"]
-            line = [slowest * s / sizes[-1] for s in sizes]
+            line = [found[-1][key]["encode"] * s / sizes[-1] for s in sizes]
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.plot(sizes, line, ":", color="grey", label="in proportion to pixels")
-        axes.set(xscale="log", yscale="log", xlabel="megapixels", ylabel=label)
-        axes.set_xticks(sizes, [f"{s:.3g}" for s in sizes])
+            axes.legend(frameon=False)
+        else:
+            axes.set_ylim(bottom=0)
+        axes.set_xticks(sizes, [f"{round(s, 2):g}" for s in sizes])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
     figure.savefig(file, format=kind)
