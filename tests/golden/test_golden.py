@@ -10,10 +10,12 @@ import pytest
 
 from tests.helpers import picture
 from vqcodec import Codec, Codes, Image
+from vqcodec.files.vqc import is_coded
 from vqcodec.weights import list_weights
 
 FOLDER = Path(__file__).parent
 SHIPPED = sorted(p.name for p in (FOLDER.parents[1] / "weights").iterdir() if p.is_dir())
+CODED = ("plain",)  # the other is so small that packed bits win
 CASES = {"plain": (70, 98, False), "alpha": (33, 21, True)}
 
 
@@ -37,15 +39,19 @@ def test_files_and_pixels_stay_as_they_are(
 ) -> None:
     codec = Codec.load(name, device="cpu", precision="fp32")
     base = FOLDER / f"{name}-{case}"
-    files = {suffix: Path(f"{base}{suffix}") for suffix in (".npz", ".vqc", ".png")}
+    suffixes = (".npz", ".vqc", ".packed.vqc", ".png")
+    files = {suffix: Path(f"{base}{suffix}") for suffix in suffixes}
     if request.config.getoption("--regenerate-golden"):
         codes = codec.encode(original(case))
-        for suffix in (".npz", ".vqc"):
-            codes.save(files[suffix], force=True)
+        for suffix in suffixes[:-1]:
+            codes.save(files[suffix], force=True, prior=suffix != ".packed.vqc")
         codec.decode(codes).save(files[".png"], force=True)
     codes = Codes.load(files[".npz"])
-    assert Codes.load(files[".vqc"]) == codes
-    assert codes.to_bytes(".vqc") == files[".vqc"].read_bytes()
+    for suffix, prior in ((".vqc", True), (".packed.vqc", False)):
+        assert Codes.load(files[suffix]) == codes
+        assert codes.to_bytes(".vqc", prior=prior) == files[suffix].read_bytes()
+        # exact on every machine: nothing between file and indices is approximate
+        assert is_coded(files[suffix].read_bytes()) == (prior and case in CODED)
     assert codes.codebook_id == codec.weights.codebook_id
     kept, decoded = Image.open(files[".png"]), codec.decode(codes)
     assert np.abs(decoded.pixels.astype(int) - kept.pixels).max() <= 1
