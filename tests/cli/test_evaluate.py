@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,20 @@ def test_unreadable_pictures_are_left_out_and_counted(photos: Path, run: Run) ->
     Image(picture(9, 5)).save(photos / "broken.png", force=True)  # mended: it is tried again
     assert run(*EVALUATE, "photos", "-o", "report").returncode == 0
     assert read(photos.parent / "report")["evaluation"]["data"]["pictures"] == 4
+
+
+def test_what_is_not_installed_is_left_out_with_a_note(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("matplotlib", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, module, None)
+    result = run(*EVALUATE[:-1], "jpeg,webp,jxl", "photos", "-o", "report")
+    assert result.returncode == 0, result.stderr
+    notes = read(photos.parent / "report")["evaluation"]["notes"]
+    for word in ("JPEG XL is left out", "plots are left out"):
+        assert any(word in note and "vqcodec[evaluate]" in note for note in notes)
+        assert word in result.stderr.decode()
+    assert not list((photos.parent / "report").glob("rd.*"))
 
 
 def test_bad_input_of_evaluate(photos: Path, run: Run) -> None:
