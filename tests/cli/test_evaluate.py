@@ -247,6 +247,12 @@ def test_results_that_others_published_can_be_compared(photos: Path, run: Run) -
     found = run("compare", "one.json", "two.json")
     assert b"BD-rate -20.00 %" in found.stdout
     assert b"does not say what it was measured on" in found.stderr
-    for damage in ('{"results": {"bpp": [1], "psnr-rgb": []}}', "[]", "{oops", '{"results": 3}'):
+    for damage in (
+        '{"results": {"bpp": [1], "psnr-rgb": []}}',
+        '{"results": {"bpp": [1], "other": [2]}}',
+        '{"results": 3}',
+        "[]",
+        "{oops",
+    ):
         (root / "two.json").write_text(damage)
         fails(run("compare", "one.json", "two.json"), 1, "two.json: ")
