@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,20 @@ def test_unreadable_pictures_are_left_out_and_counted(photos: Path, run: Run) ->
     assert read(photos.parent / "report")["evaluation"]["data"]["pictures"] == 4
 
 
+def test_what_is_not_installed_is_left_out_with_a_note(
+    photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("matplotlib", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, module, None)
+    result = run(*EVALUATE[:-1], "jpeg,webp,jxl", "photos", "-o", "report")
+    assert result.returncode == 0, result.stderr
+    notes = read(photos.parent / "report")["evaluation"]["notes"]
+    for word in ("JPEG XL is left out", "plots are left out"):
+        assert any(word in note and "vqcodec[evaluate]" in note for note in notes)
+        assert word in result.stderr.decode()
+    assert not list((photos.parent / "report").glob("rd.*"))
+
+
 def test_bad_input_of_evaluate(photos: Path, run: Run) -> None:
     root = photos.parent
     for name in ("empty", "bad"):
@@ -232,6 +247,12 @@ def test_results_that_others_published_can_be_compared(photos: Path, run: Run) -
     found = run("compare", "one.json", "two.json")
     assert b"BD-rate -20.00 %" in found.stdout
     assert b"does not say what it was measured on" in found.stderr
-    for damage in ('{"results": {"bpp": [1], "psnr-rgb": []}}', "[]", "{oops", '{"results": 3}'):
+    for damage in (
+        '{"results": {"bpp": [1], "psnr-rgb": []}}',
+        '{"results": {"bpp": [1], "other": [2]}}',
+        '{"results": 3}',
+        "[]",
+        "{oops",
+    ):
         (root / "two.json").write_text(damage)
         fails(run("compare", "one.json", "two.json"), 1, "two.json: ")

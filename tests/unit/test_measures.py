@@ -5,6 +5,7 @@ import math
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,11 @@ def test_metrics_say_what_they_are_not_defined_for() -> None:
     assert PSNR.measure(tiny, tiny) == BEST_PSNR
 
 
+def test_metrics_say_what_they_need() -> None:
+    absent = replace(MS_SSIM, package="no-such-package")
+    assert absent.source() == "" and "pytorch-msssim" in MS_SSIM.source()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="the program is a script")
 def test_the_reference_program_is_used_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -217,6 +223,15 @@ def test_curves_have_the_points_that_all_pictures_fit() -> None:
     assert (jpeg["points"], jpeg["fits"]) == ([1], [1, 2])
     low, high = ours["intervals"]["psnr-rgb"][0]
     assert (low, high) == (20, 22)
+
+
+def test_one_picture_in_a_hundred_does_not_end_a_curve() -> None:
+    names = [f"{i:03}" for i in range(100)]
+    for missing, points in ((1, [0]), (2, [])):
+        records = [record(n, {("jpeg", 0): 30} if int(n) >= missing else {}) for n in names]
+        summary = summarise_codec(Table.collect(records, ["jpeg"], 1, ["psnr-rgb"]), "jpeg")
+        assert (summary["points"], summary["fits"]) == (points, [100 - missing])
+        assert bool(summary["results"]) == bool(points)
 
 
 def test_a_torn_line_is_dropped_and_others_are_kept(tmp_path: Path) -> None:

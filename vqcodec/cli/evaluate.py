@@ -132,14 +132,16 @@ def _anchor_rows(anchor: dict[str, Any], more: dict[str, Any], metrics: list[Any
             rate = [f"{anchor['results']['bytes'][i]:,.0f}", f"{anchor['results']['bpp'][i]:.3f}"]
             means = [m.format(anchor["results"][m.key][i]) for m in metrics]
         else:
-            rate = [f"fits {anchor['fits'][p]:,}", ""]
+            rate = ["", ""]
             means = ["" for _ in metrics]
         gains = [anchor["difference"][m.key][p] for m in metrics]
         cells = [
             f"{mean} ({m.format(gain[0], sign=True)})".strip() if gain else mean
             for m, mean, gain in zip(metrics, means, gains, strict=True)
         ]
-        rows.append([name, f"≤ {point}", *rate, *cells])
+        lacking = anchor["fits"][p] < more["data"]["pictures"]
+        fits = f", {anchor['fits'][p]:,} fit" if lacking else ""
+        rows.append([name, f"≤ {point}{fits}", *rate, *cells])
     rate = anchor["bd"].get(metrics[0].key, {}).get("rate")
     rows[0].append("BD-rate not comparable" if rate is None else f"BD-rate {rate:+.1f} %")
     return rows

@@ -93,7 +93,7 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
         without the journals of both); ``notes``.
 
     Raises:
-        FormatError: one is no report, or they are of different pictures.
+        FormatError: one is no report, or they are of different pictures or measures.
     """
     trees = [read_results(path) for path in (a, b)]
     notes = []
@@ -107,6 +107,9 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
             )
     else:
         notes.append("a result does not say what it was measured on: see to it that it is the same")
+    bd = deltas(trees[1]["results"], trees[0]["results"])
+    if not bd:
+        raise FormatError(f"{a} and {b}: have no measure of quality in common")
     points = _differences([a, b], trees)
     if points is None:
         notes.append("differences have no intervals: there are not the pictures' figures of both")
@@ -115,7 +118,7 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
         "b": str(b),
         "names": [str(tree.get("name", path)) for tree, path in zip(trees, (a, b), strict=True)],
         "curves": [tree["results"] for tree in trees],
-        "bd": deltas(trees[1]["results"], trees[0]["results"]),
+        "bd": bd,
         "points": points,
         "notes": notes,
     }

@@ -24,6 +24,8 @@ def draw(folder: Path, tree: dict[str, Any], metrics: list[Metric]) -> None:
         ImportError: it is not installed.
         OutputError: a file cannot be written.
     """
+    for name in (PNG, SVG):  # an old one must not stand for what cannot be drawn now
+        (folder / name).unlink(missing_ok=True)
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

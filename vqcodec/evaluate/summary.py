@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 DIGITS = 6
+COMPLETE = 0.99  # of the inputs must fit for a point to be on the curve: the rest cannot bend it
 
 
 def summarise_codec(table: Table, codec: str) -> dict[str, Any]:
     """Return the curve of a codec.
 
     Returns:
-        ``points``: the numbers of the points that every input fits at (the rest of the lists has
-        one entry for each); ``results``: means by column; ``intervals``: of those means, 95 %, by
-        the bootstrap; ``fits``: how many inputs fit, at every point of the evaluation.
+        ``points``: the numbers of the points that (nearly) every input fits at, the other lists
+        have one entry for each; ``results``: means by column over the inputs that fit;
+        ``intervals``: of those means, 95 %, by the bootstrap; ``fits``: how many inputs fit, at
+        every point of the evaluation.
     """
     import numpy as np
 
     fits = (~np.isnan(table.column(codec, BYTES))).sum(0)
-    points = [p for p, number in enumerate(fits) if number == len(table.names)]
+    points = [p for p, number in enumerate(fits) if number >= COMPLETE * len(table.names)]
     results: dict[str, list[float]] = {}
     intervals: dict[str, list[list[float]]] = {}
     for key in (RATE, BYTES, *table.columns[2:]):
