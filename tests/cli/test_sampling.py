@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import Run, picture
-from vqcodec import Codec, Image
+from vqcodec import Codec, Codes, Image
 from vqcodec.config import load_preset, override
 from vqcodec.evaluate.sampling import bits_per_index, speedup
 from vqcodec.sampler import Sampler
@@ -223,3 +223,31 @@ def test_priors_of_other_codes_are_refused(
 
 def _set(table: dict[str, dict[str, object]], **changes: object) -> dict[str, object]:
     return {**table, "prior": {**table["prior"], **changes}}
+
+
+def test_a_coding_prior_learns_and_makes_files_smaller(
+    photos: Path,
+    tiny_weights: Path,
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = [s for s in SMALL if s.startswith("train.")]
+    settings += ["prior.units=16", "prior.blocks=1", "prior.embedding=8", "train.steps=200"]
+    done = run(
+        "train", "prior", photos, "--codec", tiny_weights, "-o", "run", "--preset", "prior-coding",
+        *(f"--set={s}" for s in settings),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "weights"
+    shutil.copytree(tiny_weights, folder / "tiny")
+    assert run("export", "run", "tiny", "-o", folder).returncode == 0
+    assert "## Coding prior" in (folder / "tiny" / "README.md").read_text()
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(folder))
+    sizes = []
+    for name, words in (("a.vqc", ()), ("b.vqc", ("--no-prior",))):
+        done = run("encode", photos / "3.png", "-o", name, "--model", "tiny", "--json", *words)
+        assert done.returncode == 0, done.stderr
+        sizes.append(json.loads(done.stdout)["bytes"])
+    assert sizes[0] < sizes[1]
+    assert Codes.load(tmp_path / "a.vqc") == Codes.load(tmp_path / "b.vqc")

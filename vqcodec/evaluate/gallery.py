@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec import Codec
 from vqcodec.evaluate.anchors import Anchor
+from vqcodec.evaluate.codebook import Codebook
 from vqcodec.evaluate.pictures import Point, decode_again, open_picture, through_file
 from vqcodec.evaluate.quality import PSNR
 from vqcodec.evaluate.record import OURS, Record
@@ -54,7 +55,7 @@ def build(
         and, of reconstructions, ``bytes`` and ``values``.
     """
     found = {r.name: r for r in records if r.name in chosen}
-    colours = code_colours(codec)
+    colours = Codebook.of(codec).colours
     return [
         {
             "name": name,
@@ -67,20 +68,6 @@ def build(
         }
         for name, rank in chosen.items()
     ]
-
-
-def code_colours(codec: Codec) -> "Pixels":
-    """Return a colour for each code, (K, 3): the mean of what it decodes to on its own.
-
-    So codes that mean nearly the same look nearly the same.
-    """
-    import numpy as np
-
-    size = codec.codebook_sizes[-1]
-    maps = np.broadcast_to(np.arange(size, dtype=np.uint16)[:, None, None], (size, 3, 3))
-    patches = codec.decode_batch((np.ascontiguousarray(maps),))
-    middle = slice(codec.stride, 2 * codec.stride)
-    return np.asarray(patches[:, middle, middle].mean((1, 2)).round().astype(np.uint8))
 
 
 def _layers(
