@@ -233,7 +233,7 @@ def test_a_coding_prior_learns_and_makes_files_smaller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = [s for s in SMALL if s.startswith("train.")]
-    settings += ["prior.units=16", "prior.blocks=1", "prior.embedding=8", "train.steps=200"]
+    settings += ["prior.units=16", "prior.blocks=1", "prior.embedding=8"]
     done = run(
         "train", "prior", photos, "--codec", tiny_weights, "-o", "run", "--preset", "prior-coding",
         *(f"--set={s}" for s in settings),
@@ -244,9 +244,10 @@ def test_a_coding_prior_learns_and_makes_files_smaller(
     assert run("export", "run", "tiny", "-o", folder).returncode == 0
     assert "## Coding prior" in (folder / "tiny" / "README.md").read_text()
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(folder))
+    Image(picture(120, 120, seed=3)).save(tmp_path / "photo.png")
     sizes = []
     for name, words in (("a.vqc", ()), ("b.vqc", ("--no-prior",))):
-        done = run("encode", photos / "3.png", "-o", name, "--model", "tiny", "--json", *words)
+        done = run("encode", "photo.png", "-o", name, "--model", "tiny", "--json", *words)
         assert done.returncode == 0, done.stderr
         sizes.append(json.loads(done.stdout)["bytes"])
     assert sizes[0] < sizes[1]
