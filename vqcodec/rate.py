@@ -20,6 +20,7 @@ LEAST_WEIGHT, FIRST_WEIGHT, MOST_WEIGHT = (
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
 MOST_SWEEPS = 40
+WORTH_TRYING = 0.8  # of the bytes: a scale whose nearest codes take less is not searched
 
 
 def weight_of(quality: int) -> float:
@@ -47,6 +48,8 @@ def encode_to(
     least = 0
     for done, scale in enumerate(SCALES, 1):
         attempt = _Attempt(codec, image, scale)
+        if best is not None and attempt.bytes < WORTH_TRYING * target_bytes:
+            break  # it could not make use of the room
         attempt.run(target_bytes, SWEEPS[effort])
         if attempt.best and (best is None or attempt.best[0] < best[0]):
             best = attempt.best
