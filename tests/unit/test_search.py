@@ -111,7 +111,7 @@ def test_files_of_a_wanted_size(codec: Codec) -> None:
     image = Image(picture(64, 80))
     full = len(codec.encode(image).to_bytes(".vqc"))
     quality = []
-    for target in (full, full // 2, full // 4):
+    for target in (full, full // 2, full // 3):
         codes = encode_to(codec, image, target, effort=1)
         assert len(codes.to_bytes(".vqc")) <= target
         quality.append(psnr(image.pixels, codec.decode(codes).pixels))
