@@ -34,7 +34,7 @@ def codec(tiny_weights: Path, tiny_model: VQVAE) -> Codec:
     folder.mkdir()
     config = {"name": "calm", "modality": "image", "model": tiny_config()["model"]}
     write_weights(folder, config, model)
-    add_coding_prior(folder, 32, slope=16)
+    add_coding_prior(folder, 32, slope=17)
     return Codec.load(folder, device="cpu", precision="fp32")
 
 
@@ -111,7 +111,7 @@ def test_files_of_a_wanted_size(codec: Codec) -> None:
     image = Image(picture(64, 80))
     full = len(codec.encode(image).to_bytes(".vqc"))
     quality = []
-    for target in (full, full // 2, full // 3):
+    for target in (full, full * 2 // 3, full // 2):
         codes = encode_to(codec, image, target, effort=1)
         assert len(codes.to_bytes(".vqc")) <= target
         quality.append(psnr(image.pixels, codec.decode(codes).pixels))
