@@ -17,7 +17,7 @@ from vqcodec.train.priors import train_prior
 SMALL = (
     "prior.width=16", "prior.dilations=[1, 2]", "prior.embedding=8", "prior.first=[1, 1]",
     "train.steps=40", "train.batch_size=8", "train.crop_size=32", "train.picture_side=48",
-    "train.crops=4", "train.evaluate_every=20", "train.warmup_steps=2", "train.precision=fp32",
+    "train.crops=4", "train.evaluate_every=20", "train.warmup_steps=2",
     "train.muon_learning_rate=0.01", "train.learning_rate=0.02",
 )  # fmt: skip
 PRIOR = "sampling_prior.safetensors"

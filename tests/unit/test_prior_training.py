@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from vqcodec.config import load_preset, parse
+from vqcodec.device import choose_bf16
 from vqcodec.train.config import Config
 from vqcodec.train.loop import Loop
 from vqcodec.train.maps import Maps
@@ -37,7 +38,7 @@ def test_bits_come_close_to_the_entropy(shape: tuple[int, int], tmp_path: Path) 
     table = dict(load_preset("prior-image")["train"])
     for key in ("crop_size", "picture_side", "zoom", "crops"):
         del table[key]
-    table |= {"steps": 120, "batch_size": 16, "precision": "fp32", "warmup_steps": 5}
+    table |= {"steps": 120, "batch_size": 16, "warmup_steps": 5}
     table |= {"learning_rate": 0.02, "muon_learning_rate": 0.02, "evaluate_every": 60}
     config = parse(Config, table, "train")
     speech = {"first": [0, 3], "kernel": [0, 2]} if shape[0] == 1 else {}
@@ -46,7 +47,7 @@ def test_bits_come_close_to_the_entropy(shape: tuple[int, int], tmp_path: Path) 
     train, held_out = chains(512, *shape, seed=0), chains(64, *shape, seed=1)
     maps = Maps(train, held_out, np.zeros(64), 1)
     task = PriorOverMaps(build_prior(prior), maps, config.batch_size, 0)
-    figures = Loop(task, config, tmp_path, bf16=False).run().figures
+    figures = Loop(task, config, tmp_path, bf16=choose_bf16("auto", "cpu")).run().figures
     entropy = -STAY * math.log2(STAY) - (1 - STAY) * math.log2((1 - STAY) / 3)
     length = shape[0] if shape[0] > 1 else shape[1]
     expected = (2 + (length - 1) * entropy) / length  # the first of a chain is anything
