@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from vqcodec.coding.contextmodel import (
     _exp_table,
 )
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
+from vqcodec.pretrained import coding_bytes
 from vqcodec.priors.integer import Config, IntegerPrior, from_arrays
 
 K = 24
@@ -197,6 +199,18 @@ def test_the_trained_network_comes_back_from_its_integers() -> None:
     grid = (torch.from_numpy(random_map((9, 8)).astype(np.int64))[None],)
     with torch.no_grad():
         assert torch.allclose(prior.log_prob(grid), again.log_prob(grid), rtol=1e-3)
+
+
+def test_the_integers_survive_their_file() -> None:
+    """Some come out of transposed weights, whose memory lies otherwise."""
+    arrays = lively_prior().arrays()
+    data = coding_bytes(arrays)
+    again = safetensors.numpy.load(data)
+    assert set(again) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+    wide = {name: array.astype(np.int64) for name, array in again.items()}
+    assert ContextModel(wide).identity == ContextModel(arrays).identity
 
 
 def lively_prior() -> IntegerPrior:
