@@ -148,7 +148,8 @@ def coding_bytes(arrays: "dict[str, NDArray[np.int64]]") -> bytes:
 
     return safetensors.numpy.save(
         {
-            name: array.astype(np.int64 if "bias" in name or name == "shifts" else np.int16)
+            # in C order: safetensors writes memory as it lies
+            name: array.astype(np.int64 if "bias" in name or name == "shifts" else np.int16, "C")
             for name, array in arrays.items()
         }
     )

@@ -180,9 +180,9 @@ class IntegerPrior(Prior):
 def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
     """Return the network, in floating point, that `IntegerPrior.arrays` made integers of."""
     shifts = [int(s) for s in arrays["shifts"]]
-    entries, embedding = arrays["embedding"].shape
+    entries, dim = arrays["embedding"].shape
     units, blocks = arrays["window"].shape[2], (len(shifts) - 2) // 2
-    prior = Config(entries - 1, 1, units, blocks, embedding).build()
+    prior = Config(entries - 1, 1, units, blocks, dim).build()
 
     def real(name: str, shift: int) -> torch.Tensor:
         return torch.from_numpy(arrays[name]).double().mul(2.0**-shift).float()
@@ -192,10 +192,13 @@ def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
         return real(name, shift + FRACTION) - half * 2.0 ** -(shift + FRACTION)
 
     with torch.no_grad():
-        # how the first shift is shared between the two does not matter
-        prior.embedding.weight.copy_(real("embedding", FRACTION))
+        # How the first shift is shared between the two is not known; training wants embeddings
+        # of the size that a normal distribution gives them.
+        embedding, window = real("embedding", FRACTION), real("window", shifts[0])
+        size = embedding.std()
+        prior.embedding.weight.copy_(embedding / size)
+        window *= size
         left, _, rows = prior.reach
-        window = real("window", shifts[0])
         for offset, (up, right) in enumerate(WINDOW):
             prior.window.weight[:, :, rows - up, right - left] = window[offset].T
         names = []
