@@ -8,23 +8,26 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from vqcodec.config import Tree, parse
 from vqcodec.decoders.base import Decoder, Density
 from vqcodec.encoders.base import Encoder
 from vqcodec.errors import UsageError
 from vqcodec.priors.base import Prior
+from vqcodec.priors.integer import IntegerPrior
 from vqcodec.priors.uniform import UniformPrior
-from vqcodec.quantizers.base import Quantizer
+from vqcodec.quantizers.base import Quantized, Quantizer
 
 
 class Terms(NamedTuple):
     """What one training step needs.
 
     Attributes:
-        loss: scalar, nats per dimension of x: reconstruction + quantizer terms.
+        loss: scalar, nats per dimension of x: reconstruction + quantizer terms, and the rate's.
         reconstruction: scalar, the decoder's term alone.
         quantizer: scalar, codebook and commitment terms alone.
+        rate: scalar, nats per dimension of x: what the indices cost under the prior; 0 without one.
         indices: as `VQVAE.encode` returns them.
         vectors: (N, D), encoder outputs to seed codes from.
     """
@@ -32,6 +35,7 @@ class Terms(NamedTuple):
     loss: torch.Tensor
     reconstruction: torch.Tensor
     quantizer: torch.Tensor
+    rate: torch.Tensor
     indices: tuple[torch.Tensor, ...]
     vectors: torch.Tensor
 
@@ -56,8 +60,16 @@ class VQVAE(nn.Module):
     Codec, training and priors call only `encode`, `decode` and, to train, the module itself.
     """
 
-    def __init__(self, encoder: Encoder, quantizer: Quantizer, decoder: Decoder) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        quantizer: Quantizer,
+        decoder: Decoder,
+        prior: IntegerPrior | None = None,
+        rate_weight: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.prior, self.rate_weight = prior, rate_weight
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
@@ -85,7 +97,29 @@ class VQVAE(nn.Module):
         quantized = self.quantizer(self.encoder(x, cond))
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
-        return Terms(loss, reconstruction, quantized.loss, quantized.indices, quantized.vectors)
+        rate = loss.new_zeros(())
+        if self.prior is not None:
+            rate, pull = self._rate(quantized, x[0].numel())
+            loss = loss + rate + self.rate_weight * pull
+        return Terms(
+            loss, reconstruction, quantized.loss, rate, quantized.indices, quantized.vectors
+        )
+
+    def _rate(self, quantized: Quantized, dimensions: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the indices cost, for the prior to learn, and what codes near them would.
+
+        The second is the mean of the prior's cost of every code, by how much each vector belongs to
+        it; through it the encoder learns to say the same in cheaper codes. Both in nats per
+        dimension of x; the prior sees no gradient of the second, the encoder none of the first.
+        """
+        assert self.prior is not None and quantized.assignment is not None
+        (grid,) = quantized.indices
+        scores = self.prior.logits(self.prior.embed(grid)).float()
+        cost = -F.log_softmax(scores, 1)
+        share = grid[0].numel() / dimensions
+        rate = share * cost.gather(1, grid[:, None]).mean()
+        every = cost.detach().movedim(1, -1).reshape(quantized.assignment.shape)
+        return rate, share * (quantized.assignment * every).sum(1).mean()
 
     def elbo(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> ELBO:
         """Return the bound on log p(x) for a decoder that is a `Density`.
@@ -125,7 +159,13 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
         raise UsageError("encoder, quantizer and decoder must have one and the same 'dim'")
     if parts["encoder"].stride != parts["decoder"].stride:
         raise UsageError("encoder and decoder must have as many widths as each other")
-    return VQVAE(**parts)
+    joint = model.get("prior")
+    if joint is None:
+        return VQVAE(**parts)
+    joint = dict(joint)
+    weight = joint.pop("rate_weight", 0.0)
+    prior = build_prior({**joint, "codebook_size": parts["quantizer"].codebook_sizes[0]})
+    return VQVAE(**parts, prior=prior, rate_weight=weight)
 
 
 def build_prior(table: Any, most_parameters: int | None = None) -> Prior:

@@ -14,12 +14,14 @@ class Quantized(NamedTuple):
         indices: one (B, *grid) int64 tensor per grid, coarse to fine.
         loss: codebook and commitment terms, a scalar; zero outside training.
         vectors: (N, D), what was compared with the codebook; used to seed codes from data.
+        assignment: (N, K), in training: how much each vector belongs to each code, with a gradient.
     """
 
     z_q: torch.Tensor
     indices: tuple[torch.Tensor, ...]
     loss: torch.Tensor
     vectors: torch.Tensor
+    assignment: torch.Tensor | None = None
 
 
 class Quantizer(nn.Module):

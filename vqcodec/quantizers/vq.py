@@ -100,12 +100,13 @@ class VectorQuantizer(Quantizer):
         loss = self.config.commitment_cost * F.mse_loss(z, z_q.detach())
         if self.config.update == "gradient":
             loss = loss + F.mse_loss(z_q, z.detach())
+        assignment = self.assignment(z)
         if self.config.entropy_weight:
-            loss = loss + self.config.entropy_weight * self._unevenness(z)
+            loss = loss + self.config.entropy_weight * self._unevenness(assignment)
         self._update(vectors, flat)
         # z + (z_q - z) would round; this adds an exact zero that carries the gradient.
         z_q = z_q.detach() + (z - z.detach())
-        return Quantized(z_q.movedim(-1, 1), indices, loss, vectors)
+        return Quantized(z_q.movedim(-1, 1), indices, loss, vectors, assignment)
 
     def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return the index, (N,) int64, of the code nearest to each of vectors, (N, D)."""
@@ -115,18 +116,25 @@ class VectorQuantizer(Quantizer):
             distance = codebook.square().sum(1) - 2 * vectors @ codebook.T
         return distance.argmin(1)
 
-    def _unevenness(self, z: torch.Tensor) -> torch.Tensor:
-        """Return log K - H(p) in nats, p being the batch's mean soft assignment of z, (..., D).
+    def assignment(self, z: torch.Tensor) -> torch.Tensor:
+        """Return how much z, (..., D) as `forward` compares it, belongs to each code: (N, K).
 
-        Its gradient moves a vector that lies between codes towards the rarer one and leaves alone
-        those that lie on a code. Softness follows the mean distance to the nearest code.
+        A softmax of -|z - e|^2 over their mean at the nearest codes; it has a gradient.
         """
         codebook = self.codebook.detach().float().clone()  # moved before the gradient is taken
         with torch.autocast(z.device.type, enabled=False):
-            flat = z.reshape(-1, self.config.dim)
+            flat = z.float().reshape(-1, self.config.dim)
             distance = torch.cdist(flat, codebook, compute_mode="use_mm_for_euclid_dist").square()
             width = distance.detach().amin(1).mean().clamp(min=1e-6)
-            p = torch.softmax(-distance / width, 1).mean(0)
+            return torch.softmax(-distance / width, 1)
+
+    def _unevenness(self, assignment: torch.Tensor) -> torch.Tensor:
+        """Return log K - H(p) in nats, p being the batch's mean assignment, from (N, K).
+
+        Its gradient moves a vector that lies between codes towards the rarer one and leaves alone
+        those that lie on a code.
+        """
+        p = assignment.mean(0)
         return math.log(self.config.codebook_size) + torch.xlogy(p, p).sum()
 
     def lookup(self, indices: tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -53,10 +53,11 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     preset = description["config"]
     model = build(preset["model"])
     model.load_state_dict(_average(run))
+    learned_along, model.prior = model.prior, None
     config = {
         "name": name,
         "modality": preset["modality"],
-        "model": preset["model"],
+        "model": {part: table for part, table in preset["model"].items() if part != "prior"},
         "training": _training(run, description),
     }
     fresh = folder / f".{name}.new"
@@ -64,6 +65,9 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     try:
         fresh.mkdir(parents=True)
         config = write_weights(fresh, config, model)
+        if learned_along is not None:
+            table = {"codebook_id": config["codebook_id"], "prior": preset["model"]["prior"]}
+            write_prior(read_weights(fresh), table, *prior_bytes(learned_along), force=True)
         (fresh / CARD).write_text(_card(config, description, notes), encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)

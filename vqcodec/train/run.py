@@ -16,12 +16,13 @@ from vqcodec.device import choose_bf16
 from vqcodec.errors import TrainingError
 from vqcodec.media.sources import Source, find_sources
 from vqcodec.pretrained import read_state
+from vqcodec.priors.integer import from_arrays
 from vqcodec.train.config import Config
 from vqcodec.train.data import Crops, Pictures, centre_squares
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import ImageVQVAE
-from vqcodec.vqvae import build
-from vqcodec.weights import find_weights
+from vqcodec.vqvae import VQVAE, build
+from vqcodec.weights import Weights, coding_prior, find_weights
 
 SETTINGS = "run.json"
 HELD_OUT_SIDE = 128  # pictures to measure on: short side shrunk to this, the middle square
@@ -119,7 +120,7 @@ def train_image(
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
     if start_from is not None:
-        model.load_state_dict(read_state(find_weights(start_from)))
+        _start_from(model, find_weights(start_from))
     crops = Crops(
         pictures, loop_config.batch_size, settings.crop_size, settings.zoom, loop_config.seed
     )
@@ -139,6 +140,15 @@ def train_image(
         resumed = checkpoint_step(folder)
         on_start(Start(len(pictures), len(test), skipped, resumed, parameters))
     return loop.run(on_step if loop.accelerator.is_main_process else None)
+
+
+def _start_from(model: VQVAE, weights: Weights) -> None:
+    """Take over weights, and for a prior that learns along their coding prior."""
+    state = read_state(weights)
+    integers = coding_prior(weights)
+    if model.prior is not None and integers is not None:
+        state |= {f"prior.{k}": v for k, v in from_arrays(integers.arrays).state_dict().items()}
+    model.load_state_dict(state)
 
 
 def hold_out(data: list[Path], held_out: list[Path]) -> tuple[list[Source], list[Source]]:

@@ -88,6 +88,9 @@ class ImageVQVAE:
         """Return the terms of equation 3."""
         terms: Terms = model(to_signal(batch))
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
+        if self.model.prior is not None:
+            per_index = batch[0].numel() / sum(i[0].numel() for i in terms.indices)
+            logged["bits_per_index"] = terms.rate * per_index / math.log(2)
         indices = torch.cat([i.flatten() for i in terms.indices])
         return Loss(terms.loss, logged, indices, terms.vectors)
 
@@ -105,7 +108,7 @@ class ImageVQVAE:
         codes = sum(model.quantizer.codebook_sizes)
         histogram = np.zeros(codes, np.int64)
         quality: list[float] = []
-        bits = 0.0
+        bits = coded = 0.0
         shown: list[Pixels] = []
         for start in range(0, len(self.held_out), 8):
             pixels = self.held_out[start : start + 8]
@@ -120,6 +123,8 @@ class ImageVQVAE:
             decoded = to_pixels(model.decode(indices)).cpu().numpy()
             quality += [psnr(a, b) for a, b in zip(pixels, decoded, strict=True)]
             bits += float(model.elbo(x).bits_per_dim.sum())
+            if model.prior is not None:
+                coded -= float(model.prior.log_prob(indices).sum()) / math.log(2)
             if not shown:
                 shown = [_row(pixels), _row(decoded)]
         figures = {
@@ -130,6 +135,8 @@ class ImageVQVAE:
             "perplexity": perplexity(histogram),
             "usage": float((histogram > 0).mean()),
         }
+        if model.prior is not None:
+            figures["bits_per_index"] = coded / histogram.sum()
         return Evaluation(figures, histogram, np.concatenate(shown))
 
 
