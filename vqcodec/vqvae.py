@@ -55,7 +55,7 @@ class ELBO:
 
 
 class VQVAE(nn.Module):
-    """Encoder + quantizer + decoder.
+    """Encoder + quantizer + decoder, in joint training with the coding prior.
 
     Codec, training and priors call only `encode`, `decode` and, to train, the module itself.
     """
@@ -165,6 +165,8 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
     joint = dict(joint)
     weight = joint.pop("rate_weight", 0.0)
     prior = build_prior({**joint, "codebook_size": parts["quantizer"].codebook_sizes[0]})
+    if not isinstance(prior, IntegerPrior):
+        raise UsageError("only a prior of kind 'integer' can be learned along with the codes")
     return VQVAE(**parts, prior=prior, rate_weight=weight)
 
 

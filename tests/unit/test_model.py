@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers import tiny_config
+from tests.helpers import picture, tiny_config
 from vqcodec.config import load_preset, preset_names
 from vqcodec.decoders.deconv2d import Config as DecoderConfig
 from vqcodec.errors import UsageError
+from vqcodec.nn.pixels import to_signal
 from vqcodec.vqvae import VQVAE, build
 
 
@@ -128,3 +129,49 @@ def test_one_training_step_lowers_the_loss() -> None:
 def test_configs_that_do_not_fit_are_refused(path: str, value: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build({**tiny_config()["model"], path: value})
+
+
+def test_a_prior_that_learns_along_makes_codes_cheaper() -> None:
+    """The pull lowers the conditional entropy; without it (weight 0) the prior only watches."""
+    pixels = np.stack([picture(32, 32, seed=i) for i in range(16)]).transpose(0, 3, 1, 2)
+    x = to_signal(torch.from_numpy(pixels))
+    bits = []
+    for weight in (0.0, 200.0):
+        torch.manual_seed(0)
+        table = tiny_config()["model"]
+        table["prior"] = {"kind": "integer", "rate_weight": weight, "units": 16, "blocks": 1}
+        table["prior"]["embedding"] = 8
+        model = build(table)
+        model.quantizer.initialize(model(x).vectors, 0)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(60):
+            terms = model(x)
+            optimizer.zero_grad()
+            terms.loss.backward()
+            optimizer.step()
+        model.eval()
+        assert model.prior is not None
+        with torch.no_grad():
+            nats = -model.prior.log_prob(model.encode(x)).sum()
+        bits.append(float(nats) / math.log(2) / (16 * 64))
+    assert bits[1] < 0.8 * bits[0]
+
+
+def test_what_the_encoder_is_pulled_by_does_not_move_the_prior() -> None:
+    torch.manual_seed(0)
+    table = tiny_config()["model"]
+    table["prior"] = {"kind": "integer", "rate_weight": 1.0, "units": 8, "blocks": 1}
+    model = build(table)
+    assert model.prior is not None
+    quantized = model.quantizer(model.encoder(torch.rand(2, 3, 16, 16)))
+    rate, pull = model._rate(quantized, 3 * 16 * 16)
+    head, first = model.prior.head.weight, next(model.encoder.parameters())
+
+    def moved(loss: torch.Tensor, parameter: torch.Tensor) -> bool:
+        (gradient,) = torch.autograd.grad(loss, parameter, retain_graph=True, allow_unused=True)
+        return gradient is not None and bool(gradient.abs().sum() > 0)
+
+    assert moved(rate, head) and not moved(rate, first)
+    assert moved(pull, first) and not moved(pull, head)
+    cost = -model.prior.log_prob(quantized.indices).sum()
+    assert rate.item() == pytest.approx(cost.item() / (2 * 3 * 16 * 16), rel=1e-4)
