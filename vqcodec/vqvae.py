@@ -27,7 +27,7 @@ class Terms(NamedTuple):
         loss: scalar, nats per dimension of x: reconstruction + quantizer terms, and the rate's.
         reconstruction: scalar, the decoder's term alone.
         quantizer: scalar, codebook and commitment terms alone.
-        rate: scalar, nats per dimension of x: what the indices cost under the prior; 0 without one.
+        rate: scalar, nats per dimension of x: what the indices cost under the prior; 0 without one, or outside training.
         indices: as `VQVAE.encode` returns them.
         vectors: (N, D), encoder outputs to seed codes from.
     """
@@ -98,7 +98,7 @@ class VQVAE(nn.Module):
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())
-        if self.prior is not None:
+        if self.prior is not None and self.training:
             rate, pull = self._rate(quantized, x[0].numel())
             loss = loss + rate + self.rate_weight * pull
         return Terms(

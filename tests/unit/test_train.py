@@ -1,6 +1,7 @@
 """Training: data, optimizer, loop, resume, several processes, export."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import safetensors.torch
 import torch
 
 from tests.helpers import Run, picture, tiny_config
-from vqcodec import Codec, Image
+from vqcodec import Codec, Codes, Image
 from vqcodec.config import Tree, override
 from vqcodec.errors import MediaError, OutputError, TrainingError
 from vqcodec.media.sources import find_sources
@@ -24,9 +25,10 @@ from vqcodec.train.data import Crops, Pictures, Prefetcher, centre_squares
 from vqcodec.train.export import export
 from vqcodec.train.loop import Progress
 from vqcodec.train.muon import Muon, orthogonalize, split_parameters
-from vqcodec.train.run import train_image
+from vqcodec.train.run import _start_from, train_image
 from vqcodec.train.tasks import ImageVQVAE, Loss
 from vqcodec.vqvae import build
+from vqcodec.weights import coding_prior, read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
 SMALL += ["train.evaluate_every=4", "train.reseed_every=3", "train.warmup_steps=2"]
@@ -144,6 +146,30 @@ def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
         [photos], tmp_path / "fine", settings(), held_out=[], start_from=str(tmp_path / "mine")
     )
     assert again.figures["psnr"] > progress.figures["psnr"] - 1
+
+
+def test_a_prior_learned_along_is_exported_and_taken_up_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings()
+    config["model"]["prior"] = {"kind": "integer", "rate_weight": 2.0, "units": 8, "blocks": 1}
+    progress = train_image([photos], tmp_path / "run", config, held_out=[])
+    assert 0 < progress.figures["bits_per_index"] < 10
+    export(tmp_path / "run", "along", tmp_path, notes="", force=False)
+    weights = read_weights(tmp_path / "along")
+    prior = coding_prior(weights)
+    assert prior is not None and "prior" not in weights.config["model"]
+    codec = Codec.load(tmp_path / "along", device="cpu", precision="fp32")
+    codes = codec.encode(Image(picture(64, 64)))
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path))
+    assert Codes.from_bytes(codes.to_bytes(".vqc"), "x") == codes
+    model = build(config["model"])
+    _start_from(model, weights)
+    assert model.prior is not None
+    grid = codes.grids[0].astype(np.int64)
+    with torch.no_grad():
+        nats = -model.prior.log_prob((torch.from_numpy(grid)[None],)).item()
+    assert nats / math.log(2) == pytest.approx(prior.bits([codes.grids[0]]).sum(), rel=0.02)
 
 
 class Killed(BaseException):
