@@ -27,7 +27,8 @@ class Terms(NamedTuple):
         loss: scalar, nats per dimension of x: reconstruction + quantizer terms, and the rate's.
         reconstruction: scalar, the decoder's term alone.
         quantizer: scalar, codebook and commitment terms alone.
-        rate: scalar, nats per dimension of x: what the indices cost under the prior; 0 without one, or outside training.
+        rate: scalar, nats per dimension of x: the indices' cost under the prior; 0 without one, and
+            outside training.
         indices: as `VQVAE.encode` returns them.
         vectors: (N, D), encoder outputs to seed codes from.
     """
