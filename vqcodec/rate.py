@@ -19,7 +19,8 @@ LEAST_WEIGHT, FIRST_WEIGHT, MOST_WEIGHT = (
     1e5,
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
-MOST_SWEEPS = 40
+MOST_SWEEPS, MORE_SWEEPS = 40, 4
+CLOSE = 0.985  # of the bytes asked for is close enough
 WORTH_TRYING = 0.8  # of the bytes: a scale whose nearest codes take less is not searched
 
 
@@ -98,5 +99,7 @@ class _Attempt:
                 error = float(np.square(decoded.astype(np.float32) - self.image.pixels).sum())
                 if self.best is None or error < self.best[0]:
                     self.best = error, self.codes
-                if sweep >= sweeps:
+                # then come closer from below, unless bits are as good as free already
+                near = self.bytes >= CLOSE * target or weight <= LEAST_WEIGHT
+                if sweep >= sweeps + (0 if near else MORE_SWEEPS):
                     break
