@@ -88,14 +88,13 @@ def test_the_training_example_works(tmp_path: Path, run: Run) -> None:
     assert b"19 pictures to train on" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["tokens.py", "tour.py", "measure.py", "figure.py"])
+@pytest.mark.parametrize("name", ["tokens.py", "tour.py", "figure.py"])
 def test_examples_run(name: str, tmp_path: Path) -> None:
     for i in range(2):
         Image(picture(40, 48, seed=i)).save(tmp_path / f"{i}.png")
     every: dict[str, list[str | Path]] = {
         "tokens.py": [],
         "tour.py": [],
-        "measure.py": [tmp_path, "--known", tmp_path],
         "figure.py": [tmp_path / "figure.png", tmp_path / "0.png"],
     }
     command = [sys.executable, f"examples/{name}", *map(str, every[name])]

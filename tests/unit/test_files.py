@@ -9,7 +9,7 @@ from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.config import load_preset, override, parse
 from vqcodec.encoders.conv2d import Config
 from vqcodec.errors import UsageError
-from vqcodec.evaluate.metrics import conditional_entropy, perplexity, psnr
+from vqcodec.evaluate.metrics import perplexity, psnr
 from vqcodec.media.tiles import spans
 
 
@@ -61,14 +61,6 @@ def test_psnr_against_its_definition() -> None:
 def test_perplexity_counts_codes_in_effect() -> None:
     assert perplexity(np.array([5, 5, 5, 5, 0])) == pytest.approx(4)
     assert perplexity(np.array([0, 7])) == pytest.approx(1)
-
-
-def test_conditional_entropy_sees_what_neighbours_tell() -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 16, (60, 16, 16))
-    assert conditional_entropy(noise[:40], noise[40:], 16) == pytest.approx(4, abs=0.05)
-    rows = np.repeat(noise[:, :, :1], 16, axis=2)  # each row is constant: the left tells all
-    assert conditional_entropy(rows[:40], rows[40:], 16) < 1
 
 
 def test_override_reads_toml_values_and_leaves_the_original() -> None:
