@@ -45,6 +45,15 @@ def encode_to(
         MediaError: no codes of so few bytes were found.
         UsageError: the weights have no coding prior.
     """
+    plainest = codec.encode(image, scale=SCALES[-1])
+    plainest = replace(plainest, grids=tuple(np.zeros_like(g) for g in plainest.grids))
+    least = len(plainest.to_bytes(".vqc"))
+    if least > target_bytes:
+        kept = " and its transparency kept; put it on a --background"
+        raise MediaError(
+            f"cannot be coded in {target_bytes:,} bytes: a picture of this size takes {least:,} "
+            f"with a single code throughout{kept if image.alpha is not None else ''}"
+        )
     best: tuple[float, Codes] | None = None
     least = 0
     for done, scale in enumerate(SCALES, 1):

@@ -78,8 +78,14 @@ def search_path() -> list[Path]:
     return folders
 
 
+def own_folder() -> Path:
+    """Return where the user's own weights go: $VQCODEC_WEIGHTS, else the data folder."""
+    extra = os.environ.get("VQCODEC_WEIGHTS")
+    return Path(extra) if extra else user_folder()
+
+
 def user_folder() -> Path:
-    """Return the folder of the user's own weights; it need not exist."""
+    """Return the folder of weights among the user's data; it need not exist."""
     from platformdirs import user_data_path
 
     return user_data_path("vqcodec") / "weights"

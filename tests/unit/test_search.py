@@ -118,7 +118,12 @@ def test_files_of_a_wanted_size(codec: Codec) -> None:
         if target == full:
             assert quality > psnr(image.pixels, codec.decode(nearest).pixels)
     with pytest.raises(MediaError, match="smallest file found has"):
+        encode_to(codec, image, 62, effort=1)
+    with pytest.raises(MediaError, match="a single code throughout$"):
         encode_to(codec, image, 20, effort=1)
+    noise = np.random.default_rng(0).integers(0, 256, image.size).astype(np.uint8)
+    with pytest.raises(MediaError, match="transparency kept; put"):
+        encode_to(codec, Image(image.pixels, noise), full, effort=1)
 
 
 def test_searching_twice_gives_the_same(codec: Codec) -> None:

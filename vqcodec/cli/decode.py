@@ -8,6 +8,7 @@ import typer
 
 from vqcodec.cli import options
 from vqcodec.cli.jobs import STREAM, Outcome, left_to_do, opened, plan, progress_bar, read_stdin
+from vqcodec.errors import FormatError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes
 
 
@@ -56,12 +57,15 @@ def decode(
                     )
                     codes = _read(job.source)
                     wanted = model or codes.model
-                    if wanted not in codecs:
-                        load = Codec.load if model else Codec.load_named
-                        codecs[wanted] = load(wanted, device, precision)
-                    start = time.perf_counter()
-                    image = codecs[wanted].decode(codes, report=bar if len(jobs) == 1 else None)
-                    seconds = time.perf_counter() - start
+                    try:
+                        if wanted not in codecs:
+                            load = Codec.load if model else Codec.load_named
+                            codecs[wanted] = load(wanted, device, precision)
+                        start = time.perf_counter()
+                        image = codecs[wanted].decode(codes, report=bar if len(jobs) == 1 else None)
+                        seconds = time.perf_counter() - start
+                    except (FormatError, WeightsError) as error:
+                        raise type(error)(f"{job.source}: {error}") from None
                     with opened(job, force=force) as file:
                         image.write(file, kind, str(job.target))
                     height, width = image.size

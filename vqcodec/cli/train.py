@@ -212,7 +212,8 @@ def export(
         typer.Option(
             "-o",
             "--output",
-            help="Folder to put them in. [default: your own weights; a prior: where the codec is]",
+            help="Folder to put them in. [default: $VQCODEC_WEIGHTS, else your data folder; a "
+            "prior: where the codec is]",
         ),
     ] = None,
     notes: Annotated[
@@ -225,7 +226,7 @@ def export(
     from vqcodec.errors import MediaError
     from vqcodec.train.export import export as export_run
     from vqcodec.train.export import export_prior, is_prior
-    from vqcodec.weights import search_path, user_folder
+    from vqcodec.weights import own_folder, search_path
 
     if is_prior(run):
         if notes:
@@ -237,7 +238,7 @@ def export(
         text = notes.read_text(encoding="utf-8") if notes else ""
     except (OSError, UnicodeDecodeError):
         raise MediaError(f"{notes}: cannot be read as text") from None
-    folder = output or user_folder()
+    folder = output or own_folder()
     config = export_run(run, name, folder, notes=text, force=force)
     typer.echo(f"{folder / name}: {_figures(config)}")
     if folder not in search_path():
