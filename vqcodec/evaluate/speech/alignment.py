@@ -75,10 +75,9 @@ def warp(a: "NDArray[np.float64]", b: "NDArray[np.float64]") -> "NDArray[np.intp
         j = diagonal - i
         before = np.minimum(np.minimum(total[i, j + 1], total[i + 1, j]), total[i, j])
         total[i + 1, j + 1] = cost[i, j] + before
-    i, j = n - 1, m - 1
-    path = [(i, j)]
-    while i or j:
-        steps = ((i - 1, j - 1), (i - 1, j), (i, j - 1))
-        i, j = min(steps, key=lambda step: total[step[0] + 1, step[1] + 1])
-        path.append((i, j))
+    path = [(n - 1, m - 1)]
+    while path[-1] != (0, 0):
+        row, column = path[-1]
+        steps = ((row - 1, column - 1), (row - 1, column), (row, column - 1))
+        path.append(min(steps, key=lambda step: total[step[0] + 1, step[1] + 1]))
     return np.array(path[::-1])

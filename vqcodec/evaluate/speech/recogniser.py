@@ -17,7 +17,7 @@ PACKAGE = "pocketsphinx"
 
 
 def character_error_rate(original: "Signal", other: "Signal") -> float | None:
-    """Return edits per character from one reading to the other; None where there is nothing to read.
+    """Return edits per character between two readings; None where the original has no words.
 
     Insertions count, so that it can be above 1.
     """
