@@ -1,7 +1,6 @@
 """`vqcodec evaluate`: pictures in, a folder with figures, plots and a page out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,10 @@ from vqcodec.evaluate.pictures import PictureMeter, Point, points_of
 from vqcodec.evaluate.quality import Metric, find_metrics
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.results import digest, write_pictures, write_results
-from vqcodec.evaluate.runs import Run, named
+from vqcodec.evaluate.runs import Outcome, Run, named
 from vqcodec.evaluate.summary import summarise_anchor, summarise_codec, summarise_codes
 from vqcodec.evaluate.table import Table, count_codes
 from vqcodec.media.sources import find_sources
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of an evaluation.
-
-    Attributes:
-        tree: of ``results.json``.
-        metrics: those that were measured.
-        left_out: one sentence for each picture that could not be read.
-    """
-
-    tree: dict[str, Any]
-    metrics: list[Metric]
-    left_out: list[str]
 
 
 def evaluate(

@@ -117,11 +117,15 @@ def error_map(a: Image, b: Image, size: tuple[int, int]) -> "Pixels":
 
 def error_palette() -> "Pixels":
     """Return the colours, (ERROR_TOP + 1, 3), of errors of 0 to ERROR_TOP levels."""
+    return palette(ERROR_COLOURS, ERROR_TOP + 1)
+
+
+def palette(colours: tuple[tuple[int, int, int], ...], number: int) -> "Pixels":
+    """Return a number of colours, (number, 3), evenly between those given."""
     import numpy as np
 
-    anchors = np.linspace(0, ERROR_TOP, len(ERROR_COLOURS))
-    levels = np.arange(ERROR_TOP + 1)
-    columns = [np.interp(levels, anchors, c) for c in np.transpose(ERROR_COLOURS)]
+    anchors = np.linspace(0, number - 1, len(colours))
+    columns = [np.interp(np.arange(number), anchors, c) for c in np.transpose(colours)]
     return np.stack(columns, 1).round().astype(np.uint8)
 
 

@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vqcodec.files.codes import Codes
+
 OURS = "vqcodec"  # beside the names of the codecs that it is compared with
 
 
@@ -71,3 +73,11 @@ class Record:
             usage={int(code): int(count) for code, count in tree["usage"].items()},
             measured=tuple(Measured(**m) for m in tree["measured"]),
         )
+
+
+def count_used(codes: Codes) -> dict[int, int]:
+    """Return how often each code of the finest map occurs, of those that do."""
+    import numpy as np
+
+    used, counts = np.unique(codes.grids[-1], return_counts=True)
+    return dict(zip(used.tolist(), counts.tolist(), strict=True))

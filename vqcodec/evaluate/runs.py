@@ -1,14 +1,30 @@
 """What evaluations of every kind do: name their inputs, measure each once, tell what failed."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from vqcodec.errors import MediaError, OutputError
 from vqcodec.evaluate.journal import Journal
+from vqcodec.evaluate.measure import Measure
 from vqcodec.evaluate.record import Record
 from vqcodec.media.sources import Source
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an evaluation.
+
+    Attributes:
+        tree: of ``results.json``.
+        metrics: those that were measured.
+        left_out: one sentence for each input that could not be read.
+    """
+
+    tree: dict[str, Any]
+    metrics: Sequence[Measure]
+    left_out: list[str]
 
 
 class Meter(Protocol):

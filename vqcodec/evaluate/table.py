@@ -54,7 +54,11 @@ class Table:
                 if m.codec not in cells:
                     continue
                 found = [m.values.get(key) for key in metrics]
-                numbers = [m.bytes, 8 * m.bytes / record.units, *(np.nan if v is None else v for v in found)]
+                numbers = [
+                    m.bytes,
+                    8 * m.bytes / record.units,
+                    *(np.nan if v is None else v for v in found),
+                ]
                 cells[m.codec][m.point] = numbers
             rows.append((record.name, record.identity, record.shape, cells))
         rows.sort(key=lambda row: row[0])
