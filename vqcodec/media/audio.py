@@ -1,12 +1,15 @@
 """Sound in memory, and the sound files that hold it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from vqcodec.errors import MediaError, UsageError
+from vqcodec.errors import MediaError
 from vqcodec.files.atomic import writing
+from vqcodec.media.resample import Resampler, resampled_length
+from vqcodec.media.soundfiles import SoundWriter, open_sound
+from vqcodec.media.soundformats import check_format, check_suffix
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,21 +17,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-LEAST_RATE, MOST_RATE = 1_000, 768_000  # Hz
-MOST_CHANNELS = 64
 MOST_IN_MEMORY = 1 << 28  # samples of an `Audio`: 1 GiB; files are read block by block
-
-# suffix -> container and coding, in libsndfile's terms
-KINDS = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".ogg": ("OGG", "VORBIS"),
-    ".opus": ("OGG", "OPUS"),
-    ".mp3": ("MP3", "MPEG_LAYER_III"),
-}
-READABLE = frozenset(KINDS) | {".oga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64"}
-MAGICS = ((0, b"fLaC"), (0, b"OggS"), (0, b"ID3"), (0, b".snd"), (0, b"caff"), (8, b"WAVE"))
-MAGICS += ((8, b"AIFF"), (8, b"AIFC"))
 
 
 @dataclass(frozen=True)
@@ -74,8 +63,6 @@ class Audio:
         """
         import numpy as np
 
-        from vqcodec.media.soundfiles import open_sound
-
         with open_sound(file, name) as sound:
             blocks, total = [], 0
             for block in sound.blocks():
@@ -93,14 +80,10 @@ class Audio:
             MediaError: the format cannot hold the sound.
             OutputError: `path` exists and `force` is not given, or cannot be written.
         """
-        from vqcodec.media.soundfiles import SoundWriter
-
         suffix = check_suffix(Path(path).suffix, str(path))
         with writing(Path(path), force=force) as file:
             channels, frames = self.size
-            with SoundWriter(
-                file, suffix, channels, self.sample_rate, str(path), frames
-            ) as writer:
+            with SoundWriter(file, suffix, channels, self.sample_rate, str(path), frames) as writer:
                 writer.write(self.samples)
 
     def mix(self) -> "Audio":
@@ -111,8 +94,6 @@ class Audio:
         """Return the sound at another rate, ``ceil(T * sample_rate / self.sample_rate)`` long."""
         import numpy as np
 
-        from vqcodec.media.resample import Resampler, resampled_length
-
         resampler = Resampler(len(self.samples), self.sample_rate, sample_rate)
         length = resampled_length(self.samples.shape[1], self.sample_rate, sample_rate)
         parts = [resampler.feed(self.samples), resampler.finish(length)]
@@ -122,33 +103,3 @@ class Audio:
         """Yield the samples, (channels, up to `length`), in order."""
         for start in range(0, self.samples.shape[1], length):
             yield self.samples[:, start : start + length]
-
-
-def mixed(blocks: Iterable["Samples"]) -> Iterator["Samples"]:
-    """Mix blocks, (channels, n), down to one channel, the mean of all."""
-    for block in blocks:
-        yield block.mean(axis=0, keepdims=True)
-
-
-def check_format(channels: int, sample_rate: int, name: str) -> None:
-    """Raise MediaError if nobody's sound has so many channels, or such a rate in Hz."""
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise MediaError(f"{name}: has {channels:,} channels, must have 1 to {MOST_CHANNELS}")
-    if not LEAST_RATE <= sample_rate <= MOST_RATE:
-        raise MediaError(
-            f"{name}: has {sample_rate:,} samples a second, must have {LEAST_RATE:,} to "
-            f"{MOST_RATE:,}"
-        )
-
-
-def check_suffix(suffix: str, name: str) -> str:
-    """Return a suffix that sound can be written by, in lower case; else raise UsageError."""
-    if suffix.lower() not in KINDS:
-        raise UsageError(f"{name}: no sound format '{suffix}'; there are: {', '.join(KINDS)}")
-    return suffix.lower()
-
-
-def is_sound(head: bytes, suffix: str) -> bool:
-    """Tell by the first 12 bytes of a file, or else by its suffix, whether it should be sound."""
-    mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2  # layer III, any version
-    return mpeg or any(head[at:].startswith(m) for at, m in MAGICS) or suffix.lower() in READABLE

@@ -6,11 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from vqcodec.errors import MediaError
 from vqcodec.files.contents import MAX_SAMPLES
-from vqcodec.media.audio import KINDS, check_format
+from vqcodec.media.soundformats import KINDS, check_format
 from vqcodec.media.wav import UnknownCoding, WavReader, wav_header
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 LOSSY_FRAMES = 1 << 12  # libsndfile's Vorbis writer keeps a whole block on the stack
-SEEKS = 1 << 20  # bytes of a stream that are kept in memory for libsndfile to seek in
 
 
 class SoundReader:
@@ -46,7 +45,12 @@ class SoundReader:
     ) -> None:
         """Take over an open file, all of whose `frames` must be there if `exact`."""
         check_format(channels, sample_rate, name)
-        self.name, self.channels, self.sample_rate, self.frames = name, channels, sample_rate, frames
+        self.name, self.channels, self.sample_rate, self.frames = (
+            name,
+            channels,
+            sample_rate,
+            frames,
+        )
         self._read, self._exact = read, exact
         self._odd = self._loud = 0
 
@@ -86,26 +90,37 @@ class SoundReader:
         return block
 
 
-class Peeked:
-    """A stream whose first bytes have been looked at, and can still be read."""
+class _Peeked:
+    """A stream that begins with bytes which were read from it before."""
 
-    def __init__(self, file: BinaryIO, count: int = 12) -> None:
-        self.file = file
-        self.head = self._unread = file.read(count)
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = head, file
 
     def read(self, count: int = -1) -> bytes:
         """Return the next `count` bytes, or all, fewer only at the end."""
-        taken = self._unread if count < 0 else self._unread[:count]
-        self._unread = self._unread[len(taken) :]
-        return taken + self.file.read(count - len(taken) if count >= 0 else -1)
+        if count < 0:
+            count, rest = len(self._head), -1
+        else:
+            rest = count - min(count, len(self._head))
+        taken, self._head = self._head[:count], self._head[count:]
+        return taken + self._file.read(rest)
 
     def seekable(self) -> bool:
         """Tell that it only goes forward."""
         return False
 
 
+def peek(file: BinaryIO, count: int = 12) -> tuple[bytes, BinaryIO]:
+    """Return the first bytes of a file, and the file as if nothing had been read from it."""
+    head = file.read(count)
+    if file.seekable():
+        file.seek(-len(head), os.SEEK_CUR)
+        return head, file
+    return head, cast(BinaryIO, _Peeked(head, file))
+
+
 @contextlib.contextmanager
-def open_sound(file: "str | Path | BinaryIO | Peeked", name: str | None = None) -> Iterator[SoundReader]:
+def open_sound(file: str | Path | BinaryIO, name: str | None = None) -> Iterator[SoundReader]:
     """Open a sound file; its content, not its suffix, says of what format it is.
 
     Args:
@@ -127,38 +142,41 @@ def open_sound(file: "str | Path | BinaryIO | Peeked", name: str | None = None) 
                 missing = isinstance(error, FileNotFoundError)
                 reason = "no such file" if missing else f"cannot be read ({error.strerror})"
                 raise MediaError(f"{name}: {reason}") from None
-        if not file.seekable():
-            path, file = None, file if isinstance(file, Peeked) else Peeked(file)
-            head = file.head
-        else:
-            start = file.tell()
-            head = file.read(12)
-            file.seek(start)
+        head, file = peek(file)
         if not head:
             raise MediaError(f"{name}: empty file")
+        wav = None
         if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            try:
-                wav = WavReader(file, name)
-                yield SoundReader(name, wav.channels, wav.sample_rate, wav.frames, wav.read)
-                return
-            except UnknownCoding as error:
-                if not file.seekable():
-                    raise MediaError(f"{error}, which cannot be read from a pipe") from None
-                file.seek(start)
-        yield stack.enter_context(_libsndfile(path or file, name))
+            wav = _plain_wav(file, name)
+        if wav is not None:
+            yield SoundReader(name, wav.channels, wav.sample_rate, wav.frames, wav.read)
+        elif not file.seekable():
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            yield stack.enter_context(_libsndfile(copy, name))
+        else:
+            yield stack.enter_context(_libsndfile(path or file, name))
+
+
+def _plain_wav(file: BinaryIO, name: str) -> WavReader | None:
+    """Return a reader of the file, or None if libsndfile must read its samples."""
+    start = file.tell() if file.seekable() else 0
+    try:
+        return WavReader(file, name)
+    except UnknownCoding as error:
+        if not file.seekable():
+            raise MediaError(f"{error}, which cannot be read from a pipe") from None
+        file.seek(start)
+        return None
 
 
 @contextlib.contextmanager
-def _libsndfile(file: "Path | BinaryIO | Peeked", name: str) -> Iterator[SoundReader]:
+def _libsndfile(file: Path | BinaryIO, name: str) -> Iterator[SoundReader]:
     """Let libsndfile read a file; it needs to seek."""
     import soundfile
 
     with contextlib.ExitStack() as stack:
-        if not isinstance(file, Path) and not file.seekable():
-            copy = stack.enter_context(tempfile.SpooledTemporaryFile(SEEKS))
-            shutil.copyfileobj(file, copy)
-            copy.seek(0)
-            file = copy
         try:
             source = os.fsencode(file) if isinstance(file, Path) else file
             sound = stack.enter_context(soundfile.SoundFile(source))

@@ -66,26 +66,30 @@ class WavReader:
 
     def read(self, count: int) -> "Samples":
         """Return the next `count` frames, (n, channels), fewer only at the end."""
-        import numpy as np
-
         if self._left is not None:
             count = min(count, self._left)
         data = self.file.read(count * self.frame_bytes)
         data = data[: len(data) // self.frame_bytes * self.frame_bytes]
         if self._left is not None:
             self._left -= len(data) // self.frame_bytes
+        return self._samples(data).reshape(-1, self.channels)
+
+    def _samples(self, data: bytes) -> "Samples":
+        import numpy as np
+
         if self.coding == FLOAT:
-            samples = np.frombuffer(data, f"<f{self.bits // 8}").astype(np.float32)
-        elif self.bits == 8:
-            samples = (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
-        elif self.bits == 24:
+            with np.errstate(over="ignore"):  # infinity is what it then is
+                return np.frombuffer(data, f"<f{self.bits // 8}").astype(np.float32)
+        if self.bits == 8:
+            return np.frombuffer(data, np.uint8).astype(np.float32) / np.float32(128) - np.float32(
+                1
+            )
+        if self.bits == 24:
             wide = np.zeros((len(data) // 3, 4), np.uint8)
             wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            samples = wide.view("<i4")[:, 0].astype(np.float32) / (1 << 31)
-        else:
-            samples = np.frombuffer(data, f"<i{self.bits // 8}").astype(np.float32)
-            samples /= 1 << (self.bits - 1)
-        return samples.reshape(-1, self.channels)
+            return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
+        whole = np.frombuffer(data, f"<i{self.bits // 8}").astype(np.float32)
+        return whole / np.float32(1 << (self.bits - 1))
 
     def _format(self, chunk: bytes) -> tuple[int, ...]:
         coding, channels, rate, _, align, bits = struct.unpack("<HHIIHH", chunk[:16])
@@ -105,16 +109,17 @@ class WavReader:
 def wav_header(channels: int, sample_rate: int, frames: int | None) -> bytes:
     """Return the header of 16-bit samples, its sizes left open where `frames` is None.
 
-    From 4 GiB on it is one of RF64 (EBU Tech 3306), which has room for the size; both headers have
-    the same length as long as the size is not known.
+    From 4 GiB on it is one of RF64 (EBU Tech 3306), which has room for the size; every header has
+    `HEADER_BYTES`.
     """
-    form = struct.pack("<HHIIHH", PCM, channels, sample_rate, 2 * sample_rate * channels, 2 * channels, 16)
-    size = UNKNOWN if frames is None else 2 * channels * frames
-    large = frames is not None and size + HEADER_BYTES > UNKNOWN
+    align = 2 * channels
+    form = struct.pack("<HHIIHH", PCM, channels, sample_rate, sample_rate * align, align, 16)
+    size = UNKNOWN if frames is None else align * frames
+    whole = size + HEADER_BYTES - 8
+    large = frames is not None and whole > UNKNOWN
     # a chunk that says nothing keeps the place of the one that tells large sizes
-    extra = struct.pack("<QQQI", size + HEADER_BYTES - 8, size, frames or 0, 0) if large else bytes(28)
-    whole = UNKNOWN if large or frames is None else size + HEADER_BYTES - 8
+    extra = struct.pack("<QQQI", *((whole, size, frames, 0) if large else (0, 0, 0, 0)))
     chunks = ((b"ds64" if large else b"JUNK", extra), (b"fmt ", form))
-    head = struct.pack("<4sI4s", b"RF64" if large else b"RIFF", whole, b"WAVE")
+    head = struct.pack("<4sI4s", b"RF64" if large else b"RIFF", min(whole, UNKNOWN), b"WAVE")
     head += b"".join(struct.pack("<4sI", name, len(c)) + c for name, c in chunks)
     return head + struct.pack("<4sI", b"data", min(size, UNKNOWN))
