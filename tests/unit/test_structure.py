@@ -33,7 +33,9 @@ FLOORS = {
     "speech": ("basecodec", "files", "media", "speakers", "streaming"),
     "sampler": ("codec", "media", "pretrained", "weights"),
     "rate": ("codec", "files", "media", "search"),
-    "evaluate": ("codec", "files", "media", "nn", "pretrained", "rate", "sampler", "weights"),
+    "evaluate": (
+        *("codec", "files", "media", "nn", "pretrained", "rate", "sampler", "speech", "weights"),
+    ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
         *("quantizers", "vqvae", "weights"),

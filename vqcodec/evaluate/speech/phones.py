@@ -102,7 +102,7 @@ class PhoneTable:
     def count(
         cls, codes: "Indices", phones: "Indices", names: Sequence[str], k: int
     ) -> "PhoneTable":
-        """Count codes, (N,) below `k`, and the phones that go with them, (N,) numbers of `names`."""
+        """Count codes, (N,) below `k`, and the phones with them, (N,) numbers of `names`."""
         import numpy as np
 
         cells = np.bincount(codes.astype(np.int64) * len(names) + phones, minlength=k * len(names))

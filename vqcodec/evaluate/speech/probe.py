@@ -3,6 +3,7 @@
 NumPy only.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ STEPS = 500
 PENALTY = 1e-3  # on squared weights: there are more codes than recordings
 
 
-def histograms(codes: "list[NDArray[np.integer]]", k: int) -> "NDArray[np.float64]":
+def histograms(codes: "Sequence[NDArray[np.integer]]", k: int) -> "NDArray[np.float64]":
     """Return the share of each code in each recording, (N, k), square roots taken.
 
     The root makes Euclidean distances those of Hellinger: rare codes count as well.

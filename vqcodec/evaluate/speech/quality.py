@@ -94,14 +94,19 @@ def _pesq(original: "Signal", other: "Signal") -> float:
 def _visqol(original: "Signal", other: "Signal") -> float:
     import numpy as np
 
-    found = _visqol_api().measure_from_arrays(
+    found = load_visqol().measure_from_arrays(
         original.astype(np.float64), other.astype(np.float64), RATE
     )
     return float(found.moslqo)
 
 
 @lru_cache(maxsize=1)
-def _visqol_api() -> Any:
+def load_visqol() -> Any:
+    """Return ViSQOL in its speech mode.
+
+    Raises:
+        ImportError: it, or what its lattice needs, is not installed.
+    """
     from visqol import VisqolApi
 
     api = VisqolApi()
@@ -124,7 +129,7 @@ def _import_pesq() -> None:
 
 STOI = SpeechMetric("stoi", "STOI", "", 3, _stoi, ("pystoi",), _import_stoi)
 VISQOL = SpeechMetric(
-    "visqol", "ViSQOL", "", 2, _visqol, ("visqol-python", "ai-edge-litert"), _visqol_api
+    "visqol", "ViSQOL", "", 2, _visqol, ("visqol-python", "ai-edge-litert"), load_visqol
 )
 SIMILARITY = SpeechMetric(
     "similarity", "similarity", "", 3, similarity.similarity, ("Resemblyzer",), similarity.load

@@ -63,7 +63,7 @@ def waveform(
     first = np.round(scale * (1 - (high / top).clip(-1, 1)))
     last = np.round(scale * (1 - (low / top).clip(-1, 1)))
     inside = (rows >= first) & (rows <= last)
-    return np.where(inside[..., None], np.uint8(colour), np.uint8(255))
+    return np.where(inside[..., None], np.array(colour, np.uint8), np.uint8(255))
 
 
 def seconds_of(cells: int, stride: int) -> float:
