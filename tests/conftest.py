@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import Run, add_coding_prior, lively, picture, tiny_config
+from tests.helpers import (
+    Run,
+    add_coding_prior,
+    lively,
+    picture,
+    tiny_config,
+    tiny_speech_config,
+)
 from vqcodec.cli import main
 from vqcodec.media.image import Image
 from vqcodec.pretrained import write_weights
@@ -51,6 +58,24 @@ def coded_weights(tiny_weights: Path) -> Path:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(json.dumps({**config, "name": "coded"}), encoding="utf-8")
     add_coding_prior(folder, 32)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_speech_model() -> VQVAE:
+    torch.manual_seed(0)
+    return build(tiny_speech_config()["model"]).eval()
+
+
+@pytest.fixture(scope="session")
+def speech_weights(tiny_weights: Path, tiny_speech_model: VQVAE) -> Path:
+    """Weights of a speech codec named `tiny-speech`, beside `tiny`."""
+    folder = tiny_weights.parent / "tiny-speech"
+    folder.mkdir()
+    model = tiny_speech_config()["model"]
+    write_weights(
+        folder, {"name": "tiny-speech", "modality": "audio", "model": model}, tiny_speech_model
+    )
     return folder
 
 

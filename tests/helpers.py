@@ -34,6 +34,39 @@ def tiny_config() -> Tree:
     )
 
 
+def tiny_speech_config() -> Tree:
+    """speech-64x's shape in small: same kinds, same stride, K = 32."""
+    return override(
+        load_preset("speech-64x"),
+        [
+            "model.encoder.widths=[2, 2, 4, 4, 8, 8]",
+            "model.encoder.blocks=1",
+            "model.encoder.dim=4",
+            "model.quantizer.codebook_size=32",
+            "model.quantizer.dim=4",
+            "model.decoder.dim=4",
+            "model.decoder.width=8",
+            "model.decoder.blocks=1",
+            "model.decoder.cond_dim=6",
+            "model.speaker.dim=6",
+            "model.speaker.width=8",
+        ],
+    )
+
+
+def voice(samples: int, seed: int = 0, sample_rate: int = 16000) -> NDArray[np.float32]:
+    """A hum whose pitch, loudness and colour wander, like speech: (samples,) within [-0.5, 0.5]."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(samples) / sample_rate
+    pitch = rng.uniform(90, 220) * (1 + 0.2 * np.sin(2 * np.pi * rng.uniform(0.5, 2) * t))
+    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
+    colour = 1 + np.sin(2 * np.pi * rng.uniform(2, 5) * t + rng.uniform(0, 6))
+    sound = sum(np.sin(k * phase) * np.exp(-k * colour / 4) for k in range(1, 12))
+    loudness = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 3) * t)
+    sound = sound * loudness + rng.normal(0, 0.02, samples)
+    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+
+
 def lively(model: VQVAE) -> VQVAE:
     """Give residual blocks, which start at zero, something to do."""
     for parameter in model.parameters():
