@@ -49,7 +49,7 @@ def test_a_code_depends_on_no_more_than_the_encoder_reaches() -> None:
     encoder = build(tiny_speech_config()["model"]).encoder
     shaken(encoder)
     x = sound(64 * 60).requires_grad_()
-    encoder(x)[0, :, 30].sum().backward()
+    encoder(x)[0, :, 30].sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     seen = x.grad[0, 0].nonzero().flatten()
     assert 30 * 64 - int(seen.min()) == encoder.reach

@@ -23,18 +23,16 @@ from vqcodec.weights import (
     read_weights,
 )
 
+PICTURES_MEASURED = """\
+PSNR in dB is the mean over pictures. Bits per dimension are those of the bound: the likelihood of
+the 8-bit values under the decoder plus log K for each index. Usage is the share of codes that
+occur."""
+SPEECH_MEASURED = """\
+Mel distance is the mean absolute difference of mel spectra in dB (80 bands), with the decoder that
+was trained along; STOI is between 0 and 1. Usage is the share of codes that occur."""
 MEASURED = {
-    "image": (
-        "the middle square of each picture, shrunk to 128×128",
-        """PSNR in dB is the mean over pictures. Bits per dimension are those of the bound: the likelihood
-of the 8-bit values under the decoder plus log K for each index. Usage is the share of codes that
-occur.""",
-    ),
-    "audio": (
-        "the middle three seconds of each recording",
-        """Mel distance is the mean absolute difference of mel spectra in dB (80 bands), with the decoder
-that was trained along; STOI is between 0 and 1. Usage is the share of codes that occur.""",
-    ),
+    "image": ("the middle square of each picture, shrunk to 128×128", PICTURES_MEASURED),
+    "audio": ("the middle three seconds of each recording", SPEECH_MEASURED),
 }
 HEADINGS = {SAMPLING_PRIOR: "## Sampling prior", CODING_PRIOR: "## Coding prior"}
 
