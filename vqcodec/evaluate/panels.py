@@ -153,8 +153,14 @@ def tiles(codebook: Codebook, order: "NDArray[np.intp]", columns: int, side: int
     return np.ascontiguousarray(sheet.swapaxes(1, 2)).reshape(rows * side, columns * side, 3)
 
 
-def bars(codebook: Codebook, counts: "NDArray[np.intp]", size: tuple[int, int]) -> "Pixels":
-    """Return a histogram at (height, width): codes that occur, most frequent first, coloured."""
+def bars(colours: "Pixels", counts: "NDArray[np.intp]", size: tuple[int, int]) -> "Pixels":
+    """Return a histogram at (height, width): codes that occur, most frequent first.
+
+    Args:
+        colours: of the codes, (K, 3).
+        counts: how often each occurs, (K,).
+        size: of the picture.
+    """
     import numpy as np
 
     height, width = size
@@ -162,4 +168,4 @@ def bars(codebook: Codebook, counts: "NDArray[np.intp]", size: tuple[int, int]) 
     rank = np.arange(width) * int((counts > 0).sum()) // width
     tall = np.ceil(counts[order] / counts.max() * height)[rank]
     inside = np.arange(height)[::-1, None] < tall
-    return np.where(inside[..., None], codebook.colours[order][rank], 236).astype(np.uint8)
+    return np.where(inside[..., None], colours[order][rank], 236).astype(np.uint8)

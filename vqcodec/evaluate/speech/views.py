@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from vqcodec.evaluate.panels import palette
-from vqcodec.evaluate.speech.spectra import DYNAMIC_RANGE, RATE, decibels, power
+from vqcodec.evaluate.speech.spectra import DYNAMIC_RANGE, decibels, power
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +64,3 @@ def waveform(
     last = np.round(scale * (1 - (low / top).clip(-1, 1)))
     inside = (rows >= first) & (rows <= last)
     return np.where(inside[..., None], np.array(colour, np.uint8), np.uint8(255))
-
-
-def seconds_of(cells: int, stride: int) -> float:
-    """Return how long a number of indices lasts."""
-    return cells * stride / RATE
