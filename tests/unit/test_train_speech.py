@@ -25,8 +25,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i, rate in enumerate((16000, 22050, 16000)):
         path = folder / f"speaker{i}" / "one.wav"
         path.parent.mkdir()
-        soundfile.write(path, voice(2 * rate, i, rate), rate)
-    stereo = np.stack([voice(9000, 7), voice(9000, 8)], 1)
+        soundfile.write(path, voice(2 * rate, rate, seed=i).samples[0], rate)
+    stereo = voice(9000, channels=2).samples.T
     soundfile.write(folder / "speaker0" / "two.flac", stereo, 16000)
     (folder / "speaker0" / "broken.wav").write_bytes(b"no sound")
     soundfile.write(folder / "speaker2" / "empty.wav", np.zeros(0, np.float32), 16000)
