@@ -6,18 +6,24 @@ quarter of the steps, and what a network of a given size sees is four times as l
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from vqcodec.config import check_range
 from vqcodec.decoders.base import Density
+from vqcodec.generation.chunks import generate
 from vqcodec.generation.network import Network
 from vqcodec.nn import convnext
 from vqcodec.nn.emphasis import deemphasize, emphasize
 from vqcodec.nn.mulaw import LEVELS, SILENCE, to_levels, to_samples
 from vqcodec.nn.pqmf import BANDS, Pqmf
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SMOOTH = 7  # cells that the first convolution of the conditioning sees
 
@@ -68,7 +74,7 @@ class Config:
         check_range("blocks", self.blocks, 0, 64)
         check_range("expansion", self.expansion, 1, 8)
         check_range("frames", self.frames, 1, 64)
-        check_range("layers", self.layers, 1, 64)
+        check_range("layers", self.layers, 2, 64)
         check_range("cycle", self.cycle, 1, 12)
         check_range("emphasis", self.emphasis, 0, 0.99)
         check_range("noise", self.noise, 0, LEVELS)
@@ -224,11 +230,11 @@ class WaveNet(Density):
             gated.append(z)
         y = self.hidden(F.relu(self.skip(torch.cat(gated, 2))))
         logits, pair = [], 0
-        for band, h in enumerate(y.chunk(self.config.bands, 2)):
-            if band:
-                h = h + _look_up(self.chain[pair : pair + band], levels[..., :band]).to(h.dtype)
-                pair += band
-            logits.append(F.relu(h) @ self.out[band].to(h.dtype) + self.out_bias[band].to(h.dtype))
+        for band, own in enumerate(y.chunk(self.config.bands, 2)):
+            others = _look_up(self.chain[pair : pair + band], levels[..., :band])
+            pair += band
+            h = F.relu(own + others.to(own.dtype))
+            logits.append(h @ self.out[band].to(h.dtype) + self.out_bias[band].to(h.dtype))
         return torch.stack(logits, 2)
 
     def log_prob(
@@ -258,25 +264,20 @@ class WaveNet(Density):
     def network(self) -> Network:
         """Return the weights of the loop, as plain arrays."""
 
-        def array(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.detach().float().cpu().contiguous().numpy()
-
-        last = len(self.layers) - 1
-        mixes = [layer.mix for layer in self.layers[:last]]
-        square = torch.zeros(0, self.config.residual, self.config.residual)
+        gates, mixes = zip(*((layer.gate, layer.mix) for layer in self.layers), strict=True)
         return Network(
-            dilations=torch.tensor(self.config.dilations).numpy(),
-            embedding=array(self.embedding),
-            gate=array(torch.stack([layer.gate.weight.T for layer in self.layers])),
-            mix=array(torch.stack([m.weight.T for m in mixes]) if mixes else square),
-            mix_bias=array(torch.stack([m.bias for m in mixes]) if mixes else square[0:, 0]),
-            skip=array(self.skip.weight.T),
-            skip_bias=array(self.skip.bias),
-            hidden=array(self.hidden.weight.T),
-            hidden_bias=array(self.hidden.bias),
-            chain=array(self.chain),
-            out=array(self.out),
-            out_bias=array(self.out_bias),
+            np.array(self.config.dilations),
+            _array(self.embedding),
+            _array(torch.stack([gate.weight.T for gate in gates])),
+            _array(torch.stack([mix.weight.T for mix in mixes[:-1]])),
+            _array(torch.stack([mix.bias for mix in mixes[:-1]])),
+            _array(self.skip.weight.T),
+            _array(self.skip.bias),
+            _array(self.hidden.weight.T),
+            _array(self.hidden.bias),
+            _array(self.chain),
+            _array(self.out),
+            _array(self.out_bias),
         )
 
     def reconstruct(
@@ -288,8 +289,6 @@ class WaveNet(Density):
         temperature: float = 1.0,
     ) -> torch.Tensor:
         """Return sound in [-1, 1], (B, 1, N * stride), drawn sample by sample."""
-        from vqcodec.generation.chunks import generate
-
         (seed,) = torch.randint(2**62, (1,), generator=generator).tolist()
         rows = [
             generate(
@@ -314,4 +313,12 @@ def _ramps(number: int, channels: int) -> torch.Tensor:
 
 def _look_up(tables: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     """Return the sum of vectors, (B, L, C), one of each table (n, 256, C), for levels (B, L, n)."""
-    return sum(F.embedding(levels[..., i], table) for i, table in enumerate(tables))
+    total = tables.new_zeros(*levels.shape[:2], tables.shape[2])
+    for table, level in zip(tables, levels.unbind(2), strict=True):
+        total = total + F.embedding(level, table)
+    return total
+
+
+def _array(tensor: torch.Tensor) -> "NDArray[np.float32]":
+    array: NDArray[np.float32] = tensor.detach().float().cpu().contiguous().numpy()
+    return array

@@ -87,7 +87,8 @@ class BatchedLoop:
         hidden = (skip @ w.hidden + w.hidden_bias).chunk(w.bands, 1)
         uniforms = self._uniforms.index_select(1, self._step)[:, 0]
         pair = 0
-        for band, h in enumerate(hidden):
+        for band in range(w.bands):
+            h = hidden[band]
             for earlier in range(band):
                 h = h + w.chain[pair][self._drawn[:, earlier]]
                 pair += 1

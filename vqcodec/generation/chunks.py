@@ -98,17 +98,15 @@ class Stream:
         """Return chunks of so many cells each, but for what fades into the next."""
         assert self._cells is not None
         ready: list[Floats] = [np.zeros(0, np.float32)]
-        for signal in self._signals(counts):
-            fade = len(self._tail)
-            if fade:
-                weight = np.linspace(0, 1, fade + 2, dtype=np.float32)[1:-1]
+        fade = self._fade * self._decoder.stride
+        weight = np.linspace(0, 1, fade + 2, dtype=np.float32)[1:-1]
+        for number, signal in enumerate(self._signals(counts), 1):
+            if len(self._tail):
                 ready.append(self._tail + weight * (signal[:fade] - self._tail))
-            signal = signal[self._fade * self._decoder.stride :]
-            keep = self._fade * self._decoder.stride
-            ready.append(signal[:-keep])
-            self._tail = signal[-keep:]
+            ready.append(signal[fade:-fade])
+            self._tail = signal[-fade:]
             if report:
-                report((len(ready) // 2) / len(counts))
+                report(number / len(counts))
         self._cells = self._cells[:, len(counts) * self._chunk :].clone()
         return np.concatenate(ready)
 
@@ -147,7 +145,7 @@ class Stream:
         steps = self._decoder.stride // bands
         blocks = []
         for block in (chunk, chunk + 1, chunk + 2):
-            sequence = np.random.SeedSequence([self._seed, self._channel, block])
+            sequence = np.random.SeedSequence(self._seed, spawn_key=(self._channel, block))
             random = np.random.Generator(np.random.Philox(sequence))
             blocks.append(random.random((self._chunk * steps, bands), np.float32))
         lead = (self._chunk - self._lead) * steps

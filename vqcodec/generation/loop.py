@@ -18,13 +18,23 @@ _BOUND = np.float32(7.9)
 _P = tuple(
     np.float32(c)
     for c in (
-        *(4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08),
-        *(-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16),
+        4.89352455891786e-03,
+        6.37261928875436e-04,
+        1.48572235717979e-05,
+        5.12229709037114e-08,
+        -8.60467152213735e-11,
+        2.00018790482477e-13,
+        -2.76076847742355e-16,
     )
 )
 _Q = tuple(
     np.float32(c)
-    for c in (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+    for c in (
+        4.89352518554385e-03,
+        2.26843463243900e-03,
+        1.18534705686654e-04,
+        1.19825839466702e-06,
+    )
 )
 # The series of exp on [-1, 0], which is then squared five times: exp on [-32, 0].
 _E = tuple(np.float32(c) for c in (1.0, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040))
@@ -41,10 +51,9 @@ def _add_product(vector: "Floats", matrix: "Floats", total: "Floats") -> None:
     inputs, outputs = matrix.shape
     for i in range(0, inputs, 4):
         a, b, c, d = vector[i], vector[i + 1], vector[i + 2], vector[i + 3]
+        p, q, r, s = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
         for j in range(outputs):
-            total[j] += (
-                a * matrix[i, j] + b * matrix[i + 1, j] + c * matrix[i + 2, j] + d * matrix[i + 3, j]
-            )
+            total[j] += a * p[j] + b * q[j] + c * r[j] + d * s[j]
 
 
 @compiled
@@ -56,12 +65,10 @@ def _gate(sums: "Floats", result: "Floats") -> None:
         b = min(max(_HALF * sums[size + i], -_BOUND), _BOUND)
         s, t = a * a, b * b
         p = a * (
-            _P[0]
-            + s * (_P[1] + s * (_P[2] + s * (_P[3] + s * (_P[4] + s * (_P[5] + s * _P[6])))))
+            _P[0] + s * (_P[1] + s * (_P[2] + s * (_P[3] + s * (_P[4] + s * (_P[5] + s * _P[6])))))
         )
         q = b * (
-            _P[0]
-            + t * (_P[1] + t * (_P[2] + t * (_P[3] + t * (_P[4] + t * (_P[5] + t * _P[6])))))
+            _P[0] + t * (_P[1] + t * (_P[2] + t * (_P[3] + t * (_P[4] + t * (_P[5] + t * _P[6])))))
         )
         u = _Q[0] + s * (_Q[1] + s * (_Q[2] + s * _Q[3]))
         v = _Q[0] + t * (_Q[1] + t * (_Q[2] + t * _Q[3]))
@@ -85,8 +92,7 @@ def _draw(logits: "Floats", sharpness: np.float32, uniform: np.float32, weights:
     for i in range(logits.size):
         x = max((logits[i] - highest) * sharpness, _LOWEST) * _SHRINK
         y = _ONE + x * (
-            _E[0]
-            + x * (_E[1] + x * (_E[2] + x * (_E[3] + x * (_E[4] + x * (_E[5] + x * _E[6])))))
+            _E[0] + x * (_E[1] + x * (_E[2] + x * (_E[3] + x * (_E[4] + x * (_E[5] + x * _E[6])))))
         )
         y *= y
         y *= y
@@ -101,6 +107,18 @@ def _draw(logits: "Floats", sharpness: np.float32, uniform: np.float32, weights:
         if left < _ZERO:
             return i
     return int(np.argmax(logits))  # only where rounding ate the rest
+
+
+@compiled
+def _copy(source: "Floats", target: "Floats") -> None:
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@compiled
+def _add(source: "Floats", target: "Floats") -> None:
+    for i in range(target.size):
+        target[i] += source[i]
 
 
 @compiled
@@ -131,33 +149,33 @@ def _run(
     width = hidden.size // bands
     drawn = np.full(bands, SILENCE)
     for step in range(levels.shape[0]):
-        x[:] = network.embedding[0, drawn[0]]
+        _copy(network.embedding[0, drawn[0]], x)
         for band in range(1, bands):
-            x += network.embedding[band, drawn[band]]
+            _add(network.embedding[band, drawn[band]], x)
         for layer in range(layers):
             past = rings[starts[layer] + step % network.dilations[layer]]
             z = gated[layer * residual : (layer + 1) * residual]
-            sums[:] = conditioning[step // hop, layer]
+            _copy(conditioning[step // hop, layer], sums)
             _add_product(past, network.gate[layer, :residual], sums)
             _add_product(x, network.gate[layer, residual:], sums)
-            past[:] = x
+            _copy(x, past)
             _gate(sums, z)
             if layer + 1 < layers:
-                x += network.mix_bias[layer]
+                _add(network.mix_bias[layer], x)
                 _add_product(z, network.mix[layer], x)
-        skip[:] = network.skip_bias
+        _copy(network.skip_bias, skip)
         _add_product(gated, network.skip, skip)
         _relu(skip)
-        hidden[:] = network.hidden_bias
+        _copy(network.hidden_bias, hidden)
         _add_product(skip, network.hidden, hidden)
         pair = 0
         for band in range(bands):
             h = hidden[band * width : (band + 1) * width]
             for earlier in range(band):
-                h += network.chain[pair, drawn[earlier]]
+                _add(network.chain[pair, drawn[earlier]], h)
                 pair += 1
             _relu(h)
-            logits[band] = network.out_bias[band]
+            _copy(network.out_bias[band], logits[band])
             _add_product(h, network.out[band], logits[band])
             drawn[band] = _draw(logits[band], sharpness, uniforms[step, band], weights)
             levels[step, band] = drawn[band]
