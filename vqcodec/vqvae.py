@@ -18,6 +18,7 @@ from vqcodec.priors.base import Prior
 from vqcodec.priors.integer import IntegerPrior
 from vqcodec.priors.uniform import UniformPrior
 from vqcodec.quantizers.base import Quantized, Quantizer
+from vqcodec.speakers.base import SpeakerEncoder
 
 
 class Terms(NamedTuple):
@@ -58,7 +59,8 @@ class ELBO:
 class VQVAE(nn.Module):
     """Encoder + quantizer + decoder, in joint training with the coding prior.
 
-    Codec, training and priors call only `encode`, `decode` and, to train, the module itself.
+    Codec, training and priors call only `encode`, `decode`, for speech `speaker`, and, to train,
+    the module itself.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class VQVAE(nn.Module):
         decoder: Decoder,
         prior: IntegerPrior | None = None,
         rate_weight: float = 0.0,
+        speaker: SpeakerEncoder | None = None,
     ) -> None:
         super().__init__()
+        self.speaker = speaker
         self.prior, self.rate_weight = prior, rate_weight
         self.encoder = encoder
         self.quantizer = quantizer
@@ -93,8 +97,19 @@ class VQVAE(nn.Module):
         z_q = self.quantizer.lookup(indices)
         return self.decoder.reconstruct(z_q, cond, generator=generator, temperature=temperature)
 
-    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> Terms:
-        """Return the terms of equation 3 for x."""
+    def forward(
+        self,
+        x: torch.Tensor,
+        cond: torch.Tensor | None = None,
+        reference: torch.Tensor | None = None,
+    ) -> Terms:
+        """Return the terms of equation 3 for x.
+
+        The speaker encoder, where there is one, makes `cond` of `reference`, (B, 1, T): other sound
+        by who speaks in x.
+        """
+        if self.speaker is not None and reference is not None:
+            cond = self.speaker(reference)
         quantized = self.quantizer(self.encoder(x, cond))
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
@@ -153,13 +168,17 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
         ("decoder", "vqcodec.decoders"),
     ):
         parts[part] = _config(model.get(part), part, package)
+    if "speaker" in model:
+        parts["speaker"] = _config(model["speaker"], "speaker", "vqcodec.speakers")
     _check_size(sum(config.least_parameters for config in parts.values()), most_parameters)
     parts = {part: config.build() for part, config in parts.items()}
-    dims = {model[part].get("dim") for part in parts}
+    dims = {model[part].get("dim") for part in ("encoder", "quantizer", "decoder")}
     if len(dims) != 1:
         raise UsageError("encoder, quantizer and decoder must have one and the same 'dim'")
     if parts["encoder"].stride != parts["decoder"].stride:
-        raise UsageError("encoder and decoder must have as many widths as each other")
+        raise UsageError("encoder and decoder must have one and the same stride")
+    if "speaker" in parts and parts["speaker"].dim != model["decoder"].get("cond_dim"):
+        raise UsageError("the decoder's 'cond_dim' must be the speaker vector's 'dim'")
     joint = model.get("prior")
     if joint is None:
         return VQVAE(**parts)

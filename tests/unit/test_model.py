@@ -121,7 +121,7 @@ def test_one_training_step_lowers_the_loss() -> None:
         ("encoder", None, "lacks its table 'encoder'"),
         ("quantizer", {"kind": "vq", "codebook_size": "many", "dim": 4}, "must be of type int"),
         ("quantizer", {"kind": "vq", "codebook_size": 32, "dim": 5}, "same 'dim'"),
-        ("decoder", {"kind": "deconv2d", "widths": [8], "blocks": [0], "dim": 4}, "widths"),
+        ("decoder", {"kind": "deconv2d", "widths": [8], "blocks": [0], "dim": 4}, "same stride"),
         ("decoder", {"kind": "deconv2d", "widths": [8], "dim": 4}, "lacks: blocks"),
         ("decoder", {"kind": "deconv2d", "width": 8}, "no setting 'width'"),
     ],

@@ -81,6 +81,46 @@ def image(
     report.summary(output)
 
 
+@app.command("speech")
+def speech(
+    data: Annotated[
+        list[Path], typer.Argument(help="Recordings, folders (recursive), or uncompressed tars.")
+    ],
+    output: Run,
+    preset: Preset = "speech-64x",
+    assignments: Assignments = None,
+    minutes: Minutes = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Recordings to measure on, never trained on. [default: every twentieth of DATA]"
+        ),
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Weights (name or folder) to start from.")
+    ] = None,
+) -> None:
+    """Train a VQ-VAE on speech; repeat the command to continue a run that was interrupted."""
+    config = _settings(preset, assignments, minutes)
+    from vqcodec.train.speech import train_speech
+
+    report = _Report(config["train"])
+    try:
+        train_speech(
+            data,
+            output,
+            config,
+            held_out=held_out or [],
+            minutes=minutes,
+            start_from=start_from,
+            on_start=report.start,
+            on_step=report.step,
+        )
+    finally:
+        report.stop()
+    report.summary(output)
+
+
 @app.command("prior")
 def prior(
     data: Data,

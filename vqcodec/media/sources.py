@@ -1,4 +1,4 @@
-"""Where pictures lie: files, folders and uncompressed tars."""
+"""Where pictures and recordings lie: files, folders and uncompressed tars."""
 
 import tarfile
 from collections.abc import Iterator
@@ -8,10 +8,12 @@ from pathlib import Path
 from vqcodec.errors import MediaError
 from vqcodec.media.image import picture_suffixes
 
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"})
+
 
 @dataclass(frozen=True)
 class Source:
-    """One picture file, or one member of a tar: `size` bytes from `offset` (-1: the whole file).
+    """One file, or one member of a tar: `size` bytes from `offset` (-1: the whole file).
 
     Attributes:
         path: the file or tar.
@@ -27,7 +29,7 @@ class Source:
 
     @property
     def length(self) -> int:
-        """Size of the picture's file in bytes."""
+        """Size of the file in bytes."""
         return self.path.stat().st_size if self.size < 0 else self.size
 
     def read(self) -> bytes:
@@ -37,16 +39,22 @@ class Source:
             return file.read(self.size)
 
 
-def find_sources(paths: list[Path]) -> list[Source]:
+def find_sources(paths: list[Path], modality: str = "image") -> list[Source]:
     """List the pictures in files, folders (recursively) and uncompressed tars, sorted by name.
 
+    Args:
+        paths: where to look.
+        modality: ``image``, or ``audio`` for recordings.
+
     Raises:
-        MediaError: a path does not exist, a tar is damaged, or there is no picture at all.
+        MediaError: a path does not exist, a tar is damaged, or there is nothing of the kind at all.
     """
-    suffixes = picture_suffixes()
+    suffixes, what = picture_suffixes(), "pictures"
+    if modality == "audio":
+        suffixes, what = SOUND_SUFFIXES, "recordings"
     found = [s for path in paths for s in _sources(path) if _suffix(s.name) in suffixes]
     if not found:
-        raise MediaError(f"{', '.join(map(str, paths))}: no pictures found")
+        raise MediaError(f"{', '.join(map(str, paths))}: no {what} found")
     return found
 
 

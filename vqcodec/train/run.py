@@ -151,19 +151,22 @@ def _start_from(model: VQVAE, weights: Weights) -> None:
     model.load_state_dict(state)
 
 
-def hold_out(data: list[Path], held_out: list[Path]) -> tuple[list[Source], list[Source]]:
-    """Return the pictures to train on, and those to measure on.
+def hold_out(
+    data: list[Path], held_out: list[Path], modality: str = "image"
+) -> tuple[list[Source], list[Source]]:
+    """Return the pictures (or recordings) to train on, and those to measure on.
 
     Args:
-        data: picture files, folders and tars.
+        data: files, folders and tars.
         held_out: the same, to measure on; empty for every twentieth of `data`, at most 100.
+        modality: ``image`` or ``audio``.
 
     Raises:
-        TrainingError: there are no pictures.
+        MediaError: there are none.
     """
-    sources = find_sources(data)
+    sources = find_sources(data, modality)
     if held_out:
-        return sources, find_sources(held_out)
+        return sources, find_sources(held_out, modality)
     every = max(20, len(sources) // MOST_HELD_OUT)
     measured = sources[::every] if len(sources) > 1 else sources
     return [s for s in sources if s not in measured] or sources, measured

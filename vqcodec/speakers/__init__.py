@@ -1,0 +1,1 @@
+"""Who speaks: vectors that tell decoders of speech whose voice to use."""

@@ -1,0 +1,202 @@
+"""Stage one on speech: encoder, codebook, speaker encoder and the fast decoder."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import PartialState
+from torch import nn
+
+from vqcodec.config import Tree, check_range, parse
+from vqcodec.device import choose_bf16
+from vqcodec.evaluate.metrics import perplexity
+from vqcodec.nn.spectra import log_mel
+from vqcodec.pretrained import read_state
+from vqcodec.quantizers.base import Quantizer
+from vqcodec.train.config import Config
+from vqcodec.train.loop import Loop, Progress
+from vqcodec.train.run import Start, checkpoint_step, claim, command, hold_out
+from vqcodec.train.sounds import SAMPLE_RATE, SoundCrops, Sounds, middles
+from vqcodec.train.tasks import Evaluation, Loss
+from vqcodec.vqvae import VQVAE, Terms, build
+from vqcodec.weights import find_weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.int16]
+
+HELD_OUT_SECONDS = 3
+MEASURED_AT_ONCE = 8
+MEL_WINDOW, MEL_HOP, MEL_BANDS = 1024, 256, 80
+
+
+@dataclass(frozen=True)
+class SpeechData:
+    """Settings of the data in a preset's ``train`` table.
+
+    Attributes:
+        crop_size: samples of a training crop, at 16 kHz; a multiple of the codec's stride.
+        reference_size: samples of other speech of the same recording, for the speaker encoder.
+    """
+
+    crop_size: int
+    reference_size: int
+
+    def __post_init__(self) -> None:
+        check_range("crop_size", self.crop_size, 2048, 1 << 24)
+        check_range("reference_size", self.reference_size, 2048, 1 << 24)
+
+
+class SpeechVQVAE:
+    """A VQ-VAE on speech.
+
+    Args:
+        model: the network to train.
+        crops: training crops.
+        held_out: (N, T) 16-bit samples to measure on.
+    """
+
+    def __init__(self, model: VQVAE, crops: SoundCrops, held_out: "Samples") -> None:
+        self.model, self.crops, self.held_out = model, crops, held_out
+
+    def batch(self, number: int) -> "Samples":
+        """Return training batch `number`, (B, crop + reference) int16."""
+        return self.crops.batch(number)
+
+    def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
+        """Return the decoder's spectral distance and the terms of the quantizer."""
+        x = to_sound(batch)
+        size = self.crops.crop_size
+        terms: Terms = model(x[..., :size], reference=x[..., size:])
+        logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
+        indices = torch.cat([i.flatten() for i in terms.indices])
+        return Loss(terms.loss, logged, indices, terms.vectors)
+
+    def quantizer(self) -> Quantizer:
+        """Return the model's quantizer."""
+        return self.model.quantizer
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Return mel distance (dB), STOI where pystoi is installed, perplexity and usage."""
+        import numpy as np
+
+        assert isinstance(model, VQVAE)
+        device = next(model.parameters()).device
+        stoi = _stoi()
+        histogram = np.zeros(sum(model.quantizer.codebook_sizes), np.int64)
+        distance, heard = 0.0, []
+        picture = None
+        stride = model.encoder.stride
+        held_out = self.held_out[:, : self.held_out.shape[1] // stride * stride]
+        for start in range(0, len(held_out), MEASURED_AT_ONCE):
+            x = to_sound(torch.from_numpy(held_out[start : start + MEASURED_AT_ONCE])).to(device)
+            cond = None if model.speaker is None else model.speaker(x)
+            indices = model.encode(x)
+            y = model.decode(indices, cond)
+            for grid in indices:
+                histogram += np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
+            a, b = (log_mel(s[:, 0], SAMPLE_RATE, MEL_WINDOW, MEL_HOP, MEL_BANDS) for s in (x, y))
+            distance += float((a - b).abs().mean((1, 2)).sum()) * 20 / math.log(10)
+            if stoi is not None:
+                pairs = zip(x[:, 0].cpu().numpy(), y[:, 0].cpu().numpy(), strict=True)
+                heard += [float(stoi(r, d, SAMPLE_RATE)) for r, d in pairs]
+            if picture is None:
+                picture = _picture(a[:4], b[:4])
+        figures = {"mel_distance": distance / len(held_out)}
+        if heard:
+            figures["stoi"] = float(np.mean(heard))
+        figures["perplexity"] = perplexity(histogram)
+        figures["usage"] = float((histogram > 0).mean())
+        return Evaluation(figures, histogram, picture)
+
+
+def to_sound(samples: torch.Tensor) -> torch.Tensor:
+    """Return 16-bit samples, (B, T), as (B, 1, T) in [-1, 1]."""
+    return samples.float().div(32768)[:, None]
+
+
+def _stoi() -> "Callable[[NDArray[np.float32], NDArray[np.float32], int], float] | None":
+    try:
+        from pystoi import stoi
+    except ImportError:
+        return None
+    return stoi
+
+
+def _picture(a: torch.Tensor, b: torch.Tensor) -> "NDArray[np.uint8]":
+    """Lay mel spectra, (N, bands, frames), of the originals over those of what was decoded."""
+    import numpy as np
+
+    rows = [torch.cat(list(s.flip(1)), 1).float().cpu().numpy() for s in (a, b)]
+    grey = np.concatenate(rows)
+    low, high = math.log(1e-4), math.log(0.3)
+    grey = (255 * ((grey - low) / (high - low)).clip(0, 1)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, 2)
+
+
+def train_speech(
+    data: list[Path],
+    folder: Path,
+    config: Tree,
+    *,
+    held_out: list[Path],
+    minutes: float | None = None,
+    start_from: str | None = None,
+    on_start: Callable[[Start], None] | None = None,
+    on_step: Callable[[Progress, float], None] | None = None,
+) -> Progress:
+    """Train a VQ-VAE on speech, or continue the run in `folder`.
+
+    Args, errors: those of `vqcodec.train.run.train_image`, for recordings.
+    """
+    table = dict(config.get("train", {}))
+    keys = {f.name for f in fields(SpeechData)}
+    settings = parse(SpeechData, {k: v for k, v in table.items() if k in keys}, "train")
+    loop_config = parse(Config, {k: v for k, v in table.items() if k not in keys}, "train")
+    torch.manual_seed(loop_config.seed)
+    model = build(config.get("model", {}))
+    sources, measured = hold_out(data, held_out, "audio")
+    description: Tree = {
+        "command": command(),
+        "data": [str(p) for p in data],
+        "held_out": [str(p) for p in held_out],
+        "minutes": minutes,
+        "start_from": start_from,
+        "config": config,
+    }
+    cuda = torch.cuda.is_available()
+    state = PartialState(cpu=not cuda)
+    if state.is_main_process:
+        claim(folder, description)
+    state.wait_for_everyone()
+    sounds, test = Sounds(sources), Sounds(measured)
+    if start_from is not None:
+        model.load_state_dict(read_state(find_weights(start_from)))
+    crops = SoundCrops(
+        sounds,
+        loop_config.batch_size,
+        settings.crop_size,
+        settings.reference_size,
+        loop_config.seed,
+    )
+    task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * SAMPLE_RATE))
+    loop = Loop(
+        task,
+        loop_config,
+        folder,
+        bf16=choose_bf16(loop_config.precision, "cuda" if cuda else "cpu"),
+        minutes=minutes,
+    )
+    if start_from is not None:
+        loop.progress.started = True  # its codebook is set; k-means would undo it
+    if on_start and loop.accelerator.is_main_process:
+        parameters = sum(p.numel() for p in model.parameters())
+        skipped, resumed = sounds.skipped + test.skipped, checkpoint_step(folder)
+        on_start(Start(len(sounds), len(test), skipped, resumed, parameters, "recordings"))
+    return loop.run(on_step if loop.accelerator.is_main_process else None)
