@@ -263,7 +263,6 @@ class WaveNet(Density):
     @torch.inference_mode()
     def network(self) -> Network:
         """Return the weights of the loop, as plain arrays."""
-
         gates, mixes = zip(*((layer.gate, layer.mix) for layer in self.layers), strict=True)
         return Network(
             np.array(self.config.dilations),

@@ -1,6 +1,7 @@
 """The loop that draws samples of many streams at once, on any device."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -30,7 +31,8 @@ class BatchedLoop:
         temperature: float = 1.0,
     ) -> None:
         device = conditioning.device
-        self._weights = Network(*(torch.from_numpy(a).to(device) for a in network))  # type: ignore[arg-type]
+        # tensors under the names of the arrays
+        self._weights: Any = Network(*(torch.from_numpy(a).to(device) for a in network))
         self._conditioning, self._uniforms = conditioning, uniforms
         self._temperature = temperature
         batch, self._steps, bands = uniforms.shape
@@ -56,7 +58,7 @@ class BatchedLoop:
         """Return one step as a CUDA graph."""
         state = [*self._rings, self._step, self._drawn, self.levels, self.logits]
         before = [tensor.clone() for tensor in state]
-        stream = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # a step outside of the graph, so that libraries are up
             self._advance()

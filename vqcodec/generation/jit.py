@@ -1,7 +1,7 @@
 """Compilation of loops over arrays, where numba is at hand; else they run as they are, slowly."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -16,5 +16,5 @@ def compiled(function: Function) -> Function:
         from numba import njit
     except ImportError:
         return function
-    made: Function = njit(cache=True, nogil=True, fastmath=True)(function)
+    made: Any = njit(cache=True, nogil=True, fastmath=True)(function)
     return made
