@@ -31,8 +31,8 @@ class BatchedLoop:
         temperature: float = 1.0,
     ) -> None:
         device = conditioning.device
-        # tensors under the names of the arrays
-        self._weights: Any = Network(*(torch.from_numpy(a).to(device) for a in network))
+        tensors: Any = [torch.from_numpy(array).to(device) for array in network]
+        self._weights: Any = Network(*tensors)  # under the names of the arrays
         self._conditioning, self._uniforms = conditioning, uniforms
         self._temperature = temperature
         batch, self._steps, bands = uniforms.shape

@@ -99,12 +99,12 @@ class Stream:
         assert self._cells is not None
         ready: list[Floats] = [np.zeros(0, np.float32)]
         fade = self._fade * self._decoder.stride
-        weight = np.linspace(0, 1, fade + 2, dtype=np.float32)[1:-1]
         for number, signal in enumerate(self._signals(counts), 1):
             if len(self._tail):
-                ready.append(self._tail + weight * (signal[:fade] - self._tail))
-            ready.append(signal[fade:-fade])
-            self._tail = signal[-fade:]
+                ready.append(_blend(self._tail, signal[:fade]))
+            new = signal[fade:]
+            ready.append(new[:-fade])
+            self._tail = new[-fade:]  # all of it, where the last chunk is that short
             if report:
                 report(number / len(counts))
         self._cells = self._cells[:, len(counts) * self._chunk :].clone()
@@ -169,6 +169,20 @@ class Stream:
             uniforms[row, : len(numbers)] = torch.from_numpy(numbers)
         levels = BatchedLoop(self._network, conditioning, uniforms, self._temperature).run()
         return [levels[row, : len(numbers)] for row, (_, numbers) in enumerate(jobs)]
+
+
+def _blend(old: "Floats", new: "Floats") -> "Floats":
+    """Return a signal that fades from one to another, no quieter than they are.
+
+    The power of a sum depends on how alike they are, which is measured.
+    """
+    weight = np.linspace(0, 1, len(old) + 2, dtype=np.float32)[1:-1]
+    powers = np.dot(old, old) * np.dot(new, new)
+    likeness = np.clip(np.dot(old, new) / np.sqrt(max(powers, 1e-20)), 0, 1)
+    power = 1 - 2 * weight * (1 - weight) * (1 - likeness)
+    mixed = (old + weight * (new - old)) / np.sqrt(power)
+    blended: Floats = mixed.clip(-1, 1).astype(np.float32)
+    return blended
 
 
 def generate(
