@@ -26,7 +26,7 @@ FLOORS = {
     "device": (),
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors", "speakers"),
     "weights": ("coding", "config"),
-    "pretrained": ("config", "files", "priors", "vqvae", "weights"),
+    "pretrained": ("config", "decoders", "files", "priors", "vqvae", "weights"),
     "search": ("media", "nn", "priors", "vqvae"),
     "basecodec": ("device", "files", "pretrained", "weights"),
     "codec": ("basecodec", "files", "media", "nn", "priors", "search", "weights"),
@@ -37,7 +37,7 @@ FLOORS = {
     "evaluate": ("codec", "files", "media", "nn", "pretrained", "rate", "sampler", "weights"),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
-        *("quantizers", "vqvae", "weights"),
+        *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
     ),
     "cli": (
         *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "train", "weights"),
