@@ -39,7 +39,8 @@ FLOORS = {
         *("quantizers", "vqvae", "weights"),
     ),
     "cli": (
-        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "train", "weights"),
+        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "speech", "train"),
+        "weights",
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")
