@@ -52,6 +52,18 @@ def tiny_weights(tiny_model: VQVAE, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def spoken_weights(tiny_weights: Path) -> Path:
+    """Weights for speech named `spoken`, beside `tiny`."""
+    folder = tiny_weights.parent / "spoken"
+    folder.mkdir()
+    torch.manual_seed(0)
+    model = lively_speech(build(tiny_speech_config()["model"]))
+    config = {"name": "spoken", "modality": "audio", "model": tiny_speech_config()["model"]}
+    write_weights(folder, config, model)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def coded_weights(tiny_weights: Path) -> Path:
     """The model of `tiny` as `coded`, with a coding prior."""
     folder = tiny_weights.parent / "coded"
@@ -59,24 +71,6 @@ def coded_weights(tiny_weights: Path) -> Path:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(json.dumps({**config, "name": "coded"}), encoding="utf-8")
     add_coding_prior(folder, 32)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_speech_model() -> VQVAE:
-    torch.manual_seed(0)
-    return build(tiny_speech_config()["model"]).eval()
-
-
-@pytest.fixture(scope="session")
-def speech_weights(tiny_weights: Path) -> Path:
-    """Weights of a speech codec named `tiny-speech`, beside `tiny`, whose codes are all used."""
-    folder = tiny_weights.parent / "tiny-speech"
-    folder.mkdir()
-    torch.manual_seed(0)
-    table = tiny_speech_config()["model"]
-    config = {"name": "tiny-speech", "modality": "audio", "model": table}
-    write_weights(folder, config, lively_speech(build(table)))
     return folder
 
 

@@ -245,6 +245,8 @@ class SoundWriter:
                 self._guard, "w", sample_rate, channels, coding, format=self.kind
             )
         except soundfile.LibsndfileError:
+            if self._copy is not None:
+                self._copy.close()
             self._guard.check()
             raise MediaError(
                 f"{name}: {self.kind} does not hold {channels} channels of {sample_rate:,} Hz"
@@ -275,9 +277,10 @@ class SoundWriter:
         """Write what comes last, if all went well."""
         if self.kind != "WAV":
             self._sound.close()  # in any case, for it must not outlive the file
-            if kind is None:
-                self._guard.check()
-                self._give_back()
+            with self._copy or contextlib.nullcontext():
+                if kind is None:
+                    self._guard.check()
+                    self._give_back()
         elif kind is None and self._done != self._expected and self._seeks:
             self.file.seek(0)
             self.file.write(wav_header(*self._format, self._done))
