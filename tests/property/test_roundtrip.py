@@ -1,6 +1,7 @@
 """Whatever codes there are, their files give them back."""
 
 import io
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -33,7 +34,7 @@ def codes(draw: st.DrawFn) -> Codes:
     alpha = None
     if axes == "hw" and draw(st.booleans()):
         alpha = draw(hnp.arrays(np.uint8, original))
-    told = ()
+    told: tuple[Any, ...] = ()
     if axes == "ct":
         told = (
             draw(st.integers(0, 1 << 20)),
