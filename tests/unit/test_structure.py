@@ -40,7 +40,8 @@ FLOORS = {
         *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
     ),
     "cli": (
-        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "train", "weights"),
+        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "speech", "train"),
+        "weights",
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")

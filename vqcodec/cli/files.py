@@ -59,7 +59,6 @@ def _explain(codes: Codes, size: int, coding: str, installed: dict[str, Weights]
     else:
         state = "installed"
     used = [int(np.unique(g).size) for g in codes.grids]
-    height, width = codes.media.size[-2:]
     facts: dict[str, Any] = {
         "modality": codes.modality,
         "model": codes.model,
@@ -72,13 +71,26 @@ def _explain(codes: Codes, size: int, coding: str, installed: dict[str, Weights]
         "indices": sum(g.size for g in codes.grids),
         "codebook_sizes": codes.codebook_sizes,
         "codes_used": used,
-        "transparency": "kept" if codes.media.alpha is not None else "none",
-        "bytes": size,
-        "coding": coding,
     }
     if codes.axes == "hw":
+        facts["transparency"] = "kept" if codes.media.alpha is not None else "none"
+    facts |= {"bytes": size, "coding": coding}
+    if codes.axes == "hw":
+        height, width = codes.media.size
         facts["bpp"] = round(8 * size / (height * width), 4)
         facts["ratio"] = round(3 * height * width / size, 2)
+    if codes.axes == "ct":
+        facts |= _explain_sound(codes, size)
+    return facts
+
+
+def _explain_sound(codes: Codes, size: int) -> dict[str, Any]:
+    media = codes.media
+    facts: dict[str, Any] = {"sample_rate": media.sample_rate, "level": media.level}
+    facts["speaker"] = f"{len(media.speaker)} numbers" if media.speaker else "none"
+    if media.sample_rate:
+        duration = media.size[1] / media.sample_rate
+        facts |= {"duration": round(duration, 4), "bits_per_second": round(8 * size / duration, 1)}
     return facts
 
 
@@ -105,7 +117,7 @@ def repack(
     jobs = plan(
         inputs,
         output,
-        lambda path, _: path.with_suffix(suffix),
+        lambda path, *_: path.with_suffix(suffix),
         lambda path: path.suffix.lower() in SUFFIXES and path.suffix.lower() != suffix,
     )
     outcome = Outcome(jobs, as_json=as_json)
