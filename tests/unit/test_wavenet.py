@@ -262,7 +262,7 @@ def test_no_joints_can_be_measured(bands: int) -> None:
 
 def test_fades_keep_the_power() -> None:
     time = np.arange(4000, dtype=np.float32)
-    old, new = 0.5 * np.sin(time), 0.5 * np.cos(time)
+    old, new = (np.float32(0.5) * wave(time) for wave in (np.sin, np.cos))
     np.testing.assert_allclose(chunks._blend(old, old), old, atol=1e-6)
     blended = chunks._blend(old, new)  # as unlike as can be
     powers = np.square(blended).reshape(10, -1).mean(1)
