@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import Run, add_coding_prior, lively, picture, tiny_config
+from tests.helpers import (
+    Run,
+    add_coding_prior,
+    lively,
+    lively_speech,
+    picture,
+    tiny_config,
+    tiny_speech_config,
+)
 from vqcodec.cli import main
 from vqcodec.media.image import Image
 from vqcodec.pretrained import write_weights
@@ -40,6 +48,18 @@ def tiny_weights(tiny_model: VQVAE, tmp_path_factory: pytest.TempPathFactory) ->
     folder.mkdir()
     config = {"name": "tiny", "modality": "image", "model": tiny_config()["model"]}
     write_weights(folder, config, tiny_model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spoken_weights(tiny_weights: Path) -> Path:
+    """Weights for speech named `spoken`, beside `tiny`."""
+    folder = tiny_weights.parent / "spoken"
+    folder.mkdir()
+    torch.manual_seed(0)
+    model = lively_speech(build(tiny_speech_config()["model"]))
+    config = {"name": "spoken", "modality": "audio", "model": tiny_speech_config()["model"]}
+    write_weights(folder, config, model)
     return folder
 
 

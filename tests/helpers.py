@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from vqcodec.coding.contextmodel import TAPS, WINDOW
 from vqcodec.config import Tree, load_preset, override
+from vqcodec.media.audio import Audio
 from vqcodec.pretrained import coding_bytes, write_prior
+from vqcodec.quantizers.vq import VectorQuantizer
 from vqcodec.vqvae import VQVAE
 from vqcodec.weights import CODING_PRIOR, read_weights
 
@@ -34,12 +36,60 @@ def tiny_config() -> Tree:
     )
 
 
+def tiny_speech_config() -> Tree:
+    """speech-64x's shape in small: same kinds, same stride, K = 32, a speaker vector of 4."""
+    tree = override(
+        load_preset("speech-64x"),
+        [
+            "model.encoder.widths=[4, 4, 6, 6, 8, 8]",
+            "model.encoder.blocks=1",
+            "model.encoder.dim=4",
+            "model.quantizer.codebook_size=32",
+            "model.quantizer.dim=4",
+            "model.decoder.dim=4",
+            "model.decoder.width=12",
+            "model.decoder.blocks=2",
+            "model.decoder.window=128",
+            "model.decoder.cond_dim=4",
+            "model.speaker.dim=4",
+        ],
+    )
+    tree["model"]["speaker"] |= {"width": 8, "bands": 16}
+    return tree
+
+
+def voice(samples: int, sample_rate: int = 16000, channels: int = 1, seed: int = 0) -> Audio:
+    """Something like speech: a gliding tone with overtones, in syllables, and a little noise."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(samples) / sample_rate
+    rows = []
+    for _ in range(channels):
+        pitch = 2 * np.pi * np.cumsum(120 + 40 * np.sin(time * rng.uniform(2, 5))) / sample_rate
+        tones = sum(np.sin(pitch * n + rng.uniform(0, 6)) / n for n in range(1, 9))
+        syllables = np.maximum(0, np.sin(2 * np.pi * time * rng.uniform(2, 4))) ** 0.5
+        rows.append(0.1 * tones * syllables + rng.normal(0, 0.002, samples))
+    return Audio(np.clip(np.stack(rows), -1, 1).astype(np.float32), sample_rate)
+
+
 def lively(model: VQVAE) -> VQVAE:
     """Give residual blocks, which start at zero, something to do."""
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
+
+
+def lively_speech(model: VQVAE) -> VQVAE:
+    """Give a tiny model of speech an encoder that hears, and codes that are all used."""
+    lively(model)
+    assert isinstance(model.quantizer, VectorQuantizer)
+    with torch.no_grad():
+        for number, weight in enumerate(p for p in model.encoder.parameters() if p.ndim > 1):
+            scale = 2.2 if number else 22.0  # what is heard is about 0.1
+            torch.nn.init.normal_(weight, std=scale / weight[0].numel() ** 0.5)
+        heard = model.encoder(torch.from_numpy(voice(64_000).samples)[None])
+        model.quantizer.initialize(model.quantizer(heard).vectors, seed=0)
+    return model
 
 
 def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -1,22 +1,20 @@
 """Media to `Codes` and back, with a trained model."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from vqcodec.device import choose_bf16, choose_device
-from vqcodec.errors import FormatError, UsageError, WeightsError
+from vqcodec.basecodec import BaseCodec
+from vqcodec.errors import FormatError, UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.image import Image, check_size
 from vqcodec.media.tiles import tiles
 from vqcodec.nn.pixels import to_pixels, to_signal
-from vqcodec.pretrained import load_model
 from vqcodec.priors.integer import from_arrays
 from vqcodec.search import SWEEPS, PictureSearch
-from vqcodec.weights import Weights, coding_prior, find_named, find_weights
+from vqcodec.weights import Weights, coding_prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,56 +26,15 @@ BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels
 Report = Callable[[float], None]
 
 
-class Codec:
-    """Turns pictures into index maps and back.
+class Codec(BaseCodec):
+    """Turns pictures into index maps and back."""
 
-    Safe to use from several threads, and picklable: it carries where its weights lie, not them.
-    """
+    modality, axes, what = "image", "hw", "pictures"
 
     def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
         """Load the model of `weights`; see `Codec.load` for the arguments."""
-        if weights.modality != "image":
-            raise WeightsError(f"{weights.folder}: codes {weights.modality}, not pictures")
-        self.weights = weights
-        self.device = choose_device(device)
-        self.bf16 = choose_bf16(precision, self.device)
-        self.precision = "bf16" if self.bf16 else "fp32"
-        self.model = load_model(weights).to(self.device)
+        super().__init__(weights, device, precision)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @classmethod
-    def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> "Codec":
-        """Load weights by name or path.
-
-        Args:
-            name: a published name such as ``image-f4``, or a folder of weights.
-            device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
-            precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
-
-        Raises:
-            WeightsError: there are no such weights, or they are damaged.
-            UsageError: an unknown or unavailable device or precision.
-        """
-        return cls(find_weights(str(name)), device, precision)
-
-    @classmethod
-    def load_named(cls, name: str, device: str = "auto", precision: str = "auto") -> "Codec":
-        """Load weights by published name only: for names that come from a file, not from a user."""
-        return cls(find_named(name), device, precision)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the weights' folder and the settings."""
-        return Codec, (self.weights, self.device.type, self.precision)
-
-    @property
-    def codebook_sizes(self) -> tuple[int, ...]:
-        """K of each index map."""
-        return self.model.quantizer.codebook_sizes
-
-    @property
-    def stride(self) -> int:
-        """Pixels per index, along each axis."""
-        return self.model.encoder.stride
 
     def encode(
         self,
@@ -223,14 +180,7 @@ class Codec:
         return Codes(grids, self.codebook_sizes, "hw", name, codebook_id, media)
 
     def _check(self, codes: Codes) -> None:
-        if codes.axes != "hw":
-            raise FormatError(f"these are codes of {codes.modality}, not of a picture")
-        if codes.codebook_id != self.weights.codebook_id:
-            raise WeightsError(
-                f"these codes were made with '{codes.model}', codebook "
-                f"{codes.codebook_id.hex()}; the weights '{self.weights.name}' have "
-                f"{self.weights.codebook_id.hex()}"
-            )
+        self.check_codebook(codes.axes, codes.model, codes.codebook_id)
         height, width = codes.media.coded_size
         shape = self._grid_shape(height, width)
         if codes.codebook_sizes != self.codebook_sizes or codes.grids[-1].shape != shape:

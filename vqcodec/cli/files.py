@@ -45,7 +45,7 @@ def _coding(data: bytes) -> str:
     """Say how a readable file holds its indices."""
     if not data.startswith(vqc.MAGIC):
         return "NumPy arrays, deflated"
-    return "range-coded" if vqc.is_coded(data) else "packed"
+    return "stream" if vqc.is_stream(data) else "range-coded" if vqc.is_coded(data) else "packed"
 
 
 def _explain(codes: Codes, size: int, coding: str, installed: dict[str, Weights]) -> dict[str, Any]:

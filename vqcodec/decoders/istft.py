@@ -106,8 +106,9 @@ class IstftDecoder(Decoder):
         overlap = hann.square().view(-1, config.hop).sum(0)
         self.register_buffer("_window", hann / overlap.repeat(config.window // config.hop), False)
         self._window: torch.Tensor
-        steps = SMOOTH // 2 + config.blocks * convnext.REACH + config.window // config.hop
-        self.reach = math.ceil(steps / config.frames) + 1
+        # The convolutions see steps to each side, and half a spectrum overlaps from there.
+        steps = SMOOTH // 2 + config.blocks * convnext.REACH + config.window // (2 * config.hop)
+        self.reach = math.ceil(steps / config.frames)
 
     def features(self, z_q: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return what the spectra are made of, (B, width, N * frames)."""

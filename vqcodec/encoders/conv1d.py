@@ -10,6 +10,8 @@ from vqcodec.config import check_range
 from vqcodec.encoders.base import Encoder
 from vqcodec.nn import convnext
 
+LOUDNESS = 0.07  # root mean square of speech at the level that sound is brought to, -23 dB
+
 
 @dataclass(frozen=True)
 class Config:
@@ -73,10 +75,15 @@ class Conv1dEncoder(Encoder):
         ]
         layers.append(nn.Conv1d(channels, config.dim, 1))
         self.layers = nn.Sequential(*layers)
+        for layer in layers:
+            # Or biases would outweigh the sound, and the first codes lie all in one place.
+            if isinstance(layer, nn.Conv1d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.dim, self.stride = config.dim, math.prod(config.strides)
         self.reach = reach + config.blocks * convnext.REACH * self.stride
 
     def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return z_e of x; `cond` is not used: codes shall say what is said, not who says it."""
-        z_e: torch.Tensor = self.layers(x)
+        z_e: torch.Tensor = self.layers(x / LOUDNESS)
         return z_e

@@ -14,6 +14,8 @@ MODALITIES = {"hw": "image", "ct": "audio", "thw": "video"}
 MAX_PIXELS = 100 << 20  # of a picture: 100 binary megapixels, which fit into 2 GiB on the way
 MAX_SAMPLES = 1 << 36  # sound samples, or pixels of a video, that a file can claim
 MAX_CODES = 1 << 27  # indices in one file
+MAX_RATE = 1 << 20  # Hz
+MAX_SPEAKER = 1 << 10  # numbers of a speaker vector
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,21 @@ class MediaInfo:
     """What the indices were made from.
 
     Attributes:
-        size: of the original: (height, width) in pixels; later (channels, samples) of sound.
-        coded_size: the same of what was coded: smaller than `size` for a scaled picture.
+        size: of the original: (height, width) in pixels, (channels, samples) of sound.
+        coded_size: the same of what was coded: smaller than `size` for a scaled picture, other
+            than it for sound that was resampled.
         alpha: (H, W) uint8 transparency of the original, or None where it is opaque.
+        sample_rate: of the original sound, in Hz; 0 for other media.
+        level: decibels, whole ones, by which the sound was made louder before it was coded.
+        speaker: the speaker vector, numbers of int8; empty where the model has none.
     """
 
     size: tuple[int, ...]
     coded_size: tuple[int, ...]
     alpha: "NDArray[np.uint8] | None" = field(default=None, compare=False)
+    sample_rate: int = 0
+    level: int = 0
+    speaker: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,7 @@ class Contents:
             check_size(size, self.axes)
         if len(self.codebook_id) != 4 or not 1 <= len(self.model) <= 64 or not self.model.isascii():
             raise FormatError("the model's name or codebook id is malformed")
+        check_sound(self.media, self.axes)
         alpha = self.media.alpha
         if alpha is not None and (alpha.shape != self.media.size or alpha.dtype != "uint8"):
             raise FormatError("the transparency does not fit the picture")
@@ -100,13 +110,12 @@ class Contents:
     __hash__ = None  # type: ignore[assignment]
 
     def _header(self) -> tuple[Any, ...]:
-        media = (self.media.size, self.media.coded_size)
         return (
             self.codebook_sizes,
             self.axes,
             self.model,
             self.codebook_id,
-            media,
+            self.media,  # but for the transparency
             tuple(g.shape for g in self.grids),
         )
 
@@ -120,3 +129,18 @@ def check_size(size: tuple[int, ...], axes: str) -> None:
         raise FormatError(f"impossible size {size}")
     if total > (MAX_PIXELS if axes == "hw" else MAX_SAMPLES):
         raise FormatError(f"claims {total:,} pixels or samples, more than any file may hold")
+
+
+def check_sound(media: MediaInfo, axes: str) -> None:
+    """Raise FormatError unless what `media` says of sound is possible, and nothing without sound.
+
+    Files of sound made by others need not know of it.
+    """
+    told = (media.sample_rate, media.level, media.speaker)
+    possible = (
+        0 <= media.sample_rate <= MAX_RATE
+        and -128 <= media.level <= 127
+        and len(media.speaker) <= MAX_SPEAKER
+    )
+    if not possible or (axes != "ct" and told != (0, 0, b"")):
+        raise FormatError("its sample rate, level or speaker vector is impossible")

@@ -1,8 +1,9 @@
 """Code files for people who work with arrays: a NumPy ``.npz`` archive.
 
 ``indices`` holds the map, uint16 (several maps are ``indices_0``, ``indices_1``, ... coarse to
-fine); ``meta`` one JSON text; ``alpha`` the transparency, where there is any. There are no
-pickles in it, and none are read. ``np.load(file)["indices"]`` is all that most people need.
+fine); ``meta`` one JSON text; ``alpha`` the transparency, where there is any; ``speaker`` the
+vector of who speaks, int8, where there is one. There are no pickles in it, and none are read.
+``np.load(file)["indices"]`` is all that most people need.
 """
 
 import io
@@ -13,7 +14,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import FormatError
-from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo, check_size
+from vqcodec.files.contents import MAX_CODES, MAX_SPEAKER, Contents, MediaInfo, check_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,11 +41,15 @@ def dump(codes: Contents) -> bytes:
         "coded_size": media.coded_size,
         "alpha": media.alpha is not None,
     }
+    if codes.axes == "ct":
+        meta |= {"sample_rate": media.sample_rate, "level": media.level}
     names = _grid_names(len(codes.grids))
     arrays: dict[str, NDArray[Any]] = dict(zip(names, codes.grids, strict=True))
     arrays["meta"] = np.array(json.dumps(meta))
     if media.alpha is not None:
         arrays["alpha"] = media.alpha
+    if media.speaker:
+        arrays["speaker"] = np.frombuffer(media.speaker, np.int8)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
@@ -105,6 +110,10 @@ def _load(archive: zipfile.ZipFile) -> Contents:
     alpha = None
     if meta["alpha"]:
         alpha = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
+    told = {key: int(meta[key]) for key in ("sample_rate", "level") if key in meta}
+    speaker = b""
+    if "speaker.npy" in members:
+        speaker = _speaker(_read(archive, members.pop("speaker.npy"), "i", MAX_SPEAKER))
     if members:
         raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
     return Contents(
@@ -113,7 +122,7 @@ def _load(archive: zipfile.ZipFile) -> Contents:
         axes=axes,
         model=str(meta["model"]),
         codebook_id=bytes.fromhex(meta["codebook_id"]),
-        media=MediaInfo(size, coded_size, alpha),
+        media=MediaInfo(size, coded_size, alpha, **told, speaker=speaker),
     )
 
 
@@ -140,6 +149,12 @@ def _read(
         raise FormatError(f"'{info.filename}' is {len(content):,} bytes long, not {expected:,}")
     array: NDArray[Any] = np.frombuffer(content, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _speaker(array: "NDArray[Any]") -> bytes:
+    if array.ndim != 1 or array.dtype != "int8" or not array.size:
+        raise FormatError("its speaker vector is malformed")
+    return array.tobytes()
 
 
 def _grid_names(number: int) -> list[str]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from vqcodec.errors import MediaError
 from vqcodec.media.image import picture_suffixes
-
-SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"})
+from vqcodec.media.soundformats import SOUND_SUFFIXES
 
 
 @dataclass(frozen=True)

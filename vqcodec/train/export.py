@@ -23,6 +23,17 @@ from vqcodec.weights import (
     read_weights,
 )
 
+PICTURES_MEASURED = """\
+PSNR in dB is the mean over pictures. Bits per dimension are those of the bound: the likelihood of
+the 8-bit values under the decoder plus log K for each index. Usage is the share of codes that
+occur."""
+SPEECH_MEASURED = """\
+Mel distance is the mean absolute difference of mel spectra in dB (80 bands), with the decoder that
+was trained along; STOI is between 0 and 1. Usage is the share of codes that occur."""
+MEASURED = {
+    "image": ("the middle square of each picture, shrunk to 128×128", PICTURES_MEASURED),
+    "audio": ("the middle three seconds of each recording", SPEECH_MEASURED),
+}
 HEADINGS = {SAMPLING_PRIOR: "## Sampling prior", CODING_PRIOR: "## Coding prior"}
 
 
@@ -158,7 +169,7 @@ def _prior_section(heading: str, table: dict[str, Any]) -> str:
     {training["command"]}
 
 {training["steps"]:,} steps in {training["hours"]} hours on {training["machine"]}, with vqcodec
-{training["version"]}. On held-out pictures: {figures}.
+{training["version"]}. On held-out data: {figures}.
 """
 
 
@@ -166,11 +177,13 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     training = config["training"]
     figures = training["held_out"]
     model = config["model"]
-    held_out = ", ".join(run["held_out"]) or "every twentieth picture of the data, at most 100"
+    held_out = ", ".join(run["held_out"]) or "every twentieth file of the data, at most 100"
+    what, meaning = MEASURED[config["modality"]]
     rows = "\n".join(f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in figures.items())
     layers = "\n".join(
         f"- {part}: " + ", ".join(f"{k} {v}" for k, v in model[part].items())
-        for part in ("encoder", "quantizer", "decoder")
+        for part in ("encoder", "quantizer", "decoder", "speaker")
+        if part in model
     )
     return f"""# {config["name"]}
 
@@ -189,18 +202,16 @@ VQ-VAE weights for [vqcodec](https://pypi.org/project/vqcodec/), modality: {conf
 {training["steps"]:,} steps in {training["hours"]} hours on {training["machine"]}, with vqcodec
 {training["version"]}, on: {", ".join(run["data"])}.
 
-## Figures on held-out pictures
+## Figures on held-out data
 
-Measured when training ended, on the middle square of each picture, shrunk to 128×128, of:
+Measured when training ended, on {what}, of:
 {held_out}.
 
 | figure | value |
 | --- | --- |
 {rows}
 
-PSNR in dB is the mean over pictures. Bits per dimension are those of the bound: the likelihood of
-the 8-bit values under the decoder plus log K for each index. Usage is the share of codes that
-occur.
+{meaning}
 
 {notes.strip()}
 """

@@ -1,0 +1,81 @@
+"""Training on speech: data, one run, its export."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.helpers import Run, tiny_speech_config, voice
+from vqcodec.config import override
+from vqcodec.errors import TrainingError
+from vqcodec.media.sources import find_sources
+from vqcodec.train.sounds import SoundCrops, Sounds, middles
+from vqcodec.train.speech import train_speech
+
+SMALL = ["train.steps=6", "train.batch_size=2", "train.crop_size=2560", "train.reference_size=4096"]
+SMALL += ["train.evaluate_every=3", "train.reseed_every=3", "train.warmup_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    for i, rate in enumerate((16000, 22050, 16000)):
+        path = folder / f"speaker{i}" / "one.wav"
+        path.parent.mkdir()
+        soundfile.write(path, voice(2 * rate, rate, seed=i).samples[0], rate)
+    stereo = voice(9000, channels=2).samples.T
+    soundfile.write(folder / "speaker0" / "two.flac", stereo, 16000)
+    (folder / "speaker0" / "broken.wav").write_bytes(b"no sound")
+    soundfile.write(folder / "speaker2" / "empty.wav", np.zeros(0, np.float32), 16000)
+    return folder
+
+
+def test_sounds_are_mono_at_16_khz_from_folders_and_tars(recordings: Path, tmp_path: Path) -> None:
+    sounds = Sounds(find_sources([recordings], "audio"))
+    assert sounds.names == ["speaker0/one.wav", "speaker0/two.flac", *_others()]
+    assert sounds.lengths == [32000, 9000, 32000, 32000]
+    assert len(sounds.skipped) == 2
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        tar.add(recordings, arcname=".")
+    again = Sounds(find_sources([tmp_path / "all.tar"], "audio"))
+    assert sorted(again.lengths) == sorted(sounds.lengths)
+
+
+def _others() -> list[str]:
+    return ["speaker1/one.wav", "speaker2/one.wav"]
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    with pytest.raises(TrainingError, match=r"none of the 1 recordings.*a\.wav"):
+        Sounds(find_sources([tmp_path], "audio"))
+
+
+def test_crops_are_a_function_of_seed_and_step(recordings: Path) -> None:
+    sounds = Sounds(find_sources([recordings], "audio"))
+    crops = SoundCrops(sounds, 3, 2048, 12000, seed=1)
+    batch = crops.batch(5)
+    assert batch.shape == (3, 14048)
+    assert batch.dtype == np.int16
+    np.testing.assert_array_equal(batch, SoundCrops(sounds, 3, 2048, 12000, seed=1).batch(5))
+    assert (batch != crops.batch(6)).any()
+    assert middles(sounds, 12000).shape == (4, 12000)  # one recording is shorter
+
+
+def test_a_run_exports_weights_that_decode(recordings: Path, tmp_path: Path, run: Run) -> None:
+    config = override(tiny_speech_config(), SMALL)
+    progress = train_speech(
+        [recordings], tmp_path / "run", config, held_out=[recordings / "speaker1"]
+    )
+    assert progress.step == 6
+    assert {"mel_distance", "perplexity", "usage"} <= set(progress.figures)
+    done = run("export", "run", "mine", "-o", "weights")
+    assert done.returncode == 0, done.stderr.decode()
+    described = json.loads((tmp_path / "weights" / "mine" / "config.json").read_text())
+    assert described["modality"] == "audio"
+    card = (tmp_path / "weights" / "mine" / "README.md").read_text()
+    assert "mel distance" in card
+    assert "PSNR" not in card  # that is for pictures

@@ -1,0 +1,75 @@
+"""What a ``.vqc`` file can hold beside indices: transparency, and what is told of a sound."""
+
+import dataclasses
+import math
+import zlib
+from typing import TYPE_CHECKING
+
+from vqcodec.errors import FormatError
+from vqcodec.files.contents import MediaInfo
+from vqcodec.files.reader import Reader, varint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+END, ALPHA, SOUND = 0, 1, 2
+
+
+def write_sections(media: MediaInfo) -> bytes:
+    """Return the sections of a file and their end; nothing where there are none."""
+    sections = []
+    if media.alpha is not None:
+        sections.append((ALPHA, _pack_alpha(media.alpha)))
+    if media.sample_rate or media.level or media.speaker:
+        level = media.level.to_bytes(1, "little", signed=True)
+        sections.append((SOUND, varint(media.sample_rate) + level + media.speaker))
+    if not sections:
+        return b""
+    parts = [bytes([kind]) + varint(len(content)) + content for kind, content in sections]
+    return b"".join([*parts, bytes([END])])
+
+
+def read_sections(read: Reader, media: MediaInfo) -> MediaInfo:
+    """Reverse `write_sections`: return `media` with what they say; unknown ones are skipped."""
+    known = set()
+    while (kind := read.take(1)[0]) != END:
+        content = read.take(read.varint())
+        if kind in known:
+            raise FormatError("damaged: it tells something twice")
+        if kind == ALPHA:
+            media = dataclasses.replace(media, alpha=_unpack_alpha(content, media.size))
+            known.add(kind)
+        elif kind == SOUND:
+            sound = Reader(content)
+            rate, level = sound.varint(), int.from_bytes(sound.take(1), "little", signed=True)
+            speaker = sound.take(sound.left)
+            media = dataclasses.replace(media, sample_rate=rate, level=level, speaker=speaker)
+            known.add(kind)
+    return media
+
+
+def _pack_alpha(alpha: "NDArray[np.uint8]") -> bytes:
+    import numpy as np
+
+    above = np.vstack([np.zeros_like(alpha[:1]), alpha[:-1]])
+    return zlib.compress((alpha - above).tobytes(), 9)
+
+
+def _unpack_alpha(content: bytes, size: tuple[int, ...]) -> "NDArray[np.uint8]":
+    import numpy as np
+
+    total = math.prod(size)
+    # deflate cannot shrink by more than 1,032 times, so the claim is checked before it is met
+    if len(size) != 2 or total > 1100 * len(content):
+        raise FormatError("damaged: the transparency does not fit the picture")
+    inflate = zlib.decompressobj()
+    try:
+        raw = inflate.decompress(content, total)
+        # The output limit may stop just before the checksum is looked at.
+        rest = b"" if inflate.eof else inflate.decompress(inflate.unconsumed_tail, 1)
+    except zlib.error:
+        raise FormatError("damaged: the transparency cannot be read") from None
+    if len(raw) != total or rest or not inflate.eof or inflate.unused_data:
+        raise FormatError("damaged: the transparency does not fit the picture")
+    return np.cumsum(np.frombuffer(raw, np.uint8).reshape(size), axis=0, dtype=np.uint8)

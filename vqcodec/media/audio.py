@@ -1,0 +1,105 @@
+"""Sound in memory, and the sound files that hold it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from vqcodec.errors import MediaError
+from vqcodec.files.atomic import writing
+from vqcodec.media.resample import Resampler, resampled_length
+from vqcodec.media.soundfiles import SoundWriter, open_sound
+from vqcodec.media.soundformats import check_format, check_suffix
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+MOST_IN_MEMORY = 1 << 28  # samples of an `Audio`: 1 GiB; files are read block by block
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Sound.
+
+    Attributes:
+        samples: (channels, T) float32 in [-1, 1].
+        sample_rate: in Hz.
+        notes: what a user should know about how the file was read.
+    """
+
+    samples: "Samples"
+    sample_rate: int
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        """Raise MediaError unless this is sound that can be coded."""
+        if self.samples.ndim != 2 or self.samples.dtype != "float32" or not self.samples.size:
+            raise MediaError("samples must be float32 of shape (channels, T), not empty")
+        check_format(len(self.samples), self.sample_rate, "the sound")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Channels and samples of each."""
+        return self.samples.shape[0], self.samples.shape[1]
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.samples.shape[1] / self.sample_rate
+
+    @classmethod
+    def open(cls, file: str | Path | BinaryIO, name: str | None = None) -> "Audio":
+        """Read all of a sound file: WAV, FLAC, OGG, Opus, MP3 and whatever else libsndfile opens.
+
+        Args:
+            file: a path or a binary file object; WAV need not be seekable.
+            name: what messages call it; the path by default.
+
+        Raises:
+            MediaError: it is no sound, empty, damaged, or of more than `MOST_IN_MEMORY` samples.
+        """
+        import numpy as np
+
+        with open_sound(file, name) as sound:
+            blocks, total = [], 0
+            for block in sound.blocks():
+                total += block.size
+                if total > MOST_IN_MEMORY:
+                    raise MediaError(f"{sound.name}: too long to be held in memory at once")
+                blocks.append(block)
+            return cls(np.concatenate(blocks, axis=1), sound.sample_rate, sound.notes)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the sound in the format that the suffix of `path` names; WAV and FLAC in 16 bits.
+
+        Raises:
+            UsageError: unknown suffix.
+            MediaError: the format cannot hold the sound.
+            OutputError: `path` exists and `force` is not given, or cannot be written.
+        """
+        suffix = check_suffix(Path(path).suffix, str(path))
+        with writing(Path(path), force=force) as file:
+            channels, frames = self.size
+            with SoundWriter(file, suffix, channels, self.sample_rate, str(path), frames) as writer:
+                writer.write(self.samples)
+
+    def mix(self) -> "Audio":
+        """Return the mean of all channels as one."""
+        return replace(self, samples=self.samples.mean(axis=0, keepdims=True))
+
+    def resample(self, sample_rate: int) -> "Audio":
+        """Return the sound at another rate, ``ceil(T * sample_rate / self.sample_rate)`` long."""
+        import numpy as np
+
+        resampler = Resampler(len(self.samples), self.sample_rate, sample_rate)
+        length = resampled_length(self.samples.shape[1], self.sample_rate, sample_rate)
+        parts = [resampler.feed(self.samples), resampler.finish(length)]
+        return replace(self, samples=np.concatenate(parts, axis=1), sample_rate=sample_rate)
+
+    def blocks(self, length: int) -> Iterator["Samples"]:
+        """Yield the samples, (channels, up to `length`), in order."""
+        for start in range(0, self.samples.shape[1], length):
+            yield self.samples[:, start : start + length]

@@ -1,0 +1,319 @@
+"""Sound files read and written block by block, so that their length costs no memory."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from vqcodec.errors import MediaError
+from vqcodec.files.contents import MAX_SAMPLES
+from vqcodec.media.soundformats import KINDS, check_format
+from vqcodec.media.wav import UnknownCoding, WavReader, wav_header
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+LOSSY_FRAMES = 1 << 12  # libsndfile's Vorbis writer keeps a whole block on the stack
+
+
+class SoundReader:
+    """A sound file from its beginning to its end.
+
+    Attributes:
+        name: what messages call it.
+        sample_rate: in Hz.
+        channels: how many.
+        frames: samples of each channel, or None where only reading tells.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        sample_rate: int,
+        frames: int | None,
+        read: "Callable[[int], Samples]",
+        *,
+        exact: bool = True,
+    ) -> None:
+        """Take over an open file, all of whose `frames` must be there if `exact`."""
+        check_format(channels, sample_rate, name)
+        self.name, self.channels, self.sample_rate, self.frames = (
+            name,
+            channels,
+            sample_rate,
+            frames,
+        )
+        self._read, self._exact = read, exact
+        self._odd = self._loud = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was mended in the samples read so far."""
+        notes = []
+        if self._odd:
+            notes.append(f"{self._odd:,} samples that are no numbers were taken as silence")
+        if self._loud:
+            notes.append(f"{self._loud:,} samples beyond full scale were clipped")
+        return tuple(notes)
+
+    def blocks(self) -> "Iterator[Samples]":
+        """Yield all samples, (channels, n) float32 in [-1, 1], a quarter of a second at a time.
+
+        Raises:
+            MediaError: the file is empty, damaged, or ends too early.
+        """
+        done = 0
+        while (block := self._read(max(1, self.sample_rate // 4))).size:
+            done += len(block)
+            yield self._mend(block.T)
+        if self._exact and self.frames is not None and done < self.frames:
+            raise MediaError(f"{self.name}: truncated, {done:,} of {self.frames:,} samples")
+        if not done:
+            raise MediaError(f"{self.name}: holds no samples")
+
+    def _mend(self, block: "Samples") -> "Samples":
+        import numpy as np
+
+        odd, loud = np.isnan(block), np.abs(block) > 1
+        if odd.any() or loud.any():
+            self._odd += int(odd.sum())
+            self._loud += int(loud.sum())
+            block = np.clip(np.where(odd, np.float32(0), block), -1, 1)
+        return block
+
+
+class _Peeked:
+    """A stream that begins with bytes which were read from it before."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = head, file
+
+    def read(self, count: int = -1) -> bytes:
+        """Return the next `count` bytes, or all, fewer only at the end."""
+        if count < 0:
+            count, rest = len(self._head), -1
+        else:
+            rest = count - min(count, len(self._head))
+        taken, self._head = self._head[:count], self._head[count:]
+        return taken + self._file.read(rest)
+
+    def seekable(self) -> bool:
+        """Tell that it only goes forward."""
+        return False
+
+
+def peek(file: BinaryIO, count: int = 12) -> tuple[bytes, BinaryIO]:
+    """Return the first bytes of a file, and the file as if nothing had been read from it."""
+    head = file.read(count)
+    if file.seekable():
+        file.seek(-len(head), os.SEEK_CUR)
+        return head, file
+    return head, cast(BinaryIO, _Peeked(head, file))
+
+
+@contextlib.contextmanager
+def open_sound(file: str | Path | BinaryIO, name: str | None = None) -> Iterator[SoundReader]:
+    """Open a sound file; its content, not its suffix, says of what format it is.
+
+    Args:
+        file: a path or a binary stream. Of streams that cannot seek, WAV is read as it comes; of
+            others a temporary copy is made.
+        name: what messages call it; the path by default.
+
+    Raises:
+        MediaError: there is none, it cannot be read, or is no sound.
+    """
+    name = name or str(file)
+    with contextlib.ExitStack() as stack:
+        path = None
+        if isinstance(file, str | Path):
+            path = Path(file)
+            try:
+                file = stack.enter_context(path.open("rb"))
+            except OSError as error:
+                missing = isinstance(error, FileNotFoundError)
+                reason = "no such file" if missing else f"cannot be read ({error.strerror})"
+                raise MediaError(f"{name}: {reason}") from None
+        head, file = peek(file)
+        if not head:
+            raise MediaError(f"{name}: empty file")
+        wav = None
+        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+            wav = _plain_wav(file, name)
+        if wav is not None:
+            yield SoundReader(name, wav.channels, wav.sample_rate, wav.frames, wav.read)
+        elif not file.seekable():
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            yield stack.enter_context(_libsndfile(copy, name))
+        else:
+            yield stack.enter_context(_libsndfile(path or file, name))
+
+
+def _plain_wav(file: BinaryIO, name: str) -> WavReader | None:
+    """Return a reader of the file, or None if libsndfile must read its samples."""
+    start = file.tell() if file.seekable() else 0
+    try:
+        return WavReader(file, name)
+    except UnknownCoding as error:
+        if not file.seekable():
+            raise MediaError(f"{error}, which cannot be read from a pipe") from None
+        file.seek(start)
+        return None
+
+
+@contextlib.contextmanager
+def _libsndfile(file: Path | BinaryIO, name: str) -> Iterator[SoundReader]:
+    """Let libsndfile read a file; it needs to seek."""
+    import soundfile
+
+    with contextlib.ExitStack() as stack:
+        try:
+            source = os.fsencode(file) if isinstance(file, Path) else file
+            sound = stack.enter_context(soundfile.SoundFile(source))
+        except soundfile.LibsndfileError:
+            raise MediaError(f"{name}: not a sound file that libsndfile can read") from None
+        except TypeError:  # by its suffix, a file of bare samples
+            raise MediaError(f"{name}: says nothing of its sample rate and channels") from None
+
+        def read(count: int) -> "Samples":
+            try:
+                return sound.read(count, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise MediaError(f"{name}: damaged sound file ({error.error_string})") from None
+
+        frames = sound.frames if 0 <= sound.frames <= MAX_SAMPLES else None
+        exact = sound.format == "FLAC"  # of the others, some only estimate it
+        yield SoundReader(name, sound.channels, sound.samplerate, frames, read, exact=exact)
+
+
+class SoundWriter:
+    """Writes sound to a file, block by block.
+
+    Args:
+        file: a binary file; only WAV can do without seeking.
+        suffix: one of `KINDS`.
+        channels: how many.
+        sample_rate: in Hz.
+        name: what messages call it.
+        frames: samples of each channel that will come, or None if that is not known.
+
+    Raises:
+        MediaError: the format cannot hold this sound.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        suffix: str,
+        channels: int,
+        sample_rate: int,
+        name: str,
+        frames: int | None = None,
+    ) -> None:
+        import soundfile
+
+        self.kind, coding = KINDS[suffix]
+        self.file = file
+        self._format = channels, sample_rate
+        self._expected, self._done = frames, 0
+        if self.kind == "WAV":
+            file.write(wav_header(*self._format, frames))
+            return
+        if coding == "OPUS" and sample_rate not in OPUS_RATES:
+            rates = ", ".join(f"{r // 1000}" for r in OPUS_RATES)
+            raise MediaError(f"{name}: Opus holds {rates} kHz only, not {sample_rate:,} Hz")
+        # libsndfile seeks back to its headers
+        self._copy = None if file.seekable() else tempfile.TemporaryFile()  # noqa: SIM115
+        self._guard = _Guard(self._copy or file)
+        try:
+            self._sound = soundfile.SoundFile(
+                self._guard, "w", sample_rate, channels, coding, format=self.kind
+            )
+        except soundfile.LibsndfileError:
+            self._guard.check()
+            raise MediaError(
+                f"{name}: {self.kind} does not hold {channels} channels of {sample_rate:,} Hz"
+            ) from None
+
+    def write(self, block: "Samples") -> None:
+        """Write samples, (channels, n); what lies beyond [-1, 1] is clipped."""
+        import numpy as np
+
+        self._done += block.shape[1]
+        frames = np.clip(block.T, -1, 1)
+        if self.kind in ("WAV", "FLAC"):
+            frames = np.clip(np.rint(frames * 32768), -32768, 32767).astype("<i2")
+        if self.kind == "WAV":
+            self.file.write(frames.tobytes())
+            return
+        for start in range(0, len(frames), LOSSY_FRAMES):
+            self._sound.write(frames[start : start + LOSSY_FRAMES])
+            self._guard.check()
+
+    def __enter__(self) -> "SoundWriter":
+        """Write on."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what comes last, if all went well."""
+        if self.kind != "WAV":
+            self._sound.close()  # in any case, for it must not outlive the file
+            if kind is None:
+                self._guard.check()
+                self._give_back()
+        elif kind is None and self._done != self._expected and self.file.seekable():
+            self.file.seek(0)
+            self.file.write(wav_header(*self._format, self._done))
+            self.file.seek(0, os.SEEK_END)
+
+    def _give_back(self) -> None:
+        if self._copy is not None:
+            self._copy.seek(0)
+            shutil.copyfileobj(self._copy, self.file)
+
+
+class _Guard:
+    """A file for libsndfile, in which nothing can be raised: so it is kept for later."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, or seem to."""
+        self._try(lambda: self._file.write(data))
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        return self._try(lambda: self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._try(self._file.tell)
+
+    def read(self, count: int) -> bytes:
+        """Return bytes that were written."""
+        return self._file.read(count)
+
+    def check(self) -> None:
+        """Raise what would have been raised."""
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, action: Callable[[], int]) -> int:
+        try:
+            return action() if self._error is None else 0
+        except BaseException as error:
+            self._error = error
+            return 0

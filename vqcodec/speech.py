@@ -1,0 +1,214 @@
+"""Speech to `Codes` and back, with a trained model."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import torch
+
+from vqcodec.basecodec import BaseCodec
+from vqcodec.errors import FormatError, MediaError, UsageError
+from vqcodec.files.codes import Codes
+from vqcodec.files.contents import MediaInfo
+from vqcodec.files.header import Header
+from vqcodec.files.stream import StreamFrames, StreamWriter
+from vqcodec.media.audio import Audio
+from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
+from vqcodec.speakers.base import STEPS, quantize
+from vqcodec.streaming import (
+    FastRenderer,
+    SpeechDecoder,
+    SpeechEncoder,
+    check_sizes,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+    Indices = NDArray[np.uint16]
+
+BLOCK = 1 << 16  # samples of a sound in memory that are coded at a time
+
+Report = Callable[[float], None]
+
+
+class SpeechCodec(BaseCodec):
+    """Turns speech into indices and back, whole or as it comes.
+
+    Inside, it is at 16 kHz, its channels apart, at the level of the training data.
+    """
+
+    modality, axes, what = "audio", "ct", "speech"
+
+    def encode(self, audio: Audio, *, report: Report | None = None) -> Codes:
+        """Return the codes of sound of any length, rate and number of channels.
+
+        Args:
+            audio: the sound.
+            report: called with the fraction done, for progress bars.
+        """
+        channels, total = audio.size
+
+        def blocks() -> "Iterator[Samples]":
+            for done, block in enumerate(audio.blocks(BLOCK)):
+                yield block
+                if report:
+                    report(min(1.0, (done + 1) * BLOCK / total))
+
+        return self.encode_blocks(blocks(), channels, audio.sample_rate)
+
+    def encode_blocks(self, blocks: "Iterable[Samples]", channels: int, sample_rate: int) -> Codes:
+        """Return the codes of sound that comes in blocks, (channels, n) float32 in [-1, 1]."""
+        encoder = self.encoder(channels, sample_rate)
+        parts = list(encoder.run(blocks))
+        assert encoder.media is not None
+        grid, name = np.concatenate(parts, axis=1), self.weights.name
+        identity = self.weights.codebook_id
+        return Codes((grid,), self.codebook_sizes, "ct", name, identity, encoder.media)
+
+    def decode(
+        self, codes: Codes, *, sample_rate: int | None = None, report: Report | None = None
+    ) -> Audio:
+        """Return the sound that codes stand for, of just as many samples as the original had.
+
+        Args:
+            codes: of sound.
+            sample_rate: in Hz; the original's by default.
+            report: called with the fraction done.
+
+        Raises:
+            WeightsError: the codes were made with another codebook.
+            FormatError: the codes are not those of a sound as they claim.
+        """
+        blocks = list(self.decoded(codes, sample_rate=sample_rate, report=report))
+        rate = sample_rate or codes.media.sample_rate
+        return Audio(np.concatenate(blocks, axis=1), rate)
+
+    def decoded(
+        self, codes: Codes, *, sample_rate: int | None = None, report: Report | None = None
+    ) -> "Iterator[Samples]":
+        """Yield the sound of `decode` block by block, (channels, n)."""
+        self.check_codebook(codes.axes, codes.model, codes.codebook_id)
+        decoder = self.decoder(codes.media, sample_rate)
+        check_sizes(codes.media)
+        channels, samples = codes.media.coded_size
+        shape = (channels, -(-samples // self.stride))
+        if codes.codebook_sizes != self.codebook_sizes or codes.grids[0].shape != shape:
+            raise FormatError(f"the index map does not fit {samples:,} samples")
+        step = decoder.step
+        for start in range(0, shape[1], step):
+            yield decoder.feed(codes.grids[0][:, start : start + step])
+            if report:
+                report(min(1.0, (start + step) / shape[1]))
+        yield decoder.finish(codes.media)
+
+    def encode_stream(
+        self, blocks: "Iterable[Samples]", channels: int, sample_rate: int, file: BinaryIO
+    ) -> tuple[MediaInfo, int]:
+        """Code sound as it comes, and write it as a stream to `file`.
+
+        Args:
+            blocks: the sound, (channels, n) float32 in [-1, 1] each.
+            channels: how many.
+            sample_rate: in Hz.
+            file: what to write to; it need not seek.
+
+        Returns:
+            What is known of the sound at its end, and the number of bytes written.
+        """
+        encoder = self.encoder(channels, sample_rate)
+        writer = None
+        for indices in encoder.run(blocks):
+            if writer is None and encoder.media is not None:
+                writer = StreamWriter(file, self._header(encoder.media))
+            if writer is not None and indices.size:
+                writer.write(indices)
+        assert writer is not None and encoder.media is not None
+        writer.finish(encoder.media.size[1], encoder.media.coded_size[1])
+        return encoder.media, writer.size
+
+    def decode_stream(
+        self, frames: StreamFrames, *, sample_rate: int | None = None
+    ) -> "Iterator[Samples]":
+        """Yield the sound of a stream as it comes, (channels, n); errors are those of `decode`."""
+        header = frames.header
+        self.check_codebook(header.axes, header.model, header.codebook_id)
+        wanted = self._header(frames.media)
+        if (header.codebook_sizes, header.strides) != (wanted.codebook_sizes, wanted.strides):
+            raise FormatError("the indices are not such as these weights make")
+        decoder = self.decoder(frames.media, sample_rate)
+        for indices in frames:
+            yield decoder.feed(indices)
+        yield decoder.finish(frames.media)
+
+    def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
+        """Return what codes one recording, of this rate in Hz, as it comes."""
+        return SpeechEncoder(self, channels, sample_rate)
+
+    def decoder(self, media: MediaInfo, sample_rate: int | None = None) -> SpeechDecoder:
+        """Return what decodes one recording as its indices come.
+
+        Args:
+            media: what its codes tell of it; the lengths may be unknown.
+            sample_rate: of what comes out, in Hz; the original's by default.
+
+        Raises:
+            FormatError: `media` tells what cannot be.
+        """
+        try:
+            check_format(media.size[0], media.sample_rate, "the sound")
+        except MediaError as error:
+            raise FormatError(str(error)) from None
+        if sample_rate is not None and not LEAST_RATE <= sample_rate <= MOST_RATE:
+            raise UsageError(f"a rate of {sample_rate} Hz; must be {LEAST_RATE} to {MOST_RATE}")
+        renderer = FastRenderer(self, self._condition(media.speaker))
+        return SpeechDecoder(renderer, self.stride, media, sample_rate)
+
+    @torch.inference_mode()
+    def encode_rows(self, samples: "Samples") -> "Indices":
+        """Return the indices, (B, n), of samples, (B, n * stride), at 16 kHz."""
+        x = torch.from_numpy(np.ascontiguousarray(samples))[:, None].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            (indices,) = self.model.encode(x)
+        return indices.to("cpu", torch.int32).numpy().astype(np.uint16)
+
+    @torch.inference_mode()
+    def decode_rows(self, indices: "Indices", cond: torch.Tensor | None) -> "Samples":
+        """Return the samples, (B, n * stride), at 16 kHz, of indices, (B, n), and a (S,) `cond`."""
+        grid = torch.from_numpy(indices.astype(np.int64)).to(self.device)
+        if cond is not None:
+            cond = cond.expand(len(grid), -1)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            x = self.model.decode((grid,), cond)
+        samples: Samples = x[:, 0].float().cpu().numpy()
+        return samples
+
+    @torch.inference_mode()
+    def measure_speaker(self, samples: "Samples") -> bytes:
+        """Return the speaker vector, as files keep it, of samples, (T,), at 16 kHz."""
+        if self.model.speaker is None:
+            return b""
+        x = torch.from_numpy(np.ascontiguousarray(samples))[None, None].to(self.device)
+        return quantize(self.model.speaker(x))[0].cpu().numpy().tobytes()
+
+    def _condition(self, speaker: bytes) -> torch.Tensor | None:
+        """Return the (S,) vector for the decoder of one that a file keeps."""
+        if self.model.speaker is None:
+            return None
+        if len(speaker) != self.model.speaker.dim:
+            raise FormatError(
+                f"holds a speaker vector of {len(speaker)} numbers; the weights "
+                f"'{self.weights.name}' need one of {self.model.speaker.dim}"
+            )
+        vector = torch.from_numpy(np.frombuffer(speaker, np.int8).astype(np.float32))
+        return (vector / STEPS).to(self.device)
+
+    def _header(self, media: MediaInfo) -> Header:
+        """Return the header of a stream, which does not know its length."""
+        unknown = (media.size[0], 0)
+        media = replace(media, size=unknown, coded_size=unknown)
+        name, identity = self.weights.name, self.weights.codebook_id
+        sizes, strides = self.codebook_sizes, ((self.stride,),)
+        return Header("ct", name, identity, sizes, strides, media, stream=True)
