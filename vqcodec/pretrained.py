@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from vqcodec.config import Tree, to_json
+from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.priors.base import Prior
 from vqcodec.priors.integer import IntegerPrior
-from vqcodec.vqvae import VQVAE, build, build_prior
+from vqcodec.vqvae import VQVAE, build, build_decoder, build_prior
 from vqcodec.weights import (
     CODING_PRIOR,
     CONFIG,
     MODEL,
     SAMPLING_PRIOR,
+    WAVENET,
     Weights,
     codebook_id,
     read_verified,
@@ -76,6 +78,27 @@ def load_sampling_prior(weights: Weights) -> Prior:
     return prior
 
 
+def load_wavenet(weights: Weights) -> WaveNet:
+    """Build the second decoder of speech, in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was made for other codes.
+    """
+    table = weights.config.get("wavenet")
+    if not isinstance(table, dict):
+        raise WeightsError(f"{weights.folder}: has no WaveNet; its fast decoder is all there is")
+    if table.get("codebook_id") != weights.codebook_id.hex():
+        raise WeightsError(f"{weights.folder}: its WaveNet was made for another codebook")
+    decoder = _load(weights, WAVENET, lambda n: build_decoder(table.get("decoder"), n))
+    first = weights.config["model"]["decoder"]
+    keys = ("dim", "stride", "cond_dim")
+    if not isinstance(decoder, WaveNet) or any(
+        getattr(decoder.config, key) != first.get(key) for key in keys
+    ):
+        raise WeightsError(f"{weights.folder}: its WaveNet is for codes of another shape")
+    return decoder
+
+
 Built = TypeVar("Built", bound=torch.nn.Module)
 
 
@@ -130,15 +153,20 @@ def prior_bytes(prior: Prior) -> tuple[str, bytes]:
 
     Coding priors become integers; of others, kernels and embeddings are rounded to float16.
     """
-    import safetensors.torch
-
     if isinstance(prior, IntegerPrior):
         return CODING_PRIOR, coding_bytes(prior.arrays())
+    return SAMPLING_PRIOR, rounded_bytes(prior)
+
+
+def rounded_bytes(module: torch.nn.Module) -> bytes:
+    """Return the file of a network: its vectors as they are, all else rounded to float16."""
+    import safetensors.torch
+
     tensors = {
         key: (value.half() if value.ndim > 1 else value.float()).contiguous()
-        for key, value in prior.state_dict().items()
+        for key, value in module.state_dict().items()
     }
-    return SAMPLING_PRIOR, safetensors.torch.save(tensors)
+    return safetensors.torch.save(tensors)
 
 
 def coding_bytes(arrays: "dict[str, NDArray[np.int64]]") -> bytes:

@@ -201,6 +201,17 @@ def build_prior(table: Any, most_parameters: int | None = None) -> Prior:
     return prior
 
 
+def build_decoder(table: Any, most_parameters: int | None = None) -> Decoder:
+    """Make a decoder with fresh weights from the ``decoder`` table of a preset or of weights.
+
+    Args and errors are those of `build`.
+    """
+    config = _config(table, "decoder", "vqcodec.decoders")
+    _check_size(config.least_parameters, most_parameters)
+    decoder: Decoder = config.build()
+    return decoder
+
+
 def _config(table: Any, part: str, package: str) -> Any:
     """Return the settings of one part, of the class that its ``kind`` names."""
     if not isinstance(table, dict):

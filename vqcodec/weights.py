@@ -2,7 +2,8 @@
 
 A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
 ``model.safetensors``, ``README.md`` (the model card), and where there are such priors
-``coding_prior.safetensors`` and ``sampling_prior.safetensors``. Nothing in it can run code.
+``coding_prior.safetensors`` and ``sampling_prior.safetensors``; of speech also, where there is a
+second decoder, ``wavenet.safetensors``. Nothing in it can run code.
 """
 
 import functools
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR = "coding_prior.safetensors"
 SAMPLING_PRIOR = "sampling_prior.safetensors"
+WAVENET = "wavenet.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
