@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vqcodec.coding.contextmodel import TAPS, WINDOW
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.audio import Audio
-from vqcodec.pretrained import coding_bytes, write_prior
+from vqcodec.pretrained import coding_bytes, write_part
 from vqcodec.quantizers.vq import VectorQuantizer
 from vqcodec.vqvae import VQVAE
 from vqcodec.weights import CODING_PRIOR, read_weights
@@ -139,4 +139,4 @@ def add_coding_prior(folder: Path, codebook_size: int, seed: int = 0, slope: int
     """Give weights the coding prior of `coding_prior_arrays`."""
     weights = read_weights(folder)
     data = coding_bytes(coding_prior_arrays(codebook_size, seed, slope))
-    write_prior(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)
+    write_part(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)

@@ -2,8 +2,8 @@
 
 A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
 ``model.safetensors``, ``README.md`` (the model card), and where there are such priors
-``coding_prior.safetensors`` and ``sampling_prior.safetensors``; of speech also, where there is a
-second decoder, ``wavenet.safetensors``. Nothing in it can run code.
+``coding_prior.safetensors`` and ``sampling_prior.safetensors``, and where there is a second decoder
+``wavenet.safetensors``. Nothing in it can run code.
 """
 
 import functools

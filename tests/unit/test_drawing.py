@@ -13,7 +13,7 @@ from tests.helpers import voice
 from vqcodec.errors import WeightsError
 from vqcodec.generation import chunks
 from vqcodec.generation.chunks import generate
-from vqcodec.pretrained import load_wavenet
+from vqcodec.pretrained import load_decoder
 from vqcodec.speech import SpeechCodec
 from vqcodec.streaming import SpeechDecoder, WaveNetRenderer
 from vqcodec.weights import CONFIG, WAVENET, read_weights
@@ -25,7 +25,7 @@ def test_sound_is_drawn_as_indices_come(
 ) -> None:
     monkeypatch.setattr(chunks, "CHUNK", 6400)
     codec = SpeechCodec.load(drawn_weights, device="cpu", precision="fp32")
-    decoder = load_wavenet(codec.weights)
+    decoder = load_decoder(codec.weights)
     codes = codec.encode(voice(20_001, channels=2))
     cond = torch.from_numpy(np.frombuffer(codes.media.speaker, np.int8) / np.float32(127))
 
@@ -51,7 +51,7 @@ def test_what_is_no_wavenet_of_these_weights_is_refused(
     spoken_weights: Path, drawn_weights: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError, match="has no WaveNet"):
-        load_wavenet(read_weights(spoken_weights))
+        load_decoder(read_weights(spoken_weights))
     for change, message in (
         ({"codebook_id": "00000000"}, "another codebook"),
         ({"decoder": {"kind": "deconv2d"}}, "lacks"),
@@ -64,7 +64,7 @@ def test_what_is_no_wavenet_of_these_weights_is_refused(
         config["wavenet"] |= change
         (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         with pytest.raises(WeightsError, match=message):
-            load_wavenet(read_weights(folder))
+            load_decoder(read_weights(folder))
     (folder / WAVENET).write_bytes(b"x")
     with pytest.raises(WeightsError, match="damaged"):
-        load_wavenet(read_weights(folder))
+        load_decoder(read_weights(folder))

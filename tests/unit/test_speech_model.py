@@ -5,12 +5,18 @@ import pytest
 import torch
 from scipy.signal import stft
 
-from tests.helpers import tiny_speech_config, voice
+from tests.helpers import lively_speech, tiny_speech_config, voice
 from vqcodec.config import load_preset, override
 from vqcodec.errors import UsageError
 from vqcodec.nn.spectra import FLOOR, log_mel, magnitudes, mel_filters, spectral_distance
 from vqcodec.speakers.base import STEPS, quantize
 from vqcodec.vqvae import VQVAE, build
+
+
+@pytest.fixture(scope="module")
+def tiny_speech_model() -> VQVAE:
+    torch.manual_seed(0)
+    return lively_speech(build(tiny_speech_config()["model"]))
 
 
 def sound(samples: int, seed: int = 0) -> torch.Tensor:

@@ -40,7 +40,7 @@ FLOORS = {
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
-        *("quantizers", "vqvae", "weights"),
+        *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
     ),
     "cli": (
         *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "train", "weights"),

@@ -11,7 +11,7 @@ import torch
 from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.generation.chunks import CHUNK, generate
 from vqcodec.media.audio import Audio
-from vqcodec.pretrained import load_wavenet
+from vqcodec.pretrained import load_decoder
 from vqcodec.speech import SpeechCodec
 from vqcodec.streaming import SAMPLE_RATE
 from vqcodec.weights import WAVENET
@@ -55,7 +55,7 @@ def measure_speech(
     audio = synthetic_speech(SECONDS)
     codes = codec.encode(audio)
     drawn = WAVENET in (codec.weights.config.get("files") or {})
-    wavenet = load_wavenet(codec.weights).to(codec.device) if drawn else None
+    wavenet = load_decoder(codec.weights).to(codec.device) if drawn else None
     found = []
     before = torch.get_num_threads()
     try:
