@@ -19,12 +19,13 @@ from tests.helpers import (
     picture,
     tiny_config,
     tiny_speech_config,
+    tiny_wavenet,
 )
 from vqcodec.cli import main
 from vqcodec.media.image import Image
-from vqcodec.pretrained import write_weights
-from vqcodec.vqvae import VQVAE, build
-from vqcodec.weights import CONFIG
+from vqcodec.pretrained import decoder_bytes, write_part, write_weights
+from vqcodec.vqvae import VQVAE, build, build_decoder
+from vqcodec.weights import CONFIG, WAVENET, read_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
@@ -60,6 +61,21 @@ def spoken_weights(tiny_weights: Path) -> Path:
     model = lively_speech(build(tiny_speech_config()["model"]))
     config = {"name": "spoken", "modality": "audio", "model": tiny_speech_config()["model"]}
     write_weights(folder, config, model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_weights(spoken_weights: Path) -> Path:
+    """The model of `spoken` as `drawn`, with a WaveNet."""
+    folder = spoken_weights.parent / "drawn"
+    shutil.copytree(spoken_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "drawn"}), encoding="utf-8")
+    table, weights = tiny_wavenet(), read_weights(folder)
+    torch.manual_seed(1)
+    data = decoder_bytes(build_decoder(table))
+    table = {"codebook_id": weights.codebook_id.hex(), "decoder": table}
+    write_part(weights, table, WAVENET, data, force=False)
     return folder
 
 

@@ -58,6 +58,13 @@ def tiny_speech_config() -> Tree:
     return tree
 
 
+def tiny_wavenet() -> Tree:
+    """wavenet-bands in small, for the codes of `tiny_speech_config`."""
+    table: Tree = load_preset("wavenet-bands")["decoder"]
+    small = {"dim": 4, "cond_dim": 4, "width": 8, "blocks": 1, "layers": 3, "cycle": 3}
+    return {**table, **small, "residual": 8, "skip": 8, "hidden": 8}
+
+
 def voice(samples: int, sample_rate: int = 16000, channels: int = 1, seed: int = 0) -> Audio:
     """Something like speech: a gliding tone with overtones, in syllables, and a little noise."""
     rng = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ import torch
 
 from vqcodec.config import Tree, to_json
 from vqcodec.decoders.base import Decoder
+from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.priors.base import Prior
@@ -78,7 +79,7 @@ def load_sampling_prior(weights: Weights) -> Prior:
     return prior
 
 
-def load_decoder(weights: Weights) -> Decoder:
+def load_decoder(weights: Weights) -> WaveNet:
     """Build the second decoder of `weights`, in evaluation mode, on the CPU.
 
     Raises:
@@ -92,7 +93,13 @@ def load_decoder(weights: Weights) -> Decoder:
         )
     if table.get("codebook_id") != weights.codebook_id.hex():
         raise WeightsError(f"{weights.folder}: its WaveNet decoder was made for another codebook")
-    return _load(weights, WAVENET, lambda n: build_decoder(table.get("decoder"), n))
+    decoder = _load(weights, WAVENET, lambda n: build_decoder(table.get("decoder"), n))
+    first = weights.config["model"]["decoder"]
+    if not isinstance(decoder, WaveNet) or any(
+        getattr(decoder.config, key) != first.get(key) for key in ("dim", "stride", "cond_dim")
+    ):
+        raise WeightsError(f"{weights.folder}: its WaveNet decoder is for codes of another shape")
+    return decoder
 
 
 Built = TypeVar("Built", bound=torch.nn.Module)

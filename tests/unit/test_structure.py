@@ -30,11 +30,14 @@ FLOORS = {
     "search": ("media", "nn", "priors", "vqvae"),
     "basecodec": ("device", "files", "pretrained", "weights"),
     "codec": ("basecodec", "files", "media", "nn", "priors", "search", "weights"),
-    "streaming": ("files", "media"),
+    "streaming": ("decoders", "files", "generation", "media"),
     "speech": ("basecodec", "files", "media", "speakers", "streaming"),
     "sampler": ("codec", "media", "pretrained", "weights"),
     "rate": ("codec", "files", "media", "search"),
-    "evaluate": ("codec", "files", "media", "nn", "pretrained", "rate", "sampler", "weights"),
+    "evaluate": (
+        *("codec", "decoders", "files", "generation", "media", "nn", "pretrained", "rate"),
+        *("sampler", "speech", "streaming", "weights"),
+    ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
         *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),

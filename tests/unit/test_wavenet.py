@@ -17,7 +17,7 @@ from vqcodec.config import load_preset, parse
 from vqcodec.decoders.wavenet import Config, WaveNet
 from vqcodec.generation import chunks, loop
 from vqcodec.generation.batched import BatchedLoop
-from vqcodec.generation.chunks import Stream, generate
+from vqcodec.generation.chunks import Chunks, generate
 from vqcodec.nn import mulaw
 from vqcodec.nn.emphasis import deemphasize, emphasize
 from vqcodec.nn.pqmf import Pqmf
@@ -207,6 +207,7 @@ def test_draws_follow_the_distribution() -> None:
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK", 12 * TINY.stride)
     monkeypatch.setattr(chunks, "FADE", 2 * TINY.stride)
+    monkeypatch.setattr(chunks, "WARM_UP", 4 * TINY.stride)
 
 
 @pytest.mark.usefixtures("short_chunks")
@@ -220,12 +221,7 @@ def test_output_depends_on_codes_and_seed_alone(bands: int) -> None:
     assert whole.shape == (41 * TINY.stride,) and whole.dtype == np.float32
     assert np.abs(whole).max() <= 1
     np.testing.assert_array_equal(generate(decoder, z_q, cond, seed=3, threads=3), whole)
-    stream = Stream(decoder, cond, seed=3)
-    pieces = [stream.push(piece) for piece in torch.split(z_q, [1, 0, 19, 3, 18], 1)]
-    assert any(len(piece) for piece in pieces)
-    np.testing.assert_array_equal(np.concatenate([*pieces, stream.finish()]), whole)
     assert not np.array_equal(generate(decoder, z_q, cond, seed=4), whole)
-    assert not np.array_equal(generate(decoder, z_q, cond, seed=3, channel=1), whole)
     # what comes later, beyond what the conditioning sees, changes nothing before
     start = generate(decoder, z_q[:, :30], cond, seed=3)
     end = (30 - decoder.reach - 2) * TINY.stride
@@ -235,14 +231,19 @@ def test_output_depends_on_codes_and_seed_alone(bands: int) -> None:
 
 @pytest.mark.usefixtures("short_chunks")
 @BANDS
-def test_batches_of_chunks_give_the_same_signal(bands: int) -> None:
+def test_batches_of_chunks_give_the_same_signal(
+    bands: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a GPU does, on a CPU."""
     decoder = make(bands)
-    stream = Stream(decoder, seed=1)
-    stream.push(torch.randn(TINY.dim, 18, generator=torch.Generator().manual_seed(7)))
-    jobs = [(stream._conditioning(0, count), stream._uniforms(0, count)) for count in (11, 5)]
-    for job, levels in zip(jobs, stream._batch(jobs), strict=True):
-        assert torch.equal(levels, stream._one(job))
+    together = Chunks(decoder, seed=1)
+    cells = 2 * together.reach + together.window
+    z_q = torch.randn(2, 2, TINY.dim, cells, generator=torch.Generator().manual_seed(7))
+    apart = Chunks(decoder, seed=1)
+    monkeypatch.setattr(together, "_one_by_one", together._in_step)
+    assert not np.array_equal(together(z_q, 0)[:, 0], together(z_q, 0)[:, 1])  # two channels
+    expected = np.concatenate([apart(chunk[None], i) for i, chunk in enumerate(z_q)])
+    np.testing.assert_array_equal(together(z_q, 0), expected)
 
 
 @pytest.mark.usefixtures("short_chunks")
@@ -254,15 +255,15 @@ def test_no_joints_can_be_measured(bands: int) -> None:
     signal = generate(decoder, z_q, seed=1).astype(np.float64)
     fade, period = 2 * TINY.stride, 12 * TINY.stride
     for series in (np.abs(np.diff(signal, append=0)), np.abs(signal)):
-        means = np.roll(series, fade).reshape(-1, period).mean(0)
-        joints, inside = means[: 2 * fade], means[2 * fade :]
+        means = series.reshape(-1, period).mean(0)
+        joints, inside = means[:fade], means[fade:]
         assert joints.mean() == pytest.approx(inside.mean(), rel=0.1)
         assert abs(joints - inside.mean()).max() < 4 * inside.std()
 
 
 def test_fades_keep_the_power() -> None:
     time = np.arange(4000, dtype=np.float32)
-    old, new = 0.5 * np.sin(time), 0.5 * np.cos(time)
+    old, new = (np.float32(0.5) * wave(time) for wave in (np.sin, np.cos))
     np.testing.assert_allclose(chunks._blend(old, old), old, atol=1e-6)
     blended = chunks._blend(old, new)  # as unlike as can be
     powers = np.square(blended).reshape(10, -1).mean(1)

@@ -288,19 +288,13 @@ class WaveNet(Density):
         temperature: float = 1.0,
     ) -> torch.Tensor:
         """Return sound in [-1, 1], (B, 1, N * stride), drawn sample by sample."""
-        (seed,) = torch.randint(2**62, (1,), generator=generator).tolist()
+        seeds = torch.randint(2**62, (len(z_q),), generator=generator).tolist()
+        speakers = [None] * len(z_q) if cond is None else list(cond)
         rows = [
-            generate(
-                self,
-                row,
-                None if cond is None else cond[i],
-                seed=seed,
-                channel=i,
-                temperature=temperature,
-            )
-            for i, row in enumerate(z_q)
+            torch.from_numpy(generate(self, row, speaker, seed=seed, temperature=temperature))
+            for row, speaker, seed in zip(z_q, speakers, seeds, strict=True)
         ]
-        return torch.stack([torch.from_numpy(row) for row in rows])[:, None].to(z_q.device)
+        return torch.stack(rows)[:, None].to(z_q.device)
 
 
 def _ramps(number: int, channels: int) -> torch.Tensor:

@@ -1,18 +1,19 @@
 """Signals of any length from a WaveNet: chunks of one fixed length, drawn side by side.
 
-Each chunk begins earlier than it is heard. The samples before it are drawn from the same random
-numbers as the end of the chunk before, so that both come close to the same waveform, and the last
-of these are where one fades into the other. What is heard depends on the codes and the seed alone:
-not on how many chunks run at once, nor in which pieces the codes arrive.
+Each chunk begins earlier and ends later than it is heard. Two neighbours draw what they share from
+the same random numbers, so that the later one, as it forgets that it began from silence, comes to
+the same waveform; over a short stretch one fades into the other. What is heard depends on the codes
+and the seed alone, and not on how many chunks run at once.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from vqcodec.generation import loop
 from vqcodec.generation.batched import BatchedLoop
@@ -25,22 +26,27 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 CHUNK = 32000  # samples of a chunk, 2 s
+WARM_UP = 2048  # samples, or more, that a chunk draws before it is heard
 FADE = 256  # samples over which one chunk gives way to the next, 16 ms
-MOST_AT_ONCE = 256  # chunks that a GPU draws in step
+AT_ONCE = 256  # chunks that a GPU draws in step
 
 Report = Callable[[float], None]
 
 
-class Stream:
-    """Draws a signal while its codes arrive; memory does not grow with its length.
+class Chunks:
+    """Draws the chunks of one signal, in their order, several at a time.
 
     Args:
         decoder: gives the conditioning, and the weights of the loop; on a GPU it draws there.
         cond: (S,), the speaker; None if the decoder knows none.
         seed: of the random numbers, 0 or more.
-        channel: each channel of a signal has random numbers of its own.
         temperature: above 0; below 1, likely samples become likelier.
         threads: chunks drawn at once on a CPU.
+
+    Attributes:
+        window: cells of a chunk.
+        reach: cells on either side that must be known too.
+        together: chunks that are best drawn at once.
     """
 
     def __init__(
@@ -49,126 +55,88 @@ class Stream:
         cond: torch.Tensor | None = None,
         *,
         seed: int = 0,
-        channel: int = 0,
         temperature: float = 1.0,
         threads: int = 1,
     ) -> None:
         self._decoder, self._network = decoder, decoder.network()
-        self._cond = None if cond is None else cond[None]
-        self._seed, self._channel = seed, channel
-        self._temperature, self._threads = temperature, threads
-        # All in cells: what is drawn but not heard, and what a chunk's window spans around it.
-        self._fade = math.ceil(FADE / decoder.stride)
-        self._lead = self._fade + math.ceil(decoder.memory / decoder.stride)
-        self._chunk = max(math.ceil(CHUNK / decoder.stride), self._lead)
-        self._before = self._lead + decoder.reach
-        self._after = decoder.reach + 1  # filters of bands look a few samples ahead
-        self._cells: torch.Tensor | None = None
-        self._next = 0  # the chunk that the cells begin with
-        self._tail: Floats = np.zeros(0, np.float32)  # the end of the last chunk, yet to be faded
+        self._cond = None if cond is None else cond[None].to(decoder.device)
+        self._seed, self._temperature, self._threads = seed, temperature, threads
+        stride = decoder.stride
+        self._fade = math.ceil(FADE / stride)
+        self._after = self._fade + 1  # filters of bands look a few samples ahead
+        self._before = max(math.ceil(max(decoder.memory, WARM_UP) / stride), self._after)
+        self.window = max(math.ceil(CHUNK / stride), self._before)
+        self.reach = decoder.reach + self._before
+        self.together = threads if decoder.device.type == "cpu" else AT_ONCE
+        self._tails: list[Floats] = []  # how each channel's last chunk goes on
 
-    def push(self, z_q: torch.Tensor, report: Report | None = None) -> "Floats":
-        """Take code vectors, (D, n), and return the samples that are ready, (m,) in [-1, 1].
+    def __call__(self, z_q: torch.Tensor, first: int) -> "Floats":
+        """Return samples in [-1, 1], (N, channels, window * stride), of N consecutive chunks.
 
         Args:
-            z_q: what follows upon earlier ones.
-            report: called with the fraction done.
+            z_q: (N, channels, D, reach + window + reach), code vectors around each.
+            first: the number of the first one, from 0 at the start of the signal.
         """
-        if not z_q.shape[1]:
-            return np.zeros(0, np.float32)
-        if self._cells is None:  # before the first cell there are more like it
-            self._cells = z_q[:, :1].expand(-1, self._before)
-        self._cells = torch.cat([self._cells, z_q], 1)
-        number = (self._cells.shape[1] - self._before - self._after) // self._chunk
-        return self._draw([self._chunk] * number, report)
-
-    def finish(self, report: Report | None = None) -> "Floats":
-        """Return all samples that are left."""
-        if self._cells is None:
-            return self._tail
-        left = self._cells.shape[1] - self._before
-        counts = [min(self._chunk, left - i) for i in range(0, left, self._chunk)]
-        edge = self._cells[:, -1:].expand(-1, self._chunk + self._after)
-        self._cells = torch.cat([self._cells, edge], 1)
-        ready = self._draw(counts, report)
-        self._cells, tail = None, self._tail
-        return np.concatenate([ready, tail])
-
-    def _draw(self, counts: list[int], report: Report | None) -> "Floats":
-        """Return chunks of so many cells each, but for what fades into the next."""
-        assert self._cells is not None
-        ready: list[Floats] = [np.zeros(0, np.float32)]
-        fade = self._fade * self._decoder.stride
-        for number, signal in enumerate(self._signals(counts), 1):
-            if len(self._tail):
-                ready.append(_blend(self._tail, signal[:fade]))
-            new = signal[fade:]
-            ready.append(new[:-fade])
-            self._tail = new[-fade:]  # all of it, where the last chunk is that short
-            if report:
-                report(number / len(counts))
-        self._cells = self._cells[:, len(counts) * self._chunk :].clone()
-        return np.concatenate(ready)
-
-    def _signals(self, counts: list[int]) -> "Iterator[Floats]":
-        """Yield each chunk with the cells that it fades in over before it."""
-        decoder = self._decoder
-        on_cpu = decoder.device.type == "cpu"
-        together = self._threads if on_cpu else MOST_AT_ONCE
-        silent = (self._lead - self._fade) * decoder.stride
-        with ThreadPoolExecutor(self._threads) as pool:
-            for first in range(0, len(counts), together):
-                jobs = [
-                    (self._conditioning(i, counts[i]), self._uniforms(self._next + i, counts[i]))
-                    for i in range(first, min(first + together, len(counts)))
-                ]
-                many = pool.map(self._one, jobs) if on_cpu else self._batch(jobs)
-                for levels, count in zip(many, counts[first:], strict=False):
-                    signal = decoder.signal(levels[None])[0, 0].clamp(-1, 1).cpu().numpy()
-                    yield signal[silent : silent + (self._fade + count) * decoder.stride]
-        self._next += len(counts)
+        jobs = [
+            (self._conditioning(cells), self._uniforms(channel, first + i))
+            for i, chunk in enumerate(z_q)
+            for channel, cells in enumerate(chunk)
+        ]
+        draw = self._one_by_one if self._decoder.device.type == "cpu" else self._in_step
+        signals = np.stack([self._signal(levels) for levels in draw(jobs)])
+        size, fade = (n * self._decoder.stride for n in (self.window, self._fade))
+        chunks: Floats = signals.reshape(*z_q.shape[:2], -1)[..., : size + fade]
+        for number, chunk in enumerate(chunks, first):
+            if number:
+                for signal, tail in zip(chunk, self._tails, strict=True):
+                    signal[:fade] = _blend(tail, signal[:fade])
+            self._tails = list(chunk[:, size:].copy())
+        return chunks[..., :size]
 
     @torch.inference_mode()
-    def _conditioning(self, chunk: int, count: int) -> torch.Tensor:
-        """Return (frames, layers, 2R) of a chunk, from a window of one fixed shape."""
-        assert self._cells is not None
-        decoder = self._decoder
-        start = chunk * self._chunk
-        window = self._cells[:, start : start + self._before + self._chunk + self._after]
-        frames = decoder.conditioning(window[None].to(decoder.device), self._cond)[0]
-        per_cell = frames.shape[0] // window.shape[1]
-        return frames[per_cell * decoder.reach :][: per_cell * (self._lead + count + 1)]
+    def _conditioning(self, cells: torch.Tensor) -> torch.Tensor:
+        """Return (frames, layers, 2R) of all cells to draw, from those and `decoder.reach` more."""
+        frames = self._decoder.conditioning(cells[None].to(self._decoder.device), self._cond)[0]
+        per_cell = len(frames) // cells.shape[1]
+        drawn = self._before + self.window + self._after
+        return frames[per_cell * self._decoder.reach :][: per_cell * drawn]
 
-    def _uniforms(self, chunk: int, count: int) -> "Floats":
-        """Return (steps, bands) random numbers; each block of cells has its own."""
+    def _uniforms(self, channel: int, chunk: int) -> "Floats":
+        """Return (steps, bands) random numbers: those of the chunk, and of its neighbours."""
         bands = self._network.bands
         steps = self._decoder.stride // bands
         blocks = []
         for block in (chunk, chunk + 1, chunk + 2):
-            sequence = np.random.SeedSequence(self._seed, spawn_key=(self._channel, block))
+            sequence = np.random.SeedSequence(self._seed, spawn_key=(channel, block))
             random = np.random.Generator(np.random.Philox(sequence))
-            blocks.append(random.random((self._chunk * steps, bands), np.float32))
-        lead = (self._chunk - self._lead) * steps
-        return np.concatenate(blocks)[lead:][: (self._lead + count + 1) * steps]
+            blocks.append(random.random((self.window * steps, bands), np.float32))
+        start = (self.window - self._before) * steps
+        end = (2 * self.window + self._after) * steps
+        return np.concatenate(blocks)[start:end]
 
-    def _one(self, job: "tuple[torch.Tensor, Floats]") -> torch.Tensor:
-        conditioning, uniforms = job
-        frames = np.ascontiguousarray(conditioning.numpy())
-        return torch.from_numpy(
-            loop.generate(self._network, frames, uniforms, self._temperature)[0]
-        )
+    def _one_by_one(self, jobs: "list[tuple[torch.Tensor, Floats]]") -> list[torch.Tensor]:
+        """Draw each chunk by itself, in several threads."""
 
-    def _batch(self, jobs: "list[tuple[torch.Tensor, Floats]]") -> list[torch.Tensor]:
-        """Draw chunks in step; a shorter one, the last, goes on for nothing."""
-        frames, steps = len(jobs[0][0]), len(jobs[0][1])
-        device = jobs[0][0].device
-        conditioning = torch.zeros(len(jobs), *jobs[0][0].shape, device=device)
-        uniforms = torch.zeros(len(jobs), steps, self._network.bands, device=device)
-        for row, (one, numbers) in enumerate(jobs):
-            conditioning[row, : min(frames, len(one))] = one
-            uniforms[row, : len(numbers)] = torch.from_numpy(numbers)
-        levels = BatchedLoop(self._network, conditioning, uniforms, self._temperature).run()
-        return [levels[row, : len(numbers)] for row, (_, numbers) in enumerate(jobs)]
+        def draw(job: "tuple[torch.Tensor, Floats]") -> torch.Tensor:
+            conditioning, uniforms = np.ascontiguousarray(job[0].numpy()), job[1]
+            levels, _ = loop.generate(self._network, conditioning, uniforms, self._temperature)
+            return torch.from_numpy(levels)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(draw, jobs))
+
+    def _in_step(self, jobs: "list[tuple[torch.Tensor, Floats]]") -> list[torch.Tensor]:
+        """Draw all chunks at once."""
+        conditioning = torch.stack([job[0] for job in jobs])
+        uniforms = torch.from_numpy(np.stack([job[1] for job in jobs])).to(conditioning.device)
+        return list(BatchedLoop(self._network, conditioning, uniforms, self._temperature).run())
+
+    @torch.inference_mode()
+    def _signal(self, levels: torch.Tensor) -> "Floats":
+        """Return the samples that levels, (steps, bands), stand for, from where they are heard."""
+        signal = self._decoder.signal(levels[None])[0, 0].clamp(-1, 1)
+        heard: Floats = signal.cpu().numpy()[self._before * self._decoder.stride :]
+        return heard
 
 
 def _blend(old: "Floats", new: "Floats") -> "Floats":
@@ -191,13 +159,25 @@ def generate(
     cond: torch.Tensor | None = None,
     *,
     seed: int = 0,
-    channel: int = 0,
     temperature: float = 1.0,
     threads: int = 1,
     report: Report | None = None,
 ) -> "Floats":
-    """Return the signal, (N * stride,) in [-1, 1], of code vectors (D, N); see `Stream`."""
-    stream = Stream(
-        decoder, cond, seed=seed, channel=channel, temperature=temperature, threads=threads
-    )
-    return np.concatenate([stream.push(z_q, report), stream.finish(report)])
+    """Return the signal, (N * stride,) in [-1, 1], of code vectors (D, N); see `Chunks`.
+
+    Beyond the ends, the first and the last vector go on; `report` is called with the fraction done.
+    """
+    chunks = Chunks(decoder, cond, seed=seed, temperature=temperature, threads=threads)
+    cells = z_q.shape[1]
+    number = math.ceil(cells / chunks.window)
+    parts: list[Floats] = [np.zeros(0, np.float32)]
+    if cells:
+        missing = number * chunks.window - cells
+        z_q = F.pad(z_q[None], (chunks.reach, chunks.reach + missing), mode="replicate")[0]
+    windows = z_q.unfold(1, 2 * chunks.reach + chunks.window, chunks.window) if cells else z_q
+    for first in range(0, number, chunks.together):
+        several = windows[:, first : first + chunks.together].transpose(0, 1)
+        parts.append(chunks(several[:, None], first).flatten())
+        if report:
+            report(min(1.0, (first + chunks.together) / number))
+    return np.concatenate(parts)[: cells * decoder.stride]
