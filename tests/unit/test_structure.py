@@ -29,7 +29,9 @@ FLOORS = {
     "codec": ("device", "files", "media", "nn", "pretrained", "priors", "search", "weights"),
     "sampler": ("codec", "media", "pretrained", "weights"),
     "rate": ("codec", "files", "media", "search"),
-    "evaluate": ("codec", "files", "media", "nn", "pretrained", "rate", "sampler", "weights"),
+    "evaluate": (
+        *("codec", "coding", "files", "media", "nn", "pretrained", "rate", "sampler", "weights"),
+    ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
         *("quantizers", "vqvae", "weights"),

@@ -118,8 +118,10 @@ def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
     codes = more["codes"]
     typer.echo(
         f"codes: {100 * codes['usage']:.1f} % of {codes['codebook_size']} used, perplexity "
-        f"{codes['perplexity']:.1f}, {codes['order_0_entropy']:.2f} bits an index on its own"
+        f"{codes['perplexity']:.1f}"
     )
+    typer.echo("bits an index")
+    _print_table([["", name, f"{bits:.3f}"] for name, bits in codes["bits_per_index"].items()])
 
 
 def _anchor_rows(anchor: dict[str, Any], more: dict[str, Any], metrics: list[Any]) -> Columns:
