@@ -1,5 +1,6 @@
 """Media to `Codes` and back, with a trained model."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from vqcodec.media.image import Image, check_size
 from vqcodec.media.tiles import tiles
 from vqcodec.nn.pixels import to_pixels, to_signal
 from vqcodec.pretrained import load_model
-from vqcodec.priors.integer import from_arrays
+from vqcodec.priors.integer import IntegerPrior, from_arrays
 from vqcodec.search import SWEEPS, PictureSearch
 from vqcodec.weights import Weights, coding_prior, find_named, find_weights
 
@@ -127,13 +128,16 @@ class Codec:
         """
         if len(grids) != 1:
             raise UsageError("codes of several maps cannot be searched for")
-        prior = None
-        if rate:
-            integers = coding_prior(self.weights)
-            if integers is None:
-                raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
-            prior = from_arrays(integers.arrays).to(self.device)
+        prior = self._float_prior if rate else None
         return PictureSearch(self.model, prior, pixels, grids[0], bf16=self.bf16)
+
+    @functools.cached_property
+    def _float_prior(self) -> IntegerPrior:
+        """The coding prior in floating point, which searches take gradients of."""
+        integers = coding_prior(self.weights)
+        if integers is None:
+            raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
+        return from_arrays(integers.arrays).to(self.device)
 
     def encode_images(self, images: list[Image], *, scale: float = 1.0) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together."""

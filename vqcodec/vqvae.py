@@ -95,7 +95,7 @@ class VQVAE(nn.Module):
 
     def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> Terms:
         """Return the terms of equation 3 for x."""
-        quantized = self.quantizer(self.encoder(x, cond))
+        quantized = self.quantizer(self.encoder(x, cond), soft=self.prior is not None)
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())

@@ -39,6 +39,7 @@ the last frame. Changing any of this is a breaking release.
 import math
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import FormatError
@@ -129,6 +130,54 @@ def load(data: bytes, find_prior: FindPrior) -> Contents:
             compared with what the header implies before anything of that size is allocated.
     """
     read = Reader(data)
+    header = read_header(read)
+    if sum(map(math.prod, header.shapes)) > MAX_CODES:
+        raise FormatError(
+            f"claims {sum(map(math.prod, header.shapes)):,} indices, more than any file"
+        )
+    sizes = header.codebook_sizes
+    crc = zlib.crc32(memoryview(data)[: read.position])
+    if header.prior_id is None:
+        grids = _read_packed(read, header.shapes, list(sizes), crc)
+    else:
+        prior = find_prior(header.model, header.codebook_id, header.prior_id)
+        if prior.codebook_size != sizes[0]:
+            raise FormatError("damaged: its codebook size is not that of its coding prior")
+        grids = [read_coded(read, header.shapes[0], header.axes, prior, crc)]
+    return Contents(
+        tuple(grids), sizes, header.axes, header.model, header.codebook_id, header.media
+    )
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that a file says before its indices.
+
+    Attributes:
+        axes: those of `Contents`, as are `model` and `codebook_id`.
+        model: see there.
+        codebook_id: see there.
+        codebook_sizes: K of each map.
+        shapes: of the maps.
+        media: what the indices are made from.
+        prior_id: of the coding prior, if the indices are range-coded.
+    """
+
+    axes: str
+    model: str
+    codebook_id: bytes
+    codebook_sizes: tuple[int, ...]
+    shapes: list[tuple[int, ...]]
+    media: MediaInfo
+    prior_id: bytes | None
+
+
+def read_header(read: Reader) -> Header:
+    """Read what comes before the frames; no checksum has been looked at when it returns.
+
+    Raises:
+        FormatError: not such a file, damaged, or of a newer version.
+    """
     if read.take(3) != MAGIC:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
@@ -140,6 +189,8 @@ def load(data: bytes, find_prior: FindPrior) -> Contents:
     axes = AXES[axes_index]
     codebook_id = read.take(4)
     model = read.take(read.take(1)[0]).decode("ascii", "replace")
+    if not model.isprintable():  # it will be quoted on terminals
+        raise FormatError("damaged: the model's name is malformed")
     prior_id = read.take(4) if flags & CODED else None
     number = read.take(1)[0]
     if not 1 <= number <= 16 or (prior_id and (number > 1 or axes not in BLOCKS)):
@@ -154,19 +205,9 @@ def load(data: bytes, find_prior: FindPrior) -> Contents:
     check_size(size, axes)
     check_size(coded_size, axes)
     shapes = [_shape(s, coded_size, axes) for s in strides]
-    if sum(map(math.prod, shapes)) > MAX_CODES:
-        raise FormatError(f"claims {sum(map(math.prod, shapes)):,} indices, more than any file")
     alpha = _read_sections(read, size) if flags & SECTIONS else None
-    crc = zlib.crc32(memoryview(data)[: read.position])
-    if prior_id is None:
-        grids = _read_packed(read, shapes, sizes, crc)
-    else:
-        prior = find_prior(model, codebook_id, prior_id)
-        if prior.codebook_size != sizes[0]:
-            raise FormatError("damaged: its codebook size is not that of its coding prior")
-        grids = [read_coded(read, shapes[0], axes, prior, crc)]
     media = MediaInfo(size, coded_size, alpha)
-    return Contents(tuple(grids), tuple(sizes), axes, model, codebook_id, media)
+    return Header(axes, model, codebook_id, tuple(sizes), shapes, media, prior_id)
 
 
 def _read_packed(
