@@ -182,6 +182,14 @@ def test_draws_follow_the_distribution() -> None:
     assert counts(Draw(temperature=0.5)) == pytest.approx([100 / 3, 400 / 3, 300, 1600 / 3], abs=1)
 
 
+def test_the_lowest_temperatures_take_the_likeliest() -> None:
+    logits = torch.tensor([[3.0, 1e9, 5.0, -7.0], [-1e30, -1e9, -4.0, -1e9]])
+    for temperature in (1e-5, 1e-300, 5e-324):
+        drawn = Draw(temperature)(logits, torch.tensor([0.0, 0.999]).double())
+        assert drawn.tolist() == [1, 2]
+    assert Draw(top_k=9)(logits, torch.zeros(2).double()).tolist() == [1, 2]  # more than there are
+
+
 def test_near_codes_start_as_near_embeddings() -> None:
     prior = SMALL.build()
     codebook = torch.randn(11, 3)
