@@ -235,7 +235,7 @@ def test_classes_are_told_apart() -> None:
         maps = torch.randint(4, (16, 4, 4)) + 4 * classes[:, None, None]
         loss = -prior.log_prob((maps,), cond).mean() / 16
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert loss < 1.6  # log 4 = 1.39; without the classes the first index alone costs log 8
     (drawn,) = prior.eval().sample(((16, 6, 5),), cond, generator=torch.Generator().manual_seed(1))
