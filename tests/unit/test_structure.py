@@ -35,8 +35,8 @@ FLOORS = {
     "sampler": ("codec", "media", "pretrained", "weights"),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
-        *("codec", "decoders", "files", "generation", "media", "nn", "pretrained", "rate"),
-        *("sampler", "speech", "streaming", "weights"),
+        *("codec", "coding", "decoders", "files", "generation", "media", "nn", "pretrained"),
+        *("rate", "sampler", "speech", "streaming", "weights"),
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
