@@ -19,12 +19,13 @@ from tests.helpers import (
     picture,
     tiny_config,
     tiny_speech_config,
+    tiny_wavenet,
 )
 from vqcodec.cli import main
 from vqcodec.media.image import Image
-from vqcodec.pretrained import write_weights
-from vqcodec.vqvae import VQVAE, build
-from vqcodec.weights import CONFIG
+from vqcodec.pretrained import decoder_bytes, write_part, write_weights
+from vqcodec.vqvae import VQVAE, build, build_decoder
+from vqcodec.weights import CONFIG, WAVENET, read_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
@@ -52,6 +53,33 @@ def tiny_weights(tiny_model: VQVAE, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def spoken_weights(tiny_weights: Path) -> Path:
+    """Weights for speech named `spoken`, beside `tiny`."""
+    folder = tiny_weights.parent / "spoken"
+    folder.mkdir()
+    torch.manual_seed(0)
+    model = lively_speech(build(tiny_speech_config()["model"]))
+    config = {"name": "spoken", "modality": "audio", "model": tiny_speech_config()["model"]}
+    write_weights(folder, config, model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_weights(spoken_weights: Path) -> Path:
+    """The model of `spoken` as `drawn`, with a WaveNet."""
+    folder = spoken_weights.parent / "drawn"
+    shutil.copytree(spoken_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "drawn"}), encoding="utf-8")
+    table, weights = tiny_wavenet(), read_weights(folder)
+    torch.manual_seed(1)
+    data = decoder_bytes(build_decoder(table))
+    table = {"codebook_id": weights.codebook_id.hex(), "decoder": table}
+    write_part(weights, table, WAVENET, data, force=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def coded_weights(tiny_weights: Path) -> Path:
     """The model of `tiny` as `coded`, with a coding prior."""
     folder = tiny_weights.parent / "coded"
@@ -59,24 +87,6 @@ def coded_weights(tiny_weights: Path) -> Path:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(json.dumps({**config, "name": "coded"}), encoding="utf-8")
     add_coding_prior(folder, 32)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_speech_model() -> VQVAE:
-    torch.manual_seed(0)
-    return build(tiny_speech_config()["model"]).eval()
-
-
-@pytest.fixture(scope="session")
-def speech_weights(tiny_weights: Path) -> Path:
-    """Weights of a speech codec named `tiny-speech`, beside `tiny`, whose codes are all used."""
-    folder = tiny_weights.parent / "tiny-speech"
-    folder.mkdir()
-    torch.manual_seed(0)
-    table = tiny_speech_config()["model"]
-    config = {"name": "tiny-speech", "modality": "audio", "model": table}
-    write_weights(folder, config, lively_speech(build(table)))
     return folder
 
 

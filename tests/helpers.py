@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vqcodec.coding.contextmodel import TAPS, WINDOW
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.audio import Audio
-from vqcodec.pretrained import coding_bytes, write_prior
+from vqcodec.pretrained import coding_bytes, write_part
 from vqcodec.quantizers.vq import VectorQuantizer
 from vqcodec.vqvae import VQVAE
 from vqcodec.weights import CODING_PRIOR, read_weights
@@ -37,36 +37,45 @@ def tiny_config() -> Tree:
 
 
 def tiny_speech_config() -> Tree:
-    """speech-64x's shape in small: same kinds, same stride, K = 32."""
-    return override(
+    """speech-64x's shape in small: same kinds, same stride, K = 32, a speaker vector of 4."""
+    tree = override(
         load_preset("speech-64x"),
         [
-            "model.encoder.widths=[2, 2, 4, 4, 8, 8]",
+            "model.encoder.widths=[4, 4, 6, 6, 8, 8]",
             "model.encoder.blocks=1",
             "model.encoder.dim=4",
             "model.quantizer.codebook_size=32",
             "model.quantizer.dim=4",
             "model.decoder.dim=4",
-            "model.decoder.width=8",
-            "model.decoder.blocks=1",
-            "model.decoder.cond_dim=6",
-            "model.speaker.dim=6",
-            "model.speaker.width=8",
+            "model.decoder.width=12",
+            "model.decoder.blocks=2",
+            "model.decoder.window=128",
+            "model.decoder.cond_dim=4",
+            "model.speaker.dim=4",
         ],
     )
+    tree["model"]["speaker"] |= {"width": 8, "bands": 16}
+    return tree
 
 
-def voice(samples: int, seed: int = 0, sample_rate: int = 16000) -> NDArray[np.float32]:
-    """A hum whose pitch, loudness and colour wander, like speech: (samples,) within [-0.5, 0.5]."""
+def tiny_wavenet() -> Tree:
+    """wavenet-bands in small, for the codes of `tiny_speech_config`."""
+    table: Tree = load_preset("wavenet-bands")["decoder"]
+    small = {"dim": 4, "cond_dim": 4, "width": 8, "blocks": 1, "layers": 3, "cycle": 3}
+    return {**table, **small, "residual": 8, "skip": 8, "hidden": 8}
+
+
+def voice(samples: int, sample_rate: int = 16000, channels: int = 1, seed: int = 0) -> Audio:
+    """Something like speech: a gliding tone with overtones, in syllables, and a little noise."""
     rng = np.random.default_rng(seed)
-    t = np.arange(samples) / sample_rate
-    pitch = rng.uniform(90, 220) * (1 + 0.2 * np.sin(2 * np.pi * rng.uniform(0.5, 2) * t))
-    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
-    colour = 1 + np.sin(2 * np.pi * rng.uniform(2, 5) * t + rng.uniform(0, 6))
-    sound = sum(np.sin(k * phase) * np.exp(-k * colour / 4) for k in range(1, 12))
-    loudness = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 3) * t)
-    sound = sound * loudness + rng.normal(0, 0.02, samples)
-    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+    time = np.arange(samples) / sample_rate
+    rows = []
+    for _ in range(channels):
+        pitch = 2 * np.pi * np.cumsum(120 + 40 * np.sin(time * rng.uniform(2, 5))) / sample_rate
+        tones = sum(np.sin(pitch * n + rng.uniform(0, 6)) / n for n in range(1, 9))
+        syllables = np.maximum(0, np.sin(2 * np.pi * time * rng.uniform(2, 4))) ** 0.5
+        rows.append(0.1 * tones * syllables + rng.normal(0, 0.002, samples))
+    return Audio(np.clip(np.stack(rows), -1, 1).astype(np.float32), sample_rate)
 
 
 def lively(model: VQVAE) -> VQVAE:
@@ -85,16 +94,9 @@ def lively_speech(model: VQVAE) -> VQVAE:
         for number, weight in enumerate(p for p in model.encoder.parameters() if p.ndim > 1):
             scale = 2.2 if number else 22.0  # what is heard is about 0.1
             torch.nn.init.normal_(weight, std=scale / weight[0].numel() ** 0.5)
-        heard = model.encoder(torch.from_numpy(voice(64_000))[None, None])
+        heard = model.encoder(torch.from_numpy(voice(64_000).samples)[None])
         model.quantizer.initialize(model.quantizer(heard).vectors, seed=0)
     return model
-
-
-def speech(samples: int, sample_rate: int = 16000, channels: int = 1) -> Audio:
-    """Sound in which every channel has a voice of its own, and pauses."""
-    rows = [voice(samples, seed, sample_rate) for seed in range(channels)]
-    pauses = np.sin(np.arange(samples) * 6 / sample_rate) > -0.5
-    return Audio(np.stack(rows) * pauses.astype(np.float32), sample_rate)
 
 
 def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -137,4 +139,4 @@ def add_coding_prior(folder: Path, codebook_size: int, seed: int = 0, slope: int
     """Give weights the coding prior of `coding_prior_arrays`."""
     weights = read_weights(folder)
     data = coding_bytes(coding_prior_arrays(codebook_size, seed, slope))
-    write_prior(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)
+    write_part(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)

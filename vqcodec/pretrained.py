@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from vqcodec.config import Tree, to_json
+from vqcodec.decoders.base import Decoder
+from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.priors.base import Prior
 from vqcodec.priors.integer import IntegerPrior
-from vqcodec.vqvae import VQVAE, build, build_prior
+from vqcodec.vqvae import VQVAE, build, build_decoder, build_prior
 from vqcodec.weights import (
     CODING_PRIOR,
     CONFIG,
     MODEL,
     SAMPLING_PRIOR,
+    WAVENET,
     Weights,
     codebook_id,
     read_verified,
@@ -76,6 +79,29 @@ def load_sampling_prior(weights: Weights) -> Prior:
     return prior
 
 
+def load_decoder(weights: Weights) -> WaveNet:
+    """Build the second decoder of `weights`, in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was made for other codes.
+    """
+    table = weights.config.get("wavenet")
+    if not isinstance(table, dict):
+        raise WeightsError(
+            f"{weights.folder}: has no WaveNet decoder; "
+            f"train one with: vqcodec train speech --stage decoder --codec {weights.name}"
+        )
+    if table.get("codebook_id") != weights.codebook_id.hex():
+        raise WeightsError(f"{weights.folder}: its WaveNet decoder was made for another codebook")
+    decoder = _load(weights, WAVENET, lambda n: build_decoder(table.get("decoder"), n))
+    first = weights.config["model"]["decoder"]
+    if not isinstance(decoder, WaveNet) or any(
+        getattr(decoder.config, key) != first.get(key) for key in ("dim", "stride", "cond_dim")
+    ):
+        raise WeightsError(f"{weights.folder}: its WaveNet decoder is for codes of another shape")
+    return decoder
+
+
 Built = TypeVar("Built", bound=torch.nn.Module)
 
 
@@ -130,15 +156,25 @@ def prior_bytes(prior: Prior) -> tuple[str, bytes]:
 
     Coding priors become integers; of others, kernels and embeddings are rounded to float16.
     """
-    import safetensors.torch
-
     if isinstance(prior, IntegerPrior):
         return CODING_PRIOR, coding_bytes(prior.arrays())
-    tensors = {
-        key: (value.half() if value.ndim > 1 else value.float()).contiguous()
-        for key, value in prior.state_dict().items()
-    }
-    return SAMPLING_PRIOR, safetensors.torch.save(tensors)
+    return SAMPLING_PRIOR, _rounded_bytes(prior)
+
+
+def decoder_bytes(decoder: Decoder) -> bytes:
+    """Return the content of the file that keeps a second decoder, its matrices as float16."""
+    return _rounded_bytes(decoder)
+
+
+def _rounded_bytes(module: torch.nn.Module) -> bytes:
+    import safetensors.torch
+
+    return safetensors.torch.save(
+        {
+            key: (value.half() if value.ndim > 1 else value.float()).contiguous()
+            for key, value in module.state_dict().items()
+        }
+    )
 
 
 def coding_bytes(arrays: "dict[str, NDArray[np.int64]]") -> bytes:
@@ -155,25 +191,25 @@ def coding_bytes(arrays: "dict[str, NDArray[np.int64]]") -> bytes:
     )
 
 
-def write_prior(weights: Weights, table: Tree, file: str, data: bytes, *, force: bool) -> None:
-    """Add a prior to weights that are there.
+def write_part(weights: Weights, table: Tree, file: str, data: bytes, *, force: bool) -> None:
+    """Add a prior, or a second decoder, to weights that are there.
 
     A new coding prior leaves files that were made with the one before it unreadable.
 
     Args:
         weights: of the codec.
-        table: with ``codebook_id`` and whatever else of the prior is worth keeping.
-        file: which of the two kinds of prior, as `prior_bytes` says.
+        table: with ``codebook_id`` and whatever else of the part is worth keeping.
+        file: ``coding_prior.safetensors`` or its like.
         data: its content.
-        force: replace a prior that is there.
+        force: replace one that is there.
 
     Raises:
-        WeightsError: the prior was made for other codes.
-        OutputError: a prior is there and `force` is not given.
+        WeightsError: it was made for other codes.
+        OutputError: there is one and `force` is not given.
     """
     if table.get("codebook_id") != weights.codebook_id.hex():
         raise WeightsError(
-            f"{weights.folder}: the prior was trained for codebook {table.get('codebook_id')}, "
+            f"{weights.folder}: {file} was trained for codebook {table.get('codebook_id')}, "
             f"these weights have {weights.codebook_id.hex()}"
         )
     files = {**weights.config["files"], file: hashlib.sha256(data).hexdigest()}

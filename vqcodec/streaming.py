@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.errors import FormatError, MediaError
 from vqcodec.files.contents import MediaInfo
+from vqcodec.generation.chunks import Chunks
 from vqcodec.media.level import gain_for
 from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import check_format
@@ -249,3 +251,38 @@ class FastRenderer:
     def _rows(self, indices: "Indices") -> "Samples":
         rows = [indices[i : i + ROWS] for i in range(0, len(indices), ROWS)]
         return np.concatenate([self._codec.decode_rows(r, self._cond) for r in rows])
+
+
+class WaveNetRenderer:
+    """A WaveNet, drawing sample by sample.
+
+    Args:
+        codec: whose codes.
+        decoder: the WaveNet.
+        cond: (S,) speaker vector, or None.
+        seed: of the random numbers, 0 or more.
+        temperature: above 0; below 1, likely samples become likelier.
+        threads: windows drawn at once on a CPU.
+    """
+
+    def __init__(
+        self,
+        codec: "SpeechCodec",
+        decoder: WaveNet,
+        cond: torch.Tensor | None,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        threads: int = 1,
+    ) -> None:
+        self._codec = codec
+        self._chunks = Chunks(decoder, cond, seed=seed, temperature=temperature, threads=threads)
+        self.window, self.reach = self._chunks.window, self._chunks.reach
+        self.together = self._chunks.together
+
+    @torch.inference_mode()
+    def __call__(self, windows: "Indices", first: int) -> "Samples":
+        """Return the sound of windows; see `Renderer`."""
+        grid = torch.from_numpy(windows.astype(np.int64)).to(self._codec.device).flatten(0, 1)
+        z_q = self._codec.model.quantizer.lookup((grid,))
+        return self._chunks(z_q.view(*windows.shape[:2], *z_q.shape[1:]), first)

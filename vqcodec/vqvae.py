@@ -110,7 +110,7 @@ class VQVAE(nn.Module):
         """
         if self.speaker is not None and reference is not None:
             cond = self.speaker(reference)
-        quantized = self.quantizer(self.encoder(x, cond))
+        quantized = self.quantizer(self.encoder(x, cond), soft=self.prior is not None)
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())
@@ -199,6 +199,17 @@ def build_prior(table: Any, most_parameters: int | None = None) -> Prior:
     _check_size(config.least_parameters, most_parameters)
     prior: Prior = config.build()
     return prior
+
+
+def build_decoder(table: Any, most_parameters: int | None = None) -> Decoder:
+    """Make a decoder with fresh weights from the ``decoder`` table of a preset or of weights.
+
+    Args and errors are those of `build`.
+    """
+    config = _config(table, "decoder", "vqcodec.decoders")
+    _check_size(config.least_parameters, most_parameters)
+    decoder: Decoder = config.build()
+    return decoder
 
 
 def _config(table: Any, part: str, package: str) -> Any:

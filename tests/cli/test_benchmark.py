@@ -109,3 +109,19 @@ def test_the_commit_is_that_of_the_checkout() -> None:
 def test_bad_requests(photo: Path, run: Run, arguments: list[str], code: int, words: str) -> None:
     fails(run("benchmark", *arguments, *MODEL), code, words)
     assert names(photo.parent) == ["photo.png"]
+
+
+def test_benchmark_of_speech(drawn_weights: Path, spoken_weights: Path, run: Run) -> None:
+    short = ("--rounds", "1", "--threads", "1")
+    result = run("benchmark", "--model", drawn_weights, *short, "--json")
+    assert result.returncode == 0, result.stderr
+    (found,) = json.loads(result.stdout)["speech"]
+    drawn = found["wavenet"]
+    assert found["encode"] > 0 and found["decode"] > 0
+    assert drawn["real_time"] == pytest.approx(drawn["samples_per_second"] / 16000, abs=0.001)
+    ratio = drawn["samples_per_second"] / drawn["naive_samples_per_second"]
+    assert drawn["ratio"] == pytest.approx(ratio, rel=0.01) and ratio > 10
+    assert f"{drawn['samples_per_second']:,} samples/s" in result.stderr.decode()
+    plain = run("benchmark", "--model", spoken_weights, *short)
+    assert plain.returncode == 0 and b"no WaveNet" in plain.stdout
+    fails(run("benchmark", "a.png", "--model", spoken_weights), 2, "codes speech")

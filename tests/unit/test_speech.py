@@ -4,6 +4,7 @@ import io
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import vqcodec.streaming
-from tests.helpers import speech
+from tests.helpers import voice
 from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.files.stream import StreamFrames
@@ -22,8 +23,8 @@ from vqcodec.speech import SpeechCodec
 
 
 @pytest.fixture(scope="module")
-def codec(speech_weights: Path) -> SpeechCodec:
-    return SpeechCodec.load(speech_weights, device="cpu", precision="fp32")
+def codec(spoken_weights: Path) -> SpeechCodec:
+    return SpeechCodec.load(spoken_weights, device="cpu", precision="fp32")
 
 
 def cut(audio: Audio, seed: int = 0) -> Iterator[NDArray[np.float32]]:
@@ -41,7 +42,7 @@ def test_decoding_gives_just_the_samples_that_there_were(
     codec: SpeechCodec, rate: int, samples: int
 ) -> None:
     channels = 1 + samples % 3
-    codes = codec.encode(speech(samples, rate, channels))
+    codes = codec.encode(voice(samples, rate, channels))
     coded = -(-samples * 16000 // rate)
     assert codes.media.size == (channels, samples) and codes.media.coded_size == (channels, coded)
     assert codes.grids[0].shape == (channels, -(-coded // 64))
@@ -53,7 +54,7 @@ def test_decoding_gives_just_the_samples_that_there_were(
 
 @pytest.mark.parametrize("samples", [1, 15_999, 16_000, 16_001, 163_000, 200_123])
 def test_windows_give_what_the_network_gives_at_once(codec: SpeechCodec, samples: int) -> None:
-    audio = speech(samples, 16000, 2)
+    audio = voice(samples, 16000, 2)
     codes = codec.encode(audio)
     stride, margin = codec.stride, -(-codec.model.encoder.reach // codec.stride)
     gain = 10 ** (codes.media.level / 20)
@@ -71,7 +72,7 @@ def test_windows_give_what_the_network_gives_at_once(codec: SpeechCodec, samples
 
 @pytest.mark.parametrize(("samples", "rate"), [(9, 48000), (30_001, 44100), (230_000, 16000)])
 def test_streams_give_what_files_give(codec: SpeechCodec, samples: int, rate: int) -> None:
-    audio = speech(samples, rate, 2)
+    audio = voice(samples, rate, 2)
     codes = codec.encode(audio)
     file = io.BytesIO()
     media, size = codec.encode_stream(cut(audio), 2, rate, file)
@@ -84,8 +85,36 @@ def test_streams_give_what_files_give(codec: SpeechCodec, samples: int, rate: in
     np.testing.assert_array_equal(decoded, codec.decode(codes).samples)
 
 
+def test_streams_do_not_wait_for_their_end(codec: SpeechCodec) -> None:
+    class Live(io.BytesIO):
+        """Has been given so much, and would wait for more."""
+
+        def read(self, count: int | None = -1) -> bytes:
+            data = super().read(count)
+            if len(data) < (count or 0):
+                raise BlockingIOError
+            return data
+
+    file, seen = io.BytesIO(), []
+
+    def live() -> Iterator[NDArray[np.float32]]:
+        for block in voice(14 * 16_000).blocks(16_000):
+            yield block
+            seen.append(len(file.getvalue()))
+
+    codec.encode_stream(live(), 1, 16_000, file)
+    assert not any(seen[:9])  # the head is measured first
+    second = 250 * 5 // 8
+    assert seen[9] > 8 * second and all(b - a > second for a, b in pairwise(seen[9:]))
+    heard = 0
+    with pytest.raises(BlockingIOError):
+        for block in codec.decode_stream(StreamFrames.open(Live(file.getvalue()[: seen[-1]]))):
+            heard += block.shape[1]
+    assert heard >= 10 * 16_000
+
+
 def test_what_comes_later_changes_nothing_before(codec: SpeechCodec) -> None:
-    audio = speech(400_000)
+    audio = voice(400_000)
     short = codec.encode(Audio(audio.samples[:, :250_000], 16000))
     long = codec.encode(audio)
     same = short.grids[0].shape[1] - 40
@@ -96,7 +125,7 @@ def test_what_comes_later_changes_nothing_before(codec: SpeechCodec) -> None:
 def test_memory_does_not_grow_with_the_recording(codec: SpeechCodec) -> None:
     """What waits to be coded is never more than the head."""
     encoder = codec.encoder(1, 16000)
-    block = speech(16000).samples
+    block = voice(16000).samples
     waiting = []
     for _ in range(40):
         encoder.feed(block)
@@ -106,7 +135,7 @@ def test_memory_does_not_grow_with_the_recording(codec: SpeechCodec) -> None:
 
 @pytest.mark.parametrize("gain", [-20, -6, 0, 6])
 def test_the_level_is_evened_out_and_comes_back(codec: SpeechCodec, gain: int) -> None:
-    audio = speech(32_000)
+    audio = voice(32_000)
     scaled = Audio(audio.samples * np.float32(10 ** (gain / 20)), 16000)
     one, other = codec.encode(audio), codec.encode(scaled)
     assert other.media.level == one.media.level - gain
@@ -142,7 +171,7 @@ def test_nothing_at_all_is_refused(codec: SpeechCodec) -> None:
 
 
 def test_codes_that_do_not_fit_are_refused(codec: SpeechCodec) -> None:
-    codes = codec.encode(speech(9000, 44100))
+    codes = codec.encode(voice(9000, 44100))
     media = codes.media
     with pytest.raises(WeightsError, match="made with"):
         codec.decode(replace(codes, codebook_id=b"\0\0\0\0"))
@@ -170,5 +199,5 @@ def test_weights_of_pictures_are_refused(tiny_weights: Path) -> None:
 
 
 def test_survives_pickling(codec: SpeechCodec) -> None:
-    audio = speech(20_000)
+    audio = voice(20_000)
     assert pickle.loads(pickle.dumps(codec)).encode(audio) == codec.encode(audio)

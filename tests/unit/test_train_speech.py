@@ -1,19 +1,28 @@
 """Training on speech: data, one run, its export."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
+from safetensors.torch import load_file
 
 from tests.helpers import Run, tiny_speech_config, voice
 from vqcodec.config import override
 from vqcodec.errors import TrainingError
+from vqcodec.media.audio import Audio
 from vqcodec.media.sources import find_sources
+from vqcodec.pretrained import load_decoder
+from vqcodec.speech import SpeechCodec
+from vqcodec.train.decoders import encode_sounds
 from vqcodec.train.sounds import SoundCrops, Sounds, middles
 from vqcodec.train.speech import train_speech
+from vqcodec.train.voices import read_table
+from vqcodec.weights import read_weights
 
 SMALL = ["train.steps=6", "train.batch_size=2", "train.crop_size=2560", "train.reference_size=4096"]
 SMALL += ["train.evaluate_every=3", "train.reseed_every=3", "train.warmup_steps=1"]
@@ -25,8 +34,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i, rate in enumerate((16000, 22050, 16000)):
         path = folder / f"speaker{i}" / "one.wav"
         path.parent.mkdir()
-        soundfile.write(path, voice(2 * rate, i, rate), rate)
-    stereo = np.stack([voice(9000, 7), voice(9000, 8)], 1)
+        soundfile.write(path, voice(2 * rate, rate, seed=i).samples[0], rate)
+    stereo = voice(9000, channels=2).samples.T
     soundfile.write(folder / "speaker0" / "two.flac", stereo, 16000)
     (folder / "speaker0" / "broken.wav").write_bytes(b"no sound")
     soundfile.write(folder / "speaker2" / "empty.wav", np.zeros(0, np.float32), 16000)
@@ -72,10 +81,67 @@ def test_a_run_exports_weights_that_decode(recordings: Path, tmp_path: Path, run
     )
     assert progress.step == 6
     assert {"mel_distance", "perplexity", "usage"} <= set(progress.figures)
-    done = run("export", "run", "mine", "-o", "weights")
+    table = "speaker,gender,corpus,licence,consent\nspeaker0,F,made up,CC0 1.0,is no person\n"
+    (tmp_path / "speakers.csv").write_text(table)
+    done = run("export", "run", "mine", "-o", "weights", "--speakers", "speakers.csv")
     assert done.returncode == 0, done.stderr.decode()
     described = json.loads((tmp_path / "weights" / "mine" / "config.json").read_text())
     assert described["modality"] == "audio"
+    (name, speaker), *others = described["speakers"].items()
+    assert not others and name == "speaker0" and speaker["gender"] == "F"
+    assert speaker["minutes"] == round(41000 / 16000 / 60, 1)
+    assert len(speaker["vector"]) == 4 and all(-127 <= n <= 127 for n in speaker["vector"])
     card = (tmp_path / "weights" / "mine" / "README.md").read_text()
     assert "mel distance" in card
     assert "PSNR" not in card  # that is for pictures
+
+
+def test_a_decoder_learns_frozen_codes_and_joins_the_codec(
+    recordings: Path, spoken_weights: Path, tmp_path: Path, run: Run
+) -> None:
+    shutil.copytree(spoken_weights, tmp_path / "weights" / "spoken")
+    small = ["steps=4", "batch_size=2", "crop_size=2560", "evaluate_every=2", "warmup_steps=1"]
+    decoder = ["dim=4", "cond_dim=4", "width=12", "blocks=1", "layers=4", "cycle=3"]
+    decoder += ["residual=8", "skip=8", "hidden=8"]
+    settings = [f"train.{s}" for s in small] + [f"decoder.{s}" for s in decoder]
+    done = run(
+        *("train", "speech", recordings, "-o", "run", "--stage", "decoder"),
+        *("--codec", tmp_path / "weights" / "spoken", "--held-out", recordings / "speaker1"),
+        *(part for s in settings for part in ("--set", s)),
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"bits_per_sample" in done.stderr
+    done = run("export", "run", "spoken", "-o", "weights")
+    assert done.returncode == 0, done.stderr.decode()
+    weights = read_weights(tmp_path / "weights" / "spoken")
+    loaded = load_decoder(weights)
+    trained = load_file(tmp_path / "run" / "checkpoint" / "average.safetensors")
+    torch.testing.assert_close(
+        loaded.state_dict()["out"], trained["decoder.out"], rtol=1e-3, atol=1e-5
+    )
+    assert "## WaveNet decoder" in (weights.folder / "README.md").read_text()
+    done = run("export", "run", "spoken", "-o", "weights")
+    assert done.returncode == 1  # never a silent overwrite
+
+
+def test_codes_of_a_recording_lie_beside_their_samples(spoken_weights: Path) -> None:
+    codec = SpeechCodec.load(spoken_weights)
+    audio = voice(64 * 100 + 5)
+    sounds = [np.round(audio.samples[0] * 32767).astype(np.int16) for _ in range(2)]
+    coded = encode_sounds(codec, sounds)  # type: ignore[arg-type]
+    assert list(coded.ends) == [101, 202]
+    codes = codec.encode(Audio(sounds[0].astype(np.float32)[None] / 32768, 16000))
+    np.testing.assert_array_equal(coded.indices[101:], codes.grids[0][0])
+    louder = sounds[1] * 10 ** (codes.media.level / 20)
+    np.testing.assert_allclose(coded.samples[101 * 64 :][:6405], louder.clip(-32767, 32767), atol=2)
+    assert coded.samples[101 * 64 + 6405 :].max() == 0
+
+
+def test_a_table_of_speakers_must_fit_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "speakers.csv"
+    path.write_text("speaker,gender\nanna,F\n")
+    with pytest.raises(TrainingError, match="needs 1 to 1000 rows with speaker, gender, corpus"):
+        read_table(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        read_table(path)

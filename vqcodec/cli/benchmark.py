@@ -45,15 +45,26 @@ def benchmark(
         bool, typer.Option("--json", help="Print one JSON object, and tables on stderr.")
     ] = False,
 ) -> None:
-    """Compare speed and memory with the plain network, JPEG, WebP and AVIF, in one run."""
+    """Compare speed and memory with the plain network, JPEG, WebP and AVIF, in one run.
+
+    Of codecs of speech: how many times faster than real time each part is, and the WaveNet beside
+    a plain one that computes anew for every sample all that it depends on.
+    """
     wanted = _sizes(sizes or SIZES)
     if picture is not None and sizes is not None:
         raise UsageError("--sizes is for synthetic pictures; leave it out, or the picture")
     numbers = _numbers("--threads", threads, int, 1, 1024) if threads is not None else []
     steps = _numbers("--megapixels", megapixels, float, 1e-6, MOST_PIXELS / 1e6)
     kind = _format(growth, force)
+    from vqcodec.weights import find_weights
+
+    if find_weights(model).modality == "audio":
+        if picture is not None or sizes is not None or growth is not None:
+            raise UsageError(f"{model} codes speech: pictures and their sizes do not apply")
+        _speech(model, numbers, rounds, as_json)
+        return
     from vqcodec.evaluate.benchmark import measure, start_up, synthetic_picture
-    from vqcodec.evaluate.machine import commit, default_threads, machine, versions
+    from vqcodec.evaluate.machine import default_threads
     from vqcodec.evaluate.priors import measure_priors
     from vqcodec.media.image import Image
 
@@ -62,9 +73,7 @@ def benchmark(
     found: dict[str, Any] = {
         "model": model,
         "picture": str(picture) if picture else "synthetic",
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+        **_circumstances(),
     }
 
     def say(text: str) -> None:
@@ -89,6 +98,46 @@ def benchmark(
         say(_growth_table(found["growth"]))
     if as_json:
         typer.echo(json.dumps(found))
+
+
+def _speech(model: str, numbers: list[int], rounds: int, as_json: bool) -> None:
+    from vqcodec.evaluate.generation import measure_speech
+    from vqcodec.evaluate.machine import default_threads
+
+    found: dict[str, Any] = {"model": model, **_circumstances()}
+    typer.echo(_heading(found), err=as_json)
+    with progress_bar("speech") as bar:
+        found["speech"] = measure_speech(model, numbers or [default_threads()], rounds, bar)
+    typer.echo("\n".join(map(_speech_table, found["speech"])), err=as_json)
+    if as_json:
+        typer.echo(json.dumps(found))
+
+
+def _circumstances() -> dict[str, Any]:
+    from vqcodec.evaluate.machine import commit, machine, versions
+
+    return {"machine": machine(), "versions": versions(), "commit": commit()}
+
+
+def _speech_table(found: dict[str, Any]) -> str:
+    lines = [
+        "",
+        f"speech, {_plural(found['threads'], 'thread')}, median of {found['rounds']}",
+        f"  encode         {found['encode']:10.1f} times real time",
+        f"  decode, fast   {found['decode']:10.1f} times real time",
+    ]
+    if (drawn := found["wavenet"]) is None:
+        return "\n".join([*lines, "  no WaveNet in these weights"])
+    return "\n".join(
+        [
+            *lines,
+            f"  WaveNet        {drawn['real_time']:10.2f} times real time, "
+            f"{drawn['samples_per_second']:,} samples/s",
+            f"  plain WaveNet  {drawn['naive_real_time']:10.4f} times real time, "
+            f"{drawn['naive_samples_per_second']:,.1f} samples/s",
+            f"  {'WaveNet / plain WaveNet':36} {drawn['ratio']:8,.0f} times",
+        ]
+    )
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:

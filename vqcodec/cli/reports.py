@@ -57,8 +57,10 @@ def print_codes(codes: dict[str, Any]) -> None:
     """Say how codes are used."""
     typer.echo(
         f"codes: {100 * codes['usage']:.1f} % of {codes['codebook_size']} used, perplexity "
-        f"{codes['perplexity']:.1f}, {codes['order_0_entropy']:.2f} bits an index on its own"
+        f"{codes['perplexity']:.1f}"
     )
+    typer.echo("bits an index")
+    print_table([["", name, f"{bits:.3f}"] for name, bits in codes["bits_per_index"].items()])
 
 
 def print_table(rows: Rows) -> None:

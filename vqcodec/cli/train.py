@@ -87,7 +87,20 @@ def speech(
         list[Path], typer.Argument(help="Recordings, folders (recursive), or uncompressed tars.")
     ],
     output: Run,
-    preset: Preset = "speech-64x",
+    stage: Annotated[
+        str,
+        typer.Option(
+            help="codes: encoder, codebook and fast decoder. decoder: a WaveNet on the frozen "
+            "codes of --codec."
+        ),
+    ] = "codes",
+    codec: Annotated[
+        str, typer.Option(help="Weights (name or folder) whose codes a decoder learns.")
+    ] = "speech-64x",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings to start from. [default: speech-64x, wavenet-bands]"),
+    ] = None,
     assignments: Assignments = None,
     minutes: Minutes = None,
     held_out: Annotated[
@@ -101,21 +114,28 @@ def speech(
     ] = None,
 ) -> None:
     """Train a VQ-VAE on speech; repeat the command to continue a run that was interrupted."""
+    if stage not in ("codes", "decoder"):
+        raise UsageError(f"--stage is {stage}, must be codes or decoder")
+    if stage == "decoder" and start_from is not None:
+        raise UsageError("--from belongs to --stage codes")
+    preset = preset or ("speech-64x" if stage == "codes" else "wavenet-bands")
     config = _settings(preset, assignments, minutes)
-    from vqcodec.train.speech import train_speech
-
     report = _Report(config["train"])
+    shared: dict[str, Any] = {
+        "held_out": held_out or [],
+        "minutes": minutes,
+        "on_start": report.start,
+        "on_step": report.step,
+    }
     try:
-        train_speech(
-            data,
-            output,
-            config,
-            held_out=held_out or [],
-            minutes=minutes,
-            start_from=start_from,
-            on_start=report.start,
-            on_step=report.step,
-        )
+        if stage == "codes":
+            from vqcodec.train.speech import train_speech
+
+            train_speech(data, output, config, start_from=start_from, **shared)
+        else:
+            from vqcodec.train.decoders import train_decoder
+
+            train_decoder(codec, data, output, config, on_encode=report.encode, **shared)
     finally:
         report.stop()
     report.summary(output)
@@ -214,7 +234,7 @@ class _Report:
             self._clock = (now, progress.step)
         elif now - since >= 2:
             self._speed = (progress.step - step) * self._samples / (now - since)
-            text = f"step {progress.step:,}  {self._speed:.1f} img/s"
+            text = f"step {progress.step:,}  {self._speed:.1f} samples/s"
             if "psnr" in progress.figures:
                 text += f"  {progress.figures['psnr']:.2f} dB"
             elif "bits_per_index" in progress.figures:
@@ -223,8 +243,8 @@ class _Report:
         if progress.measured != self._said:
             self._said = progress.measured
             figures = "  ".join(f"{k} {v:.4g}" for k, v in progress.figures.items())
-            line = f"step {progress.step:,}, {100 * done:.0f} %, {self._speed:.1f} img/s: {figures}"
-            self._console.print(line, markup=False, highlight=False)
+            line = f"step {progress.step:,}, {100 * done:.0f} %, {self._speed:.1f} samples/s"
+            self._console.print(f"{line}: {figures}", markup=False, highlight=False)
 
     def stop(self) -> None:
         if self._bar.live.is_started:
@@ -243,8 +263,8 @@ def export(
     name: Annotated[
         str,
         typer.Argument(
-            help="Name of the weights: a-z, 0-9, '.', '_', '-'. A prior's: the codec's, which it "
-            "is added to."
+            help="Name of the weights: a-z, 0-9, '.', '_', '-'. Of a prior, or a decoder on frozen "
+            "codes: the codec's, which it is added to."
         ),
     ],
     output: Annotated[
@@ -252,26 +272,34 @@ def export(
         typer.Option(
             "-o",
             "--output",
-            help="Folder to put them in. [default: $VQCODEC_WEIGHTS, else your data folder; a "
-            "prior: where the codec is]",
+            help="Folder to put them in. [default: $VQCODEC_WEIGHTS, else your data folder; "
+            "of a prior or decoder: where the codec is]",
         ),
     ] = None,
     notes: Annotated[
         Path | None,
         typer.Option(help="Markdown about data, licence and limits, for the model card."),
     ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of named speakers of a speech codec: speaker (their folder in the data), "
+            "gender, corpus, licence, consent."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace weights of this name.")] = False,
 ) -> None:
     """Turn a training run into weights: config, safetensors and a model card."""
     from vqcodec.errors import MediaError
     from vqcodec.train.export import export as export_run
-    from vqcodec.train.export import export_prior, is_prior
+    from vqcodec.train.export import export_part, part_of
     from vqcodec.weights import own_folder, search_path
 
-    if is_prior(run):
-        if notes:
-            raise UsageError("--notes belongs to a codec's model card, not to a prior")
-        table = export_prior(run, name, output, force=force)
+    part = part_of(run)
+    if part is not None:
+        if notes or speakers:
+            raise UsageError(f"--notes and --speakers belong to a codec, not to a {part}")
+        table = export_part(run, name, output, force=force)
         typer.echo(f"{table['folder']}: {_figures(table)}")
         return
     try:
@@ -280,6 +308,11 @@ def export(
         raise MediaError(f"{notes}: cannot be read as text") from None
     folder = output or own_folder()
     config = export_run(run, name, folder, notes=text, force=force)
+    if speakers:
+        from vqcodec.train.voices import add_speakers
+        from vqcodec.weights import read_weights
+
+        add_speakers(run, read_weights(folder / name), speakers)
     typer.echo(f"{folder / name}: {_figures(config)}")
     if folder not in search_path():
         typer.echo(f"use them with --model {folder / name}")

@@ -15,7 +15,7 @@ from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.results import digest, write_pictures, write_results
 from vqcodec.evaluate.runs import Outcome, Run, named
 from vqcodec.evaluate.summary import summarise_anchor, summarise_codec, summarise_codes
-from vqcodec.evaluate.table import Table, count_codes
+from vqcodec.evaluate.table import Table, count_codes, sum_bits
 from vqcodec.media.sources import find_sources
 
 
@@ -63,10 +63,11 @@ def evaluate(
         [m.key for m in metrics],
     )
     usage = count_codes(journal.records(), codec.codebook_sizes[-1])
+    codes = summarise_codes(usage, sum_bits(journal.records()))
     notes += missing + _notes(table, metrics)
     if left_out:
         notes.append(f"{len(left_out):,} pictures could not be read and are left out")
-    tree = _tree(table, summarise_codes(usage), codec, points, anchors, metrics, notes)
+    tree = _tree(table, codes, codec, points, anchors, metrics, notes)
     write_pictures(folder, journal.records(), [p.label for p in points], [m.key for m in metrics])
     try:
         plot.draw(folder, tree, metrics)

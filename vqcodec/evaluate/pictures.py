@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec import Codec
 from vqcodec.evaluate.anchors import Anchor, Setting
+from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.quality import Metric
 from vqcodec.evaluate.record import OURS, Measured, Record, count_used
 from vqcodec.evaluate.threads import run_all
@@ -90,6 +91,7 @@ class PictureMeter:
     ) -> None:
         self.codec, self.points = codec, points
         self.anchors, self.metrics = anchors, metrics
+        self.bits = BitMeter(codec)
 
     def measure(self, source: Source, name: str) -> Record:
         """Measure one picture.
@@ -110,6 +112,7 @@ class PictureMeter:
             input_bytes=len(data),
             shape=image.size,
             usage=count_used(made[-1][2]),
+            bits=self.bits.measure(made[-1][2]),
             measured=tuple(measured),
         )
 

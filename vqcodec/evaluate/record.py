@@ -39,6 +39,7 @@ class Record:
         input_bytes: size of its file.
         shape: height and width in pixels; of sound, milliseconds.
         usage: how often each code was used, at the point of highest rate.
+        bits: what all indices cost there, by what predicts them, see `vqcodec.evaluate.bits`.
         measured: one entry for each codec and point, where the codec has a file that fits.
     """
 
@@ -47,6 +48,7 @@ class Record:
     input_bytes: int
     shape: tuple[int, ...]
     usage: dict[int, int]
+    bits: dict[str, float]
     measured: tuple[Measured, ...]
 
     @property
@@ -71,6 +73,7 @@ class Record:
             input_bytes=int(tree["input_bytes"]),
             shape=tuple(map(int, tree["shape"])),
             usage={int(code): int(count) for code, count in tree["usage"].items()},
+            bits={str(name): float(bits) for name, bits in tree["bits"].items()},
             measured=tuple(Measured(**m) for m in tree["measured"]),
         )
 

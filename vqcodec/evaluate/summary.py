@@ -109,20 +109,30 @@ def summarise_anchor(table: Table, codec: str, ours: dict[str, Any]) -> dict[str
     return summary
 
 
-def summarise_codes(usage: "NDArray[np.int64]") -> dict[str, Any]:
-    """Return how the codes are used, from their histogram, (K,).
+def summarise_codes(usage: "NDArray[np.int64]", bits: dict[str, float]) -> dict[str, Any]:
+    """Return how the codes are used.
+
+    Args:
+        usage: how often each code occurs, (K,).
+        bits: what all indices cost, by what predicts them.
 
     Returns:
         ``usage``: share of the codes that occur; ``perplexity``; ``order_0_entropy``: bits for an
-        index on its own.
+        index on its own; ``bits_per_index``: by what predicts it.
     """
     number = perplexity(usage)
+    means = {name: round(total / int(usage.sum()), 4) for name, total in bits.items()}
     return {
         "codebook_size": len(usage),
         "indices": int(usage.sum()),
         "usage": round(float((usage > 0).mean()), DIGITS),
         "perplexity": round(number, 3),
         "order_0_entropy": round(math.log2(number), 4),
+        "bits_per_index": {
+            "uniform": round(math.log2(len(usage)), 4),
+            "order 0": round(math.log2(number), 4),
+            **means,
+        },
     }
 
 

@@ -1,5 +1,6 @@
 """All that was measured, as arrays: one row for each input."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,6 +74,15 @@ class Table:
     def column(self, codec: str, key: str) -> "Values":
         """Return one column of a codec, (N, points)."""
         return self.values[codec][:, :, self.columns.index(key)]
+
+
+def sum_bits(records: Iterable[Record]) -> dict[str, float]:
+    """Return what the indices of all records cost, in bits, by what predicts them."""
+    bits: defaultdict[str, float] = defaultdict(float)
+    for record in records:
+        for name, cost in record.bits.items():
+            bits[name] += cost
+    return dict(bits)
 
 
 def count_codes(records: Iterable[Record], codebook_size: int) -> "NDArray[np.int64]":

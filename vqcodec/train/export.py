@@ -9,16 +9,17 @@ from typing import Any
 from vqcodec import __version__
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
-from vqcodec.pretrained import prior_bytes, write_prior, write_weights
+from vqcodec.pretrained import decoder_bytes, prior_bytes, write_part, write_weights
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
 from vqcodec.train.run import read_run
-from vqcodec.vqvae import build, build_prior
+from vqcodec.vqvae import build, build_decoder, build_prior
 from vqcodec.weights import (
     CARD,
     CODING_PRIOR,
     MODEL,
     NAME,
     SAMPLING_PRIOR,
+    WAVENET,
     find_named,
     read_weights,
 )
@@ -34,7 +35,11 @@ MEASURED = {
     "image": ("the middle square of each picture, shrunk to 128×128", PICTURES_MEASURED),
     "audio": ("the middle three seconds of each recording", SPEECH_MEASURED),
 }
-HEADINGS = {SAMPLING_PRIOR: "## Sampling prior", CODING_PRIOR: "## Coding prior"}
+HEADINGS = {
+    SAMPLING_PRIOR: "## Sampling prior",
+    CODING_PRIOR: "## Coding prior",
+    WAVENET: "## WaveNet decoder",
+}
 
 
 def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> dict[str, Any]:
@@ -78,7 +83,7 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         config = write_weights(fresh, config, model)
         if learned_along is not None:
             table = {"codebook_id": config["codebook_id"], "prior": preset["model"]["prior"]}
-            write_prior(read_weights(fresh), table, *prior_bytes(learned_along), force=True)
+            write_part(read_weights(fresh), table, *prior_bytes(learned_along), force=True)
         (fresh / CARD).write_text(_card(config, description, notes), encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -89,48 +94,56 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     return config
 
 
-def export_prior(run: Path, name: str, folder: Path | None, *, force: bool) -> dict[str, Any]:
-    """Add the averaged prior of a run's last checkpoint to weights that are there.
+def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> dict[str, Any]:
+    """Add what a run trained on frozen codes, a prior or a decoder, to weights that are there.
 
     Args:
         run: the run's folder.
         name: of the codec's weights.
         folder: where the folder `name` lies; None to look wherever weights are installed.
-        force: replace a prior that is there.
+        force: replace such a part that is there.
 
     Returns:
-        The prior's table of the config, as written.
+        The part's table of the config, as written.
 
     Raises:
         TrainingError: the run has no checkpoint.
         WeightsError: there are no such weights, or they have another codebook.
-        OutputError: a prior is there and `force` is not given.
+        OutputError: such a part is there and `force` is not given.
     """
     description = read_run(run)
     weights = find_named(name) if folder is None else read_weights(folder / name)
-    prior = build_prior(description["config"]["prior"])
-    prior.load_state_dict(_average(run))
+    kind = part_of(run)
+    settings = description["config"][kind]
+    if kind == "prior":
+        prior = build_prior(settings)
+        prior.load_state_dict(_average(run))
+        file, data = prior_bytes(prior)
+    else:
+        decoder = build_decoder(settings)
+        decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in _average(run).items()})
+        file, data = WAVENET, decoder_bytes(decoder)
     table = {
         "codebook_id": description["codebook_id"],
-        "prior": description["config"]["prior"],
+        kind: settings,
         "training": _training(run, description),
     }
-    file, data = prior_bytes(prior)
-    write_prior(weights, table, file, data, force=force)
-    heading = HEADINGS[file]
+    write_part(weights, table, file, data, force=force)
     path = weights.folder / CARD
     card = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
-    before, _, old = card.partition(heading)
+    before, _, old = card.partition(HEADINGS[file])
     rest = old.partition("\n## ")  # what follows the section that is replaced
-    text = before.rstrip() + "\n\n" + _prior_section(heading, table) + rest[1] + rest[2]
+    section = _part_section(HEADINGS[file], settings, table["training"])
+    text = before.rstrip() + "\n\n" + section + rest[1] + rest[2]
     with writing(path, force=True) as target:
         target.write(text.encode())
     return {"folder": str(weights.folder), **table}
 
 
-def is_prior(run: Path) -> bool:
-    """Return whether a run trains a prior, not a codec."""
-    return "prior" in read_run(run)["config"]
+def part_of(run: Path) -> str | None:
+    """Return what a run trains on frozen codes, ``prior`` or ``decoder``; None for a codec."""
+    config = read_run(run)["config"]
+    return next((kind for kind in ("prior", "decoder") if kind in config), None)
 
 
 def _average(run: Path) -> dict[str, Any]:
@@ -157,10 +170,9 @@ def _training(run: Path, description: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _prior_section(heading: str, table: dict[str, Any]) -> str:
-    """Return what the model card says of a prior."""
-    training = table["training"]
-    layers = ", ".join(f"{k} {v}" for k, v in table["prior"].items())
+def _part_section(heading: str, settings: dict[str, Any], training: dict[str, Any]) -> str:
+    """Return what the model card says of a prior or a second decoder."""
+    layers = ", ".join(f"{k} {v}" for k, v in settings.items())
     figures = ", ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in training["held_out"].items())
     return f"""{heading}
 

@@ -52,6 +52,14 @@ class SpeechData:
         check_range("reference_size", self.reference_size, 2048, 1 << 24)
 
 
+def split_table(config: Tree) -> tuple[SpeechData, Config]:
+    """Return the settings of the data and of the loop, which share the table ``train``."""
+    table = dict(config.get("train", {}))
+    keys = {f.name for f in fields(SpeechData)}
+    data = parse(SpeechData, {k: v for k, v in table.items() if k in keys}, "train")
+    return data, parse(Config, {k: v for k, v in table.items() if k not in keys}, "train")
+
+
 class SpeechVQVAE:
     """A VQ-VAE on speech.
 
@@ -155,10 +163,7 @@ def train_speech(
 
     Args, errors: those of `vqcodec.train.run.train_image`, for recordings.
     """
-    table = dict(config.get("train", {}))
-    keys = {f.name for f in fields(SpeechData)}
-    settings = parse(SpeechData, {k: v for k, v in table.items() if k in keys}, "train")
-    loop_config = parse(Config, {k: v for k, v in table.items() if k not in keys}, "train")
+    settings, loop_config = split_table(config)
     torch.manual_seed(loop_config.seed)
     model = build(config.get("model", {}))
     sources, measured = hold_out(data, held_out, "audio")

@@ -67,7 +67,7 @@ def evaluate(
     if left_out:
         notes.append(f"{len(left_out):,} recordings could not be read and are left out")
     usage = count_codes(journal.records(), codec.codebook_sizes[-1])
-    tree = _tree(table, summarise_codes(usage), codec, anchors, metrics, notes)
+    tree = _tree(table, summarise_codes(usage, {}), codec, anchors, metrics, notes)
     write_recordings(folder, journal.records(), keys)
     write_results(folder, tree)
     shown = gallery.build(gallery.choose(table), journal.records(), sources, codec, anchors)

@@ -107,6 +107,7 @@ class RecordingMeter:
             identity=hashlib.sha256(samples.tobytes()).hexdigest()[:32],
             input_bytes=source.length,
             shape=(max(1, round(1000 * len(samples) / RATE)),),
+            bits={},
             usage=count_used(codes),
             measured=tuple(measured),
         )

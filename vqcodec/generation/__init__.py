@@ -1,0 +1,1 @@
+"""Drawing samples from a WaveNet, one step after the other, with all that can be kept kept."""

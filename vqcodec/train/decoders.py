@@ -1,0 +1,315 @@
+"""Stage two of speech: a decoder on the frozen codes of a finished codec."""
+
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import PartialState
+from torch import nn
+
+from vqcodec.config import Tree
+from vqcodec.decoders.base import Decoder, Density
+from vqcodec.device import choose_bf16
+from vqcodec.errors import TrainingError, UsageError
+from vqcodec.files.atomic import writing
+from vqcodec.media.audio import Audio
+from vqcodec.speakers.base import STEPS
+from vqcodec.speech import SpeechCodec
+from vqcodec.train.loop import Loop, Progress
+from vqcodec.train.run import Start, checkpoint_step, claim, command, hold_out
+from vqcodec.train.sounds import SAMPLE_RATE, Sounds
+from vqcodec.train.speech import split_table, to_sound
+from vqcodec.train.tasks import Evaluation, Loss
+from vqcodec.vqvae import build_decoder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CACHE = "codes.npz"
+HELD_OUT_CELLS = 500  # codes of a held-out recording that are measured, from its start: 2 s at 64x
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Recordings with their codes, one behind the other.
+
+    Attributes:
+        samples: (T,) int16 at 16 kHz, at the level that the codec brings sound to.
+        indices: (T / stride,) uint16.
+        vectors: (N, S) int8, a speaker vector of each recording.
+        ends: (N,) in codes.
+    """
+
+    samples: "NDArray[np.int16]"
+    indices: "NDArray[np.uint16]"
+    vectors: "NDArray[np.int8]"
+    ends: "NDArray[np.int64]"
+
+
+def encode_sounds(
+    codec: SpeechCodec, sounds: Sounds, report: Callable[[int], None] | None = None
+) -> Coded:
+    """Encode recordings as a user would; `report` is called with the number done."""
+    import numpy as np
+
+    samples, indices, vectors = [], [], []
+    for number in range(len(sounds)):
+        sound = sounds[number].astype(np.float32)[None] / 32768
+        codes = codec.encode(Audio(sound, SAMPLE_RATE))
+        gain = 10 ** (codes.media.level / 20)
+        cells = codes.grids[0].shape[1]
+        padded = np.pad(sound[0] * gain, (0, cells * codec.stride - sound.shape[1]))
+        samples.append(np.round(padded.clip(-1, 1) * 32767).astype(np.int16))
+        indices.append(codes.grids[0][0])
+        vectors.append(np.frombuffer(codes.media.speaker, np.int8))
+        if report:
+            report(number + 1)
+    ends = np.cumsum([len(i) for i in indices])
+    return Coded(np.concatenate(samples), np.concatenate(indices), np.stack(vectors), ends)
+
+
+class DecoderLoss(nn.Module):
+    """What is trained: the decoder's parameters, called for its loss."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(
+        self, x: torch.Tensor, z_q: torch.Tensor, cond: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return `Decoder.loss`."""
+        return self.decoder.loss(x, z_q, cond)
+
+
+class SpeechDecoding:
+    """A decoder of frozen codes.
+
+    Args:
+        model: the decoder to train.
+        codec: whose codes they are.
+        train: recordings to learn from.
+        held_out: recordings to measure on.
+        batch_size: crops per batch.
+        crop_size: samples of a crop.
+        seed: of the choice of crops.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        codec: SpeechCodec,
+        train: Coded,
+        held_out: Coded,
+        batch_size: int,
+        crop_size: int,
+        seed: int,
+    ) -> None:
+        import numpy as np
+
+        self.model, self.train, self.held_out = DecoderLoss(model), train, held_out
+        self.batch_size, self.seed = batch_size, seed
+        self.stride, self.cells = codec.stride, crop_size // codec.stride
+        self._quantizer = codec.model.quantizer
+        lengths = np.diff(train.ends, prepend=0)
+        room = np.maximum(0, lengths - self.cells + 1)
+        if not room.any():
+            raise TrainingError(f"every recording is shorter than a crop of {crop_size} samples")
+        self._share = room / room.sum()
+
+    def batch(self, number: int) -> "NDArray[np.int16]":
+        """Return training batch `number`: in a row, samples, indices and speaker vector.
+
+        All are int16; indices wrap, and are read as uint16 again.
+        """
+        import numpy as np
+
+        rng = np.random.default_rng([self.seed, number])
+        chosen = rng.choice(len(self._share), self.batch_size, p=self._share)
+        rows = []
+        for which in chosen:
+            first = int(self.train.ends[which - 1]) if which else 0
+            last = int(self.train.ends[which]) - self.cells
+            start = int(rng.integers(first, last + 1))
+            rows.append(self._row(self.train, int(which), start, self.cells))
+        return np.stack(rows)
+
+    def _row(self, coded: Coded, which: int, start: int, cells: int) -> "NDArray[np.int16]":
+        import numpy as np
+
+        end = start + cells
+        samples = coded.samples[start * self.stride : end * self.stride]
+        indices = coded.indices[start:end].astype(np.int16)
+        return np.concatenate([samples, indices, coded.vectors[which].astype(np.int16)])
+
+    def _split(
+        self, batch: torch.Tensor, cells: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Return x (B, 1, T), z_q (B, D, N) and speaker vectors (B, S) of a batch."""
+        samples, indices, vectors = batch.split(
+            [cells * self.stride, cells, batch.shape[1] - cells * (self.stride + 1)], 1
+        )
+        self._quantizer.to(batch.device)
+        z_q = self._quantizer.lookup((indices.long() & 0xFFFF,))
+        return to_sound(samples), z_q, vectors.float() / STEPS if vectors.shape[1] else None
+
+    def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
+        """Return the decoder's own loss."""
+        total = model(*self._split(batch, self.cells))
+        return Loss(total, {"reconstruction": total.detach()})
+
+    def quantizer(self) -> None:
+        """Return None: the codes are frozen."""
+        return
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Return bits per sample of a density, and the loss of any decoder."""
+        import numpy as np
+
+        assert isinstance(model, DecoderLoss)
+        decoder = model.decoder
+        device = next(model.parameters()).device
+        lengths = np.diff(self.held_out.ends, prepend=0)
+        total, samples = 0.0, 0
+        for which, (end, length) in enumerate(zip(self.held_out.ends, lengths, strict=True)):
+            cells = min(HELD_OUT_CELLS, int(length))
+            row = self._row(self.held_out, which, int(end - length), cells)
+            x, z_q, cond = self._split(torch.from_numpy(row)[None].to(device), cells)
+            if isinstance(decoder, Density):
+                total -= float(decoder.log_prob(x, z_q, cond)) / math.log(2)
+            else:
+                total += float(decoder.loss(x, z_q, cond)) * x.numel()
+            samples += x.numel()
+        name = "bits_per_sample" if isinstance(decoder, Density) else "loss"
+        return Evaluation({name: total / samples}, None, None)
+
+
+def train_decoder(
+    codec_name: str,
+    data: list[Path],
+    folder: Path,
+    config: Tree,
+    *,
+    held_out: list[Path],
+    minutes: float | None = None,
+    on_encode: Callable[[float], None] | None = None,
+    on_start: Callable[[Start], None] | None = None,
+    on_step: Callable[[Progress, float], None] | None = None,
+) -> Progress:
+    """Train a decoder on the codes of recordings, or continue the run in `folder`.
+
+    Recordings are encoded once; their codes are kept in the folder.
+
+    Args, errors: those of `vqcodec.train.priors.train_prior`, for recordings.
+    """
+    settings, loop_config = split_table(config)
+    codec = SpeechCodec.load(codec_name)
+    table = config.get("decoder")
+    if not isinstance(table, dict):
+        raise UsageError("the preset lacks the table 'decoder'")
+    torch.manual_seed(loop_config.seed)
+    model = build_decoder(table)
+    check_decoder(table, codec)
+    _start_from(model, codec)
+    description: Tree = {
+        "command": command(),
+        "codec": codec.weights.name,
+        "codebook_id": codec.weights.codebook_id.hex(),
+        "data": [str(p) for p in data],
+        "held_out": [str(p) for p in held_out],
+        "minutes": minutes,
+        "config": config,
+    }
+    cuda = torch.cuda.is_available()
+    state = PartialState(cpu=not cuda)
+    with state.main_process_first():  # the others find the codes that it has made
+        if state.is_main_process:
+            claim(folder, description)
+        coded = _load(folder)
+        skipped: list[str] = []
+        if coded is None:
+            train, test, skipped = _encode(codec, data, held_out, on_encode)
+            coded = train, test
+            _save(folder, *coded)
+    task = SpeechDecoding(
+        model, codec, *coded, loop_config.batch_size, settings.crop_size, loop_config.seed
+    )
+    bf16 = choose_bf16(loop_config.precision, "cuda" if cuda else "cpu")
+    loop = Loop(task, loop_config, folder, bf16=bf16, minutes=minutes)
+    if on_start and loop.accelerator.is_main_process:
+        parameters = sum(p.numel() for p in model.parameters())
+        resumed = checkpoint_step(folder)
+        counts = len(coded[0].ends), len(coded[1].ends)
+        on_start(Start(*counts, skipped, resumed, parameters, what="recordings"))
+    return loop.run(on_step if loop.accelerator.is_main_process else None)
+
+
+def check_decoder(table: Tree, codec: SpeechCodec) -> None:
+    """Raise UsageError unless a ``decoder`` table fits the codes of `codec`."""
+    model = codec.weights.config["model"]
+    wanted = {
+        "dim": model["quantizer"]["dim"],
+        "stride": codec.stride,
+        "cond_dim": codec.model.speaker.dim if codec.model.speaker is not None else 0,
+    }
+    for key, value in wanted.items():
+        if table.get(key) != value:
+            raise UsageError(f"decoder.{key} must be {value} for the codes of this codec")
+
+
+def _start_from(decoder: Decoder, codec: SpeechCodec) -> None:
+    """Begin with what the codec's fast decoder has learned of the codes, where sizes agree."""
+    conditioning = getattr(decoder, "conditioning", None)
+    if conditioning is None:
+        return
+    own, learned = conditioning.state_dict(), codec.model.decoder.state_dict()
+    fitting = {k: v for k, v in learned.items() if k in own and own[k].shape == v.shape}
+    conditioning.load_state_dict(own | fitting)
+
+
+def _encode(
+    codec: SpeechCodec,
+    data: list[Path],
+    held_out: list[Path],
+    report: Callable[[float], None] | None,
+) -> tuple[Coded, Coded, list[str]]:
+    """Return what is to be learned from and measured on, and a sentence for each bad file."""
+    sources, measured = hold_out(data, held_out, "audio")
+    sounds, test = Sounds(sources), Sounds(measured)
+    total = len(sounds) + len(test)
+    parts = []
+    for part, before in ((sounds, 0), (test, len(sounds))):
+        tell = (lambda n, b=before: report((b + n) / total)) if report else None
+        parts.append(encode_sounds(codec, part, tell))
+    return parts[0], parts[1], sounds.skipped + test.skipped
+
+
+def _save(folder: Path, train: Coded, held_out: Coded) -> None:
+    import numpy as np
+
+    arrays = {f"train_{k}": v for k, v in vars(train).items()}
+    arrays |= {f"held_out_{k}": v for k, v in vars(held_out).items()}
+    with writing(folder / CACHE, force=True) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _load(folder: Path) -> tuple[Coded, Coded] | None:
+    import numpy as np
+
+    try:
+        with np.load(folder / CACHE) as arrays:
+            names = Coded.__dataclass_fields__
+            return (
+                Coded(**{n: arrays[f"train_{n}"] for n in names}),
+                Coded(**{n: arrays[f"held_out_{n}"] for n in names}),
+            )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise TrainingError(f"{folder / CACHE}: is damaged; remove it to encode again") from None
