@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.webdriver import Browser, programs
-from tests.helpers import speech
+from tests.helpers import voice
 from vqcodec.evaluate.speech import quality
 from vqcodec.evaluate.speech.evaluation import evaluate
 
@@ -22,10 +22,10 @@ HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror=window.
 
 
 @pytest.fixture(scope="module")
-def report(speech_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(spoken_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on a tar of two recordings, one of them with a hostile name."""
     root = tmp_path_factory.mktemp("page")
-    speech(16_000).save(root / "a.wav")
+    voice(16_000).save(root / "a.wav")
     data = (root / "a.wav").read_bytes()
     with tarfile.open(root / "set.tar", "w") as tar:
         for name in ("one.wav", HOSTILE):
@@ -34,7 +34,7 @@ def report(speech_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             tar.addfile(member, io.BytesIO(data))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quality, "METRICS", (quality.MEL, quality.PITCH))
-        evaluate([root / "set.tar"], root / "report", model=str(speech_weights), against=[])
+        evaluate([root / "set.tar"], root / "report", model=str(spoken_weights), against=[])
     return root / "report"
 
 
