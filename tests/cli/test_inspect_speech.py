@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tests.cli.test_commands import fails, names
-from tests.helpers import Run, speech
+from tests.helpers import Run, voice
 from vqcodec.evaluate.codebook import code_colours
 from vqcodec.evaluate.inspection import INNER, MARGIN
 from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.views import COLOURS, loudness, spectrogram, waveform
 from vqcodec.speech import SpeechCodec
 
-MODEL = ("--model", "tiny-speech")
+MODEL = ("--model", "spoken")
 
 
 def pixels(data: bytes) -> NDArray[np.uint8]:
@@ -59,13 +59,13 @@ def test_colours_tell_codes_apart_by_their_distance() -> None:
 
 
 def test_a_recording_and_its_codes_are_explained(
-    tmp_path: Path, run: Run, speech_weights: Path
+    tmp_path: Path, run: Run, spoken_weights: Path
 ) -> None:
-    sound = speech(20_000, 22_050, channels=2)
+    sound = voice(20_000, 22_050, channels=2)
     sound.save(tmp_path / "a.wav")
     result = run("inspect", "a.wav", *MODEL)
     assert result.returncode == 0, result.stderr
-    codec = SpeechCodec.load("tiny-speech")
+    codec = SpeechCodec.load("spoken")
     codes = codec.encode(sound)
     assert f"0.91 s, {codes.grids[0].size} indices" in result.stdout.decode()
     assert b"log-mel distance" in result.stdout
@@ -88,16 +88,16 @@ def test_a_recording_and_its_codes_are_explained(
 
 
 @pytest.mark.parametrize("samples", [1, 9 * 16_000])
-def test_short_and_long_sound(tmp_path: Path, run: Run, speech_weights: Path, samples: int) -> None:
-    speech(samples).save(tmp_path / "a.flac")
+def test_short_and_long_sound(tmp_path: Path, run: Run, spoken_weights: Path, samples: int) -> None:
+    voice(samples).save(tmp_path / "a.flac")
     result = run("inspect", "-", *MODEL, stdin=(tmp_path / "a.flac").read_bytes())
     assert result.returncode == 0, result.stderr
     assert pixels(result.stdout).shape[1] == 1720
     assert run("inspect", "a.flac", *MODEL, "--codes", "text").stdout.count(b"\n") == 1
 
 
-def test_silence_and_bad_requests(tmp_path: Path, run: Run, speech_weights: Path) -> None:
-    silent = speech(8_000)
+def test_silence_and_bad_requests(tmp_path: Path, run: Run, spoken_weights: Path) -> None:
+    silent = voice(8_000)
     silent.samples[:] = 0
     silent.save(tmp_path / "silent.wav")
     assert run("inspect", "silent.wav", *MODEL).returncode == 0
