@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from tests.cli.test_commands import fails
-from tests.helpers import Run, speech
+from tests.helpers import Run, voice
 from vqcodec.evaluate.journal import RECORDINGS
 from vqcodec.evaluate.metrics import perplexity
 from vqcodec.evaluate.speech import quality, recogniser, similarity
@@ -46,9 +46,9 @@ def measured(speech_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     root = tmp_path_factory.mktemp("evaluated")
     folder = root / "speech"
     (folder / "ann").mkdir(parents=True)
-    speech(24_000).save(folder / "ann" / "a.wav")
-    speech(3_000).save(folder / "ann" / "b.flac")
-    speech(40_000, 22_050, channels=2).save(root / "c.wav")
+    voice(24_000).save(folder / "ann" / "a.wav")
+    voice(3_000).save(folder / "ann" / "b.flac")
+    voice(40_000, 22_050, channels=2).save(root / "c.wav")
     with tarfile.open(folder / "set.tar", "w") as tar:
         tar.add(root / "c.wav", "c.wav")
     (folder / "manifest.csv").write_text("path,language\nann/a.wav,de\nann/b.flac,en\n")
@@ -132,7 +132,7 @@ def test_what_is_not_installed_is_left_out_with_a_note(
     monkeypatch.setattr(quality, "METRICS", ALL)
     for load in (similarity.load, recogniser.load, quality.load_visqol):
         load.cache_clear()
-    speech(16_000).save(tmp_path / "a.wav")
+    voice(16_000).save(tmp_path / "a.wav")
     result = run("evaluate", "--model", "tiny-speech", "a.wav", "-o", "report")
     assert result.returncode == 0, result.stderr
     notes = read(tmp_path / "report")["evaluation"]["notes"]
@@ -148,7 +148,7 @@ def test_bad_input_of_evaluate(tmp_path: Path, run: Run, speech_weights: Path) -
     fails(run(*EVALUATE, "bad.wav", "-o", "r"), 1, "none of the 1 recordings can be read")
     fails(run(*EVALUATE, "empty", "-o", "r2"), 1, "no recordings found")
     fails(run("evaluate", "bad.wav", "-o", "r3"), 1, "speech-64x")
-    speech(16_000).save(tmp_path / "good.wav")
+    voice(16_000).save(tmp_path / "good.wav")
     fails(run(*EVALUATE, "good.wav", "-o", "r4", "--quality", "50"), 2, "are for pictures")
     fails(run("evaluate", "--model", "tiny", "x", "-o", "r5", "--phones"), 2, "for speech")
     fails(run(*EVALUATE, "good.wav", "-o", "r6", "--phones"), 1, "phones.csv", "missing")

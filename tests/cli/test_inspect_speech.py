@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tests.cli.test_commands import fails, names
-from tests.helpers import Run, speech
+from tests.helpers import Run, voice
 from vqcodec.evaluate.codebook import code_colours
 from vqcodec.evaluate.inspection import INNER, MARGIN
 from vqcodec.evaluate.speech.spectra import RATE
@@ -61,7 +61,7 @@ def test_colours_tell_codes_apart_by_their_distance() -> None:
 def test_a_recording_and_its_codes_are_explained(
     tmp_path: Path, run: Run, speech_weights: Path
 ) -> None:
-    sound = speech(20_000, 22_050, channels=2)
+    sound = voice(20_000, 22_050, channels=2)
     sound.save(tmp_path / "a.wav")
     result = run("inspect", "a.wav", *MODEL)
     assert result.returncode == 0, result.stderr
@@ -89,7 +89,7 @@ def test_a_recording_and_its_codes_are_explained(
 
 @pytest.mark.parametrize("samples", [1, 9 * 16_000])
 def test_short_and_long_sound(tmp_path: Path, run: Run, speech_weights: Path, samples: int) -> None:
-    speech(samples).save(tmp_path / "a.flac")
+    voice(samples).save(tmp_path / "a.flac")
     result = run("inspect", "-", *MODEL, stdin=(tmp_path / "a.flac").read_bytes())
     assert result.returncode == 0, result.stderr
     assert pixels(result.stdout).shape[1] == 1720
@@ -97,7 +97,7 @@ def test_short_and_long_sound(tmp_path: Path, run: Run, speech_weights: Path, sa
 
 
 def test_silence_and_bad_requests(tmp_path: Path, run: Run, speech_weights: Path) -> None:
-    silent = speech(8_000)
+    silent = voice(8_000)
     silent.samples[:] = 0
     silent.save(tmp_path / "silent.wav")
     assert run("inspect", "silent.wav", *MODEL).returncode == 0
