@@ -1,5 +1,6 @@
 """Speech to `Codes` and back, with a trained model."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from vqcodec.basecodec import BaseCodec
+from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.errors import FormatError, MediaError, UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
@@ -15,11 +17,15 @@ from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
 from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
+from vqcodec.pretrained import load_decoder
 from vqcodec.speakers.base import STEPS, quantize
 from vqcodec.streaming import (
+    Drawing,
     FastRenderer,
+    Renderer,
     SpeechDecoder,
     SpeechEncoder,
+    WaveNetRenderer,
     check_sizes,
 )
 
@@ -69,28 +75,39 @@ class SpeechCodec(BaseCodec):
         return Codes((grid,), self.codebook_sizes, "ct", name, identity, encoder.media)
 
     def decode(
-        self, codes: Codes, *, sample_rate: int | None = None, report: Report | None = None
+        self,
+        codes: Codes,
+        *,
+        sample_rate: int | None = None,
+        drawing: Drawing | None = None,
+        report: Report | None = None,
     ) -> Audio:
         """Return the sound that codes stand for, of just as many samples as the original had.
 
         Args:
             codes: of sound.
             sample_rate: in Hz; the original's by default.
+            drawing: draw it with the weights' WaveNet; by default the fast decoder makes it.
             report: called with the fraction done.
 
         Raises:
-            WeightsError: the codes were made with another codebook.
+            WeightsError: the codes were made with another codebook, or there is no WaveNet.
             FormatError: the codes are not those of a sound as they claim.
         """
-        blocks = list(self.decoded(codes, sample_rate=sample_rate, report=report))
+        blocks = list(self.decoded(codes, sample_rate=sample_rate, drawing=drawing, report=report))
         rate = sample_rate or codes.media.sample_rate
         return Audio(np.concatenate(blocks, axis=1), rate)
 
     def decoded(
-        self, codes: Codes, *, sample_rate: int | None = None, report: Report | None = None
+        self,
+        codes: Codes,
+        *,
+        sample_rate: int | None = None,
+        drawing: Drawing | None = None,
+        report: Report | None = None,
     ) -> "Iterator[Samples]":
         """Yield the sound of `decode` block by block, (channels, n)."""
-        decoder = self.check(codes, sample_rate)
+        decoder = self.check(codes, sample_rate, drawing)
         (grid,) = codes.grids
         cells = grid.shape[1]
         for start in range(0, cells, decoder.step):
@@ -99,10 +116,12 @@ class SpeechCodec(BaseCodec):
                 report(min(1.0, (start + decoder.step) / cells))
         yield decoder.finish(codes.media)
 
-    def check(self, codes: Codes, sample_rate: int | None = None) -> SpeechDecoder:
+    def check(
+        self, codes: Codes, sample_rate: int | None = None, drawing: Drawing | None = None
+    ) -> SpeechDecoder:
         """Return what decodes codes; raise what `decode` would."""
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
-        decoder = self.decoder(codes.media, sample_rate)
+        decoder = self.decoder(codes.media, sample_rate, drawing)
         check_sizes(codes.media)
         channels, samples = codes.media.coded_size
         shape = (channels, -(-samples // self.stride))
@@ -136,7 +155,11 @@ class SpeechCodec(BaseCodec):
         return encoder.media, writer.size
 
     def decode_stream(
-        self, frames: StreamFrames, *, sample_rate: int | None = None
+        self,
+        frames: StreamFrames,
+        *,
+        sample_rate: int | None = None,
+        drawing: Drawing | None = None,
     ) -> "Iterator[Samples]":
         """Yield the sound of a stream as it comes, (channels, n); errors are those of `decode`."""
         header = frames.header
@@ -144,7 +167,7 @@ class SpeechCodec(BaseCodec):
         wanted = self._header(frames.media)
         if (header.codebook_sizes, header.strides) != (wanted.codebook_sizes, wanted.strides):
             raise FormatError("the indices are not such as these weights make")
-        decoder = self.decoder(frames.media, sample_rate)
+        decoder = self.decoder(frames.media, sample_rate, drawing, threads=1)
         for indices in frames:
             yield decoder.feed(indices)
         yield decoder.finish(frames.media)
@@ -153,15 +176,25 @@ class SpeechCodec(BaseCodec):
         """Return what codes one recording, of this rate in Hz, as it comes."""
         return SpeechEncoder(self, channels, sample_rate)
 
-    def decoder(self, media: MediaInfo, sample_rate: int | None = None) -> SpeechDecoder:
+    def decoder(
+        self,
+        media: MediaInfo,
+        sample_rate: int | None = None,
+        drawing: Drawing | None = None,
+        threads: int | None = None,
+    ) -> SpeechDecoder:
         """Return what decodes one recording as its indices come.
 
         Args:
             media: what its codes tell of it; the lengths may be unknown.
             sample_rate: of what comes out, in Hz; the original's by default.
+            drawing: draw with the WaveNet; by default the fast decoder is taken.
+            threads: windows that a WaveNet draws at once on a CPU, all of which must have come;
+                by default as many as torch uses.
 
         Raises:
             FormatError: `media` tells what cannot be.
+            WeightsError: there is no WaveNet.
         """
         try:
             check_format(media.size[0], media.sample_rate, "the sound")
@@ -169,7 +202,17 @@ class SpeechCodec(BaseCodec):
             raise FormatError(str(error)) from None
         if sample_rate is not None and not LEAST_RATE <= sample_rate <= MOST_RATE:
             raise UsageError(f"a rate of {sample_rate} Hz; must be {LEAST_RATE} to {MOST_RATE}")
-        renderer = FastRenderer(self, self._condition(media.speaker))
+        cond = self._condition(media.speaker)
+        renderer: Renderer = FastRenderer(self, cond)
+        if drawing is not None:
+            renderer = WaveNetRenderer(
+                self,
+                self._wavenet,
+                cond,
+                seed=drawing.seed,
+                temperature=drawing.temperature,
+                threads=threads or torch.get_num_threads(),
+            )
         return SpeechDecoder(renderer, self.stride, media, sample_rate)
 
     @torch.inference_mode()
@@ -198,6 +241,10 @@ class SpeechCodec(BaseCodec):
             return b""
         x = torch.from_numpy(np.ascontiguousarray(samples))[None, None].to(self.device)
         return quantize(self.model.speaker(x))[0].cpu().numpy().tobytes()
+
+    @functools.cached_property
+    def _wavenet(self) -> WaveNet:
+        return load_decoder(self.weights).to(self.device)
 
     def _condition(self, speaker: bytes) -> torch.Tensor | None:
         """Return the (S,) vector for the decoder of one that a file keeps."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vqcodec.decoders.wavenet import WaveNet
-from vqcodec.errors import FormatError, MediaError
+from vqcodec.errors import FormatError, MediaError, UsageError
 from vqcodec.files.contents import MediaInfo
 from vqcodec.generation.chunks import Chunks
 from vqcodec.media.level import gain_for
@@ -31,6 +31,26 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000  # Hz, inside
 HEAD = 10 * SAMPLE_RATE  # samples that level and speaker are measured on
 ROWS = 8  # channels that the encoder takes at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How a WaveNet draws sound: the same seed gives the same sound.
+
+    Attributes:
+        seed: of the random numbers, 0 or more.
+        temperature: above 0, at most 2; below 1, likely samples become likelier.
+    """
+
+    seed: int = 0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what is out of range."""
+        if not 0 <= self.seed < 1 << 63:
+            raise UsageError(f"the seed is {self.seed}, must be 0 or more, below 2^63")
+        if not 0.05 <= self.temperature <= 2:
+            raise UsageError(f"the temperature is {self.temperature}, must be 0.05 to 2")
 
 
 class Renderer(Protocol):

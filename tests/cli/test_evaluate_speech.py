@@ -26,7 +26,7 @@ from vqcodec.media.audio import Audio
 from vqcodec.speech import SpeechCodec
 
 ALL = quality.METRICS
-EVALUATE = ("evaluate", "--model", "tiny-speech", "--against", "")
+EVALUATE = ("evaluate", "--model", "spoken", "--against", "")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,7 +38,7 @@ def own_metrics() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def measured(speech_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(spoken_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with recordings, `speech`, and their `report`.
 
     Three: one of them short, one in stereo at another rate, in a tar.
@@ -52,7 +52,7 @@ def measured(speech_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with tarfile.open(folder / "set.tar", "w") as tar:
         tar.add(root / "c.wav", "c.wav")
     (folder / "manifest.csv").write_text("path,language\nann/a.wav,de\nann/b.flac,en\n")
-    evaluate([folder], root / "report", model=str(speech_weights), against=[])
+    evaluate([folder], root / "report", model=str(spoken_weights), against=[])
     return root
 
 
@@ -63,7 +63,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def test_a_report_says_what_the_codec_does(measured: Path) -> None:
     tree = read(measured / "report")
-    codec = SpeechCodec.load("tiny-speech")
+    codec = SpeechCodec.load("spoken")
     rates, distances, maps = [], [], []
     for name in ("speech/ann/a.wav", "speech/ann/b.flac", "c.wav"):
         heard = Audio.open(measured / name).mix().resample(16_000)
@@ -125,7 +125,7 @@ def test_a_repeated_command_goes_on_and_others_are_refused(measured: Path, run: 
 
 
 def test_what_is_not_installed_is_left_out_with_a_note(
-    tmp_path: Path, run: Run, speech_weights: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, spoken_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("pystoi", "pesq", "visqol", "resemblyzer", "pocketsphinx", "av", "pycodec2"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -133,7 +133,7 @@ def test_what_is_not_installed_is_left_out_with_a_note(
     for load in (similarity.load, recogniser.load, quality.load_visqol):
         load.cache_clear()
     voice(16_000).save(tmp_path / "a.wav")
-    result = run("evaluate", "--model", "tiny-speech", "a.wav", "-o", "report")
+    result = run("evaluate", "--model", "spoken", "a.wav", "-o", "report")
     assert result.returncode == 0, result.stderr
     notes = read(tmp_path / "report")["evaluation"]["notes"]
     for what in ("STOI", "ViSQOL", "CER", "similarity", "PESQ-WB", "Opus 6 kbit/s", "Codec2 2400"):
@@ -142,7 +142,7 @@ def test_what_is_not_installed_is_left_out_with_a_note(
     assert b"F0 correlation" in result.stdout
 
 
-def test_bad_input_of_evaluate(tmp_path: Path, run: Run, speech_weights: Path) -> None:
+def test_bad_input_of_evaluate(tmp_path: Path, run: Run, spoken_weights: Path) -> None:
     (tmp_path / "bad.wav").write_bytes(b"RIFF no sound")
     (tmp_path / "empty").mkdir()
     fails(run(*EVALUATE, "bad.wav", "-o", "r"), 1, "none of the 1 recordings can be read")
@@ -156,7 +156,7 @@ def test_bad_input_of_evaluate(tmp_path: Path, run: Run, speech_weights: Path) -
     assert some.returncode == 1 and b"1 of 2 inputs failed" in some.stderr
 
 
-def test_phones(tmp_path: Path, run: Run, speech_weights: Path) -> None:
+def test_phones(tmp_path: Path, run: Run, spoken_weights: Path) -> None:
     folder = tmp_path / "marked"
     rows = ["file,start,end,phone,split"]
     rng = np.random.default_rng(0)
@@ -172,7 +172,7 @@ def test_phones(tmp_path: Path, run: Run, speech_weights: Path) -> None:
         Audio(samples[None].astype(np.float32), 16_000).save(folder / path)
         rows += [f"{path},{i / 10},{(i + 1) / 10},{p},{split}" for i, p in enumerate(said)]
     (folder / "phones.csv").write_text("\n".join(rows) + "\n")
-    arguments = ("evaluate", "marked", "--phones", "--model", "tiny-speech", "-o", "out")
+    arguments = ("evaluate", "marked", "--phones", "--model", "spoken", "-o", "out")
     result = run(*arguments, "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)

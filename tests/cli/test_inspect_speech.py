@@ -16,7 +16,7 @@ from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.views import COLOURS, loudness, spectrogram, waveform
 from vqcodec.speech import SpeechCodec
 
-MODEL = ("--model", "tiny-speech")
+MODEL = ("--model", "spoken")
 
 
 def pixels(data: bytes) -> NDArray[np.uint8]:
@@ -59,13 +59,13 @@ def test_colours_tell_codes_apart_by_their_distance() -> None:
 
 
 def test_a_recording_and_its_codes_are_explained(
-    tmp_path: Path, run: Run, speech_weights: Path
+    tmp_path: Path, run: Run, spoken_weights: Path
 ) -> None:
     sound = voice(20_000, 22_050, channels=2)
     sound.save(tmp_path / "a.wav")
     result = run("inspect", "a.wav", *MODEL)
     assert result.returncode == 0, result.stderr
-    codec = SpeechCodec.load("tiny-speech")
+    codec = SpeechCodec.load("spoken")
     codes = codec.encode(sound)
     assert f"0.91 s, {codes.grids[0].size} indices" in result.stdout.decode()
     assert b"log-mel distance" in result.stdout
@@ -88,7 +88,7 @@ def test_a_recording_and_its_codes_are_explained(
 
 
 @pytest.mark.parametrize("samples", [1, 9 * 16_000])
-def test_short_and_long_sound(tmp_path: Path, run: Run, speech_weights: Path, samples: int) -> None:
+def test_short_and_long_sound(tmp_path: Path, run: Run, spoken_weights: Path, samples: int) -> None:
     voice(samples).save(tmp_path / "a.flac")
     result = run("inspect", "-", *MODEL, stdin=(tmp_path / "a.flac").read_bytes())
     assert result.returncode == 0, result.stderr
@@ -96,7 +96,7 @@ def test_short_and_long_sound(tmp_path: Path, run: Run, speech_weights: Path, sa
     assert run("inspect", "a.flac", *MODEL, "--codes", "text").stdout.count(b"\n") == 1
 
 
-def test_silence_and_bad_requests(tmp_path: Path, run: Run, speech_weights: Path) -> None:
+def test_silence_and_bad_requests(tmp_path: Path, run: Run, spoken_weights: Path) -> None:
     silent = voice(8_000)
     silent.samples[:] = 0
     silent.save(tmp_path / "silent.wav")

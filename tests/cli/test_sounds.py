@@ -198,8 +198,16 @@ def test_odd_sounds(tmp_path: Path, run: Run) -> None:
         (["encode", "talk.wav", "--background", "white"], "are for pictures"),
         (["encode", "talk.wav", "--verify"], "are for pictures"),
         (["encode", "photo.png", "--mono"], "--mono is for sound"),
-        (["decode", "photo.npz", "--rate", "16000"], "--rate is for sound"),
+        (["decode", "photo.npz", "--rate", "16000"], "--rate and --decoder are for sound"),
+        (["decode", "photo.npz", "--decoder", "wavenet"], "--decoder are for sound"),
         (["decode", "good.npz", "--rate", "7"], "rate of 7 Hz"),
+        (
+            ["decode", "good.npz", "--decoder", "slow"],
+            "no decoder 'slow'; there are: fast, wavenet",
+        ),
+        (["decode", "good.npz", "--seed", "1"], "need --decoder wavenet"),
+        (["decode", "good.npz", "--decoder", "wavenet", "--temperature", "0"], "temperature is 0"),
+        (["decode", "good.npz", "--decoder", "wavenet", "--seed", "-1"], "seed is -1"),
         (["decode", "good.npz", "--format", "xyz"], "no picture format"),
         (["decode", "good.npz", "--format", "png"], "no sound format"),
     ],
@@ -232,6 +240,7 @@ def test_wrong_usage_exits_2(
         (["decode", "good.vqc", "--model", "tiny"], "not speech"),
         (["decode", "cut.vqc"], "cut.vqc: truncated"),
         (["decode", "rateless.vqc"], "rateless.vqc: "),
+        (["decode", "good.vqc", "--decoder", "wavenet"], "has no WaveNet decoder"),
     ],
 )
 def test_bad_input_exits_1(talk: Path, run: Run, arguments: list[str], words: str) -> None:
@@ -264,6 +273,30 @@ def test_a_truncated_stream_is_an_error(talk: Path, run: Run) -> None:
     fails(run("decode", "-", "-o", "out.wav", stdin=data + b"x"), 1, "foreign bytes")
     result = run("encode", "-", *MODEL, stdin=talk.read_bytes()[:3000])
     assert result.returncode == 1 and b"standard input: truncated" in result.stderr
+
+
+def test_the_wavenet_draws_the_same_for_the_same_seed(
+    talk: Path, run: Run, drawn_weights: Path
+) -> None:
+    voice(9000, 22_050).save(talk.parent / "short.wav")
+    run("encode", "short.wav", "--model", drawn_weights.name)
+    draw = ("decode", "short.npz", "--decoder", "wavenet")
+    sounds = []
+    for number, options in enumerate(
+        [(), ("--seed", "0"), ("--seed", "1"), ("--temperature", ".7")]
+    ):
+        assert run(*draw, *options, "-o", f"{number}.wav").returncode == 0
+        sounds.append(Audio.open(talk.parent / f"{number}.wav"))
+        assert sounds[-1].size == (1, 9000)
+    np.testing.assert_array_equal(sounds[0].samples, sounds[1].samples)
+    assert len({s.samples.tobytes() for s in sounds}) == 3
+    stream = run(
+        "encode", "-", "--model", drawn_weights.name, stdin=(talk.parent / "short.wav").read_bytes()
+    )
+    drawn = run("decode", "-", "--decoder", "wavenet", stdin=stream.stdout)
+    np.testing.assert_array_equal(
+        Audio.open(io.BytesIO(drawn.stdout), "pipe").samples, sounds[0].samples
+    )
 
 
 def test_help_speaks_of_both(run: Run) -> None:

@@ -31,7 +31,9 @@ FLOORS = {
     "basecodec": ("device", "files", "pretrained", "weights"),
     "codec": ("basecodec", "files", "media", "nn", "priors", "search", "weights"),
     "streaming": ("decoders", "files", "generation", "media"),
-    "speech": ("basecodec", "files", "media", "speakers", "streaming"),
+    "speech": (
+        *("basecodec", "decoders", "files", "media", "pretrained", "speakers", "streaming"),
+    ),
     "sampler": ("codec", "media", "pretrained", "weights"),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
@@ -43,8 +45,18 @@ FLOORS = {
         *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
     ),
     "cli": (
-        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "speech", "train"),
-        "weights",
+        *(
+            "codec",
+            "config",
+            "evaluate",
+            "files",
+            "media",
+            "rate",
+            "sampler",
+            "speech",
+            "streaming",
+        ),
+        *("train", "weights"),
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")

@@ -21,7 +21,9 @@ from vqcodec.media.soundformats import KINDS
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
     from vqcodec.speech import SpeechCodec
+    from vqcodec.streaming import Drawing
 
+DECODERS = ("fast", "wavenet")
 PICTURE, SOUND = ".png", ".wav"  # what is written where nothing else is said
 
 
@@ -52,6 +54,22 @@ def decode(
             help="Samples of sound a second, 1000 to 768000. [default: as many as the original had]"
         ),
     ] = None,
+    decoder: Annotated[
+        str,
+        typer.Option(
+            help="Of speech: fast, or wavenet, which draws it sample by sample and takes longer."
+        ),
+    ] = "fast",
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the WaveNet, 0.05 to 2: below 1, likely samples become likelier. [default: 1]"
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the WaveNet, 0 or more: the same seed, the same sound. [default: 0]"),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     skip_existing: options.SkipExisting = False,
@@ -63,6 +81,7 @@ def decode(
     A stream of sound from standard input is decoded as it comes.
     """
     suffix = _suffix(file_format)
+    drawing = _drawing(decoder, temperature, seed)
 
     def name(path: Path, to_folder: bool, source: Path) -> Path:
         own = suffix or (SOUND if axes_of(source) == "ct" else PICTURE)
@@ -71,7 +90,7 @@ def decode(
     jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
     outcome = Outcome(jobs, as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
-    decoding = _Decoding(_Loaded(model, device, precision), suffix, rate, force)
+    decoding = _Decoding(_Loaded(model, device, precision), suffix, rate, drawing, force)
     with progress_bar("decoding") as bar:
         for count, job in enumerate(jobs, 1):
             with outcome.catching(job):
@@ -108,6 +127,7 @@ class _Decoding:
     loaded: _Loaded
     suffix: str | None
     rate: int | None
+    drawing: "Drawing | None"
     force: bool
 
     def run(self, job: Job, bar: Callable[..., None] | None) -> Facts:
@@ -129,18 +149,19 @@ class _Decoding:
     def _sound(
         self, job: Job, source: Codes | StreamFrames, model: str, bar: Callable[..., None] | None
     ) -> Facts:
-        from vqcodec.cli.sounds import decode_sound
+        from vqcodec.cli.sounds import Rendering, decode_sound
         from vqcodec.speech import SpeechCodec
 
         codec = self.loaded.get(SpeechCodec, model)
         suffix = self.suffix if job.target == STREAM else job.target.suffix
-        return decode_sound(codec, job, source, suffix or SOUND, self.rate, self.force, bar)
+        how = Rendering(suffix or SOUND, self.rate, self.drawing, self.force)
+        return decode_sound(codec, job, source, how, bar)
 
     def _picture(self, job: Job, codes: Codes, bar: Callable[..., None] | None) -> Facts:
         from vqcodec.codec import Codec
 
-        if self.rate is not None:
-            raise UsageError(f"{job.source}: holds a picture, and --rate is for sound")
+        if self.rate is not None or self.drawing is not None:
+            raise UsageError(f"{job.source}: holds a picture; --rate and --decoder are for sound")
         suffix = self.suffix if job.target == STREAM else job.target.suffix
         kind = format_of_suffix(suffix or PICTURE, str(job.target))
         codec = self.loaded.get(Codec, codes.model)
@@ -168,6 +189,19 @@ def _suffix(file_format: str | None) -> str | None:
     if suffix not in KINDS:
         format_of_suffix(suffix, "--format")
     return suffix
+
+
+def _drawing(decoder: str, temperature: float | None, seed: int | None) -> "Drawing | None":
+    """Return how the WaveNet is to draw, or None for the fast decoder."""
+    if decoder not in DECODERS:
+        raise UsageError(f"no decoder '{decoder}'; there are: {', '.join(DECODERS)}")
+    if decoder == "fast":
+        if temperature is not None or seed is not None:
+            raise UsageError("--temperature and --seed need --decoder wavenet")
+        return None
+    from vqcodec.streaming import Drawing
+
+    return Drawing(seed or 0, 1.0 if temperature is None else temperature)
 
 
 def _read(source: Path) -> Codes | StreamFrames:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vqcodec.media.soundfiles import SoundReader
     from vqcodec.media.soundformats import Samples
     from vqcodec.speech import SpeechCodec
+    from vqcodec.streaming import Drawing
 
 Move = Callable[[float, str], None]  # of a progress bar: the fraction done, and a note
 
@@ -117,13 +118,28 @@ def _read(sound: "SoundReader", mono: bool, bar: Move | None) -> "Iterator[Sampl
             bar(done / sound.frames, f"{speed:.1f} × real time")
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """How sound is to be decoded.
+
+    Attributes:
+        suffix: of the format to write where the output has no name.
+        rate: samples a second, in Hz; the original's by default.
+        drawing: how the WaveNet draws it; None for the fast decoder.
+        force: overwrite.
+    """
+
+    suffix: str
+    rate: int | None
+    drawing: "Drawing | None"
+    force: bool
+
+
 def decode_sound(
     codec: "SpeechCodec",
     job: Job,
     source: "Codes | StreamFrames",
-    suffix: str,
-    rate: int | None,
-    force: bool,
+    wanted: Rendering,
     bar: Move | None,
 ) -> tuple[dict[str, Any], str]:
     """Decode one sound and return the facts about it, and a sentence.
@@ -132,9 +148,7 @@ def decode_sound(
         codec: with what.
         job: from where to where.
         source: the codes, or their stream.
-        suffix: of the format to write where the output has no name.
-        rate: samples a second, in Hz; the original's by default.
-        force: overwrite.
+        wanted: how.
         bar: moved along.
     """
     from vqcodec.files.contents import Contents
@@ -143,19 +157,21 @@ def decode_sound(
     from vqcodec.media.soundformats import check_suffix
 
     through = job.target == STREAM
-    suffix = check_suffix(suffix if through else job.target.suffix, str(job.target))
+    suffix = check_suffix(wanted.suffix if through else job.target.suffix, str(job.target))
     media, start = source.media, time.perf_counter()
-    rate = rate or media.sample_rate
+    rate = wanted.rate or media.sample_rate
     blocks: Iterable[Samples]
     length = None
     if isinstance(source, Contents):
-        codec.check(source)
+        codec.check(source, rate, wanted.drawing)
         length = resampled_length(media.size[1], media.sample_rate, rate)
-        blocks = _told(codec.decoded(source, sample_rate=rate), length, rate, bar)
+        blocks = _told(
+            codec.decoded(source, sample_rate=rate, drawing=wanted.drawing), length, rate, bar
+        )
     else:
-        blocks = codec.decode_stream(source, sample_rate=rate)
+        blocks = codec.decode_stream(source, sample_rate=rate, drawing=wanted.drawing)
     with (
-        opened(job, force=force) as file,
+        opened(job, force=wanted.force) as file,
         SoundWriter(
             file, suffix, media.size[0], rate, str(job.target), length, seek=not through
         ) as writer,
