@@ -3,18 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "Codes", "Image", "VqcodecError"]
+__all__ = ["Audio", "Codec", "Codes", "Image", "SpeechCodec", "VqcodecError"]
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
     from vqcodec.errors import VqcodecError
     from vqcodec.files.codes import Codes
+    from vqcodec.media.audio import Audio
     from vqcodec.media.image import Image
+    from vqcodec.speech import SpeechCodec
 
 _HOMES = {
+    "Audio": "vqcodec.media.audio",
     "Codec": "vqcodec.codec",
     "Codes": "vqcodec.files.codes",
     "Image": "vqcodec.media.image",
+    "SpeechCodec": "vqcodec.speech",
     "VqcodecError": "vqcodec.errors",
 }
 

@@ -1,5 +1,18 @@
-"""`python -m vqcodec`."""
+"""`python -m vqcodec`, and where the command `vqcodec` begins."""
 
-from vqcodec.cli import main
+import sys
+from typing import NoReturn
 
-main()
+
+def main() -> NoReturn:
+    """Run the command line; Ctrl-C ends quietly even while it is still being imported."""
+    try:
+        from vqcodec.cli import main as run
+
+        run()
+    except KeyboardInterrupt:  # from here on `vqcodec.cli.main` listens itself
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

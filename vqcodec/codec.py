@@ -1,5 +1,6 @@
 """Media to `Codes` and back, with a trained model."""
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from vqcodec.files.contents import MediaInfo
 from vqcodec.media.image import Image, check_size
 from vqcodec.media.tiles import tiles
 from vqcodec.nn.pixels import to_pixels, to_signal
-from vqcodec.priors.integer import from_arrays
+from vqcodec.priors.integer import IntegerPrior, from_arrays
 from vqcodec.search import SWEEPS, PictureSearch
 from vqcodec.weights import Weights, coding_prior
 
@@ -84,13 +85,16 @@ class Codec(BaseCodec):
         """
         if len(grids) != 1:
             raise UsageError("codes of several maps cannot be searched for")
-        prior = None
-        if rate:
-            integers = coding_prior(self.weights)
-            if integers is None:
-                raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
-            prior = from_arrays(integers.arrays).to(self.device)
+        prior = self._float_prior if rate else None
         return PictureSearch(self.model, prior, pixels, grids[0], bf16=self.bf16)
+
+    @functools.cached_property
+    def _float_prior(self) -> IntegerPrior:
+        """The coding prior in floating point, which searches take gradients of."""
+        integers = coding_prior(self.weights)
+        if integers is None:
+            raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
+        return from_arrays(integers.arrays).to(self.device)
 
     def encode_images(self, images: list[Image], *, scale: float = 1.0) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together."""

@@ -19,9 +19,11 @@ LEAST_WEIGHT, FIRST_WEIGHT, MOST_WEIGHT = (
     1e5,
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
-MOST_SWEEPS, MORE_SWEEPS = 40, 4
+MORE_SWEEPS, MOST_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
 CLOSE = 0.985  # of the bytes asked for is close enough
-WORTH_TRYING = 0.8  # of the bytes: a scale whose nearest codes take less is not searched
+# A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
+# times more is beaten by a smaller one, or out of reach.
+WORTH_TRYING, TOO_MANY = 0.8, 2.5
 
 
 def weight_of(quality: int) -> float:
@@ -59,8 +61,9 @@ def encode_to(
     for done, scale in enumerate(SCALES, 1):
         attempt = _Attempt(codec, image, scale)
         if best is not None and attempt.bytes < WORTH_TRYING * target_bytes:
-            break  # it could not make use of the room
-        attempt.run(target_bytes, SWEEPS[effort])
+            break
+        if attempt.bytes <= TOO_MANY * target_bytes or scale == SCALES[-1]:
+            attempt.run(target_bytes, SWEEPS[effort])
         if attempt.best and (best is None or attempt.best[0] < best[0]):
             best = attempt.best
         least = min(least or attempt.bytes, attempt.bytes)
@@ -93,12 +96,12 @@ class _Attempt:
         pixels = self.image.resize((height, width)).pixels
         search = self.codec.search(pixels, self.codes.grids, rate=True)
         weight, hopeless = 0.0, 0
-        for sweep in range(1, MOST_SWEEPS + 1):
+        for sweep in range(1, sweeps + MOST_MORE + 1):
             if self.bytes > target or weight:
                 step = math.exp(max(-1.0, min(1.5, GAIN * (self.bytes / target - 1))))
                 weight = min(MOST_WEIGHT, max(LEAST_WEIGHT, (weight or FIRST_WEIGHT) * step))
             hopeless += weight == MOST_WEIGHT
-            if hopeless > 3:
+            if hopeless > 2:
                 break
             search.sweep(weight)
             self.codes = replace(self.codes, grids=(search.grid.copy(),))

@@ -90,6 +90,17 @@ class SpeechCodec(BaseCodec):
         self, codes: Codes, *, sample_rate: int | None = None, report: Report | None = None
     ) -> "Iterator[Samples]":
         """Yield the sound of `decode` block by block, (channels, n)."""
+        decoder = self.check(codes, sample_rate)
+        (grid,) = codes.grids
+        cells = grid.shape[1]
+        for start in range(0, cells, decoder.step):
+            yield decoder.feed(grid[:, start : start + decoder.step])
+            if report:
+                report(min(1.0, (start + decoder.step) / cells))
+        yield decoder.finish(codes.media)
+
+    def check(self, codes: Codes, sample_rate: int | None = None) -> SpeechDecoder:
+        """Return what decodes codes; raise what `decode` would."""
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
         decoder = self.decoder(codes.media, sample_rate)
         check_sizes(codes.media)
@@ -97,12 +108,7 @@ class SpeechCodec(BaseCodec):
         shape = (channels, -(-samples // self.stride))
         if codes.codebook_sizes != self.codebook_sizes or codes.grids[0].shape != shape:
             raise FormatError(f"the index map does not fit {samples:,} samples")
-        step = decoder.step
-        for start in range(0, shape[1], step):
-            yield decoder.feed(codes.grids[0][:, start : start + step])
-            if report:
-                report(min(1.0, (start + step) / shape[1]))
-        yield decoder.finish(codes.media)
+        return decoder
 
     def encode_stream(
         self, blocks: "Iterable[Samples]", channels: int, sample_rate: int, file: BinaryIO

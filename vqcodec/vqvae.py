@@ -110,7 +110,7 @@ class VQVAE(nn.Module):
         """
         if self.speaker is not None and reference is not None:
             cond = self.speaker(reference)
-        quantized = self.quantizer(self.encoder(x, cond))
+        quantized = self.quantizer(self.encoder(x, cond), soft=self.prior is not None)
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())

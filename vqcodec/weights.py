@@ -146,9 +146,19 @@ def find_named(name: str) -> Weights:
 
 def read_weights(folder: Path) -> Weights:
     """Read and check the ``config.json`` of a folder of weights."""
+    try:
+        state = (folder / CONFIG).stat()
+    except OSError as error:
+        raise WeightsError(f"{folder}: no readable {CONFIG} ({error.strerror})") from None
+    return _read_weights(folder, (state.st_mtime_ns, state.st_ino, state.st_size))
+
+
+@functools.lru_cache(maxsize=64)  # for a folder of files, each of which asks for its weights
+def _read_weights(folder: Path, state: tuple[int, int, int]) -> Weights:
+    """Read the config that is in this `state`."""
     path = folder / CONFIG
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
+        if state[-1] > MAX_CONFIG_BYTES:
             raise WeightsError(f"{path}: larger than any config of weights")
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -181,6 +191,11 @@ def read_verified(weights: Weights, name: str) -> bytes:
         if path.stat().st_size > MAX_MODEL_BYTES:
             raise WeightsError(f"{path}: larger than the limit of {MAX_MODEL_BYTES >> 20} MiB")
         data = path.read_bytes()
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{weights.folder}: incomplete, it lacks {name}, which {CONFIG} names; "
+            "install these weights anew"
+        ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     files = weights.config.get("files")

@@ -285,6 +285,19 @@ def test_interrupted_training_exits_130(photo: Path) -> None:
     assert process.returncode == 130 and b"Traceback" not in error
 
 
+def test_interrupted_imports_exit_130_and_say_nothing() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "import runpy; runpy.run_module('vqcodec', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def test_awkward_pictures_in_one_folder(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

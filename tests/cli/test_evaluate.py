@@ -77,6 +77,11 @@ def test_a_report_says_what_encode_and_decode_do(photos: Path, run: Run) -> None
     assert more["codes"]["perplexity"] == pytest.approx(perplexity(counts), abs=1e-3)
     assert more["codes"]["usage"] == pytest.approx((counts > 0).mean())
     assert more["codes"]["indices"] == sum(m.size for m in maps)
+    bits = more["codes"]["bits_per_index"]
+    assert bits.keys() == {"uniform", "order 0", "adaptive mixing"}  # these weights have no priors
+    assert bits["uniform"] == 5
+    assert bits["order 0"] == pytest.approx(np.log2(perplexity(counts)), abs=1e-3)
+    assert 0 < bits["adaptive mixing"] < 5.5
     assert set(more["anchors"]) == {"jpeg", "webp"}
     assert sorted(p.name for p in folder.iterdir()) == [
         "anchors",

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.helpers import Run, picture
 from vqcodec import Codec, Codes, Image
 from vqcodec.config import load_preset, override
-from vqcodec.evaluate.sampling import bits_per_index, speedup
+from vqcodec.evaluate.bits import SAMPLING, BitMeter
+from vqcodec.evaluate.sampling import speedup
 from vqcodec.sampler import Sampler
 from vqcodec.train.priors import train_prior
 
@@ -162,8 +164,11 @@ def test_measures_of_sampling(model: Path, photos: Path) -> None:
         found["naive_seconds"] / found["cached_seconds"], rel=0.1
     )
     sampler = Sampler.load(model)
-    bits = bits_per_index(sampler, [Image.open(photos / f"{i}.png") for i in range(3)])
-    assert 0 < bits < 5
+    codes = sampler.codec.encode(Image.open(photos / "0.png"))
+    indices = torch.from_numpy(codes.grids[0].astype(np.int64))[None]
+    bits = -float(sampler.prior.log_prob((indices,))) / np.log(2)
+    assert BitMeter(sampler.codec).measure(codes)[SAMPLING] == pytest.approx(bits, rel=1e-5)
+    assert 0 < bits < 5 * indices.numel()
 
 
 def test_models_without_a_prior_say_so(photos: Path, run: Run) -> None:

@@ -1,6 +1,7 @@
 """Whatever codes there are, their files give them back."""
 
 import io
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
 
 @st.composite
 def codes(draw: st.DrawFn) -> Codes:
-    """Codes of any axes, one to three maps, with and without scaling and transparency."""
+    """Codes of any axes, one to three maps, with and without scaling, transparency, a speaker."""
     axes = draw(st.sampled_from(AXES))
     coded = tuple(draw(st.lists(st.integers(1, 40), min_size=len(axes), max_size=len(axes))))
     sizes = draw(st.lists(st.integers(2, 65536), min_size=1, max_size=3))
@@ -33,7 +34,14 @@ def codes(draw: st.DrawFn) -> Codes:
     alpha = None
     if axes == "hw" and draw(st.booleans()):
         alpha = draw(hnp.arrays(np.uint8, original))
-    media = MediaInfo(original, coded, alpha)
+    told: tuple[Any, ...] = ()
+    if axes == "ct":
+        told = (
+            draw(st.integers(0, 1 << 20)),
+            draw(st.integers(-128, 127)),
+            draw(st.binary(max_size=99)),
+        )
+    media = MediaInfo(original, coded, alpha, *told)
     codebook_id = draw(st.binary(min_size=4, max_size=4))
     return Codes(tuple(grids), tuple(sizes), axes, draw(NAMES), codebook_id, media)
 

@@ -94,7 +94,7 @@ def test_maps_are_drawn_in_the_colours_of_their_codes(codebook: Codebook) -> Non
 def test_bars_are_as_high_as_their_share(codebook: Codebook) -> None:
     counts = np.zeros(64, int)
     counts[[5, 9]] = 10, 40
-    drawn = panels.bars(codebook, counts, (20, 8))
+    drawn = panels.bars(codebook.colours, counts, (20, 8))
     np.testing.assert_array_equal(drawn[:, 0], codebook.colours[[9] * 20])
     np.testing.assert_array_equal(drawn[15:, 7], codebook.colours[[5] * 5])
     assert (drawn[:15, 7] == 236).all()

@@ -149,3 +149,58 @@ def test_commands_code_with_the_prior_unless_told_not_to(
         assert run("decode", name, "-o", f"{name}.png").returncode == 0
         pictures.append((tmp_path / f"{name}.png").read_bytes())
     assert pictures[0] == pictures[1]
+
+
+def test_info_explains_files_whose_coding_prior_is_not_there(
+    coded_weights: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes(coded_weights, 20, 22).save(tmp_path / "a.vqc")
+    other = tmp_path / "other" / "coded"
+    shutil.copytree(coded_weights, other)
+    add_coding_prior(other, K, seed=1)
+    whole = json.loads(run("info", "a.vqc", "--json").stdout)
+    assert whole["codes_used"] == [len(np.unique(codes(coded_weights, 20, 22).grids[0]))]
+    for folder, state in ((tmp_path, "not installed"), (other.parent, "without the coding prior")):
+        monkeypatch.setenv("VQCODEC_WEIGHTS", str(folder))
+        facts = json.loads(run("info", "a.vqc", "--json").stdout)
+        assert state in facts.pop("weights") and facts.pop("codes_used") is None
+        assert facts.items() <= whole.items() and facts["coding"] == "range-coded"
+        said = run("info", "a.vqc")
+        assert said.returncode == 0 and said.stdout.count(b"unknown") == 1
+        assert run("decode", "a.vqc").returncode == 1
+    (tmp_path / "cut.vqc").write_bytes((tmp_path / "a.vqc").read_bytes()[:20])
+    assert b"truncated" in run("info", "cut.vqc").stderr
+
+
+def test_names_in_files_cannot_write_to_the_terminal(
+    coded_weights: Path, tmp_path: Path, run: Run
+) -> None:
+    data = codes(coded_weights, 20, 22).to_bytes(".vqc")
+    (tmp_path / "a.vqc").write_bytes(data.replace(b"coded", b"\x1b[2Jx", 1))
+    for command in ("info", "decode"):
+        done = run(command, "a.vqc")
+        assert done.returncode == 1 and b"\x1b" not in done.stdout + done.stderr
+    missing = run("info", "\x1b[2J.vqc")
+    assert b"no such file" in missing.stderr and b"\x1b" not in missing.stderr
+
+
+def test_incomplete_weights_say_so(
+    coded_weights: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes(coded_weights, 20, 22).save(tmp_path / "a.vqc")
+    shutil.copytree(coded_weights, tmp_path / "weights" / "coded")
+    (tmp_path / "weights" / "coded" / "coding_prior.safetensors").unlink()
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path / "weights"))
+    done = run("decode", "a.vqc")
+    assert done.returncode == 1
+    assert b"incomplete, it lacks coding_prior.safetensors" in done.stderr
+    assert run("info", "a.vqc").returncode == 0
+
+
+def test_weights_that_change_are_read_anew(coded_weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(coded_weights, tmp_path / "coded")
+    assert read_weights(tmp_path / "coded") is read_weights(tmp_path / "coded")
+    path = tmp_path / "coded" / CONFIG
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "name": "renamed"}), encoding="utf-8")
+    assert read_weights(tmp_path / "coded").name == "renamed"

@@ -202,7 +202,9 @@ def record(name: str, values: dict[tuple[str, int], float]) -> Record:
         Measured(codec, point, 100 * (point + 1), {"scale": 1.0}, {"psnr-rgb": value})
         for (codec, point), value in values.items()
     )
-    return Record(name, f"id of {name}", 5, (10, 20), {3: 7, 500: 1}, measured)
+    return Record(
+        name, f"id of {name}", 5, (10, 20), {3: 7, 500: 1}, {"coding prior": 40.5}, measured
+    )
 
 
 def test_records_survive_json() -> None:

@@ -182,6 +182,14 @@ def test_draws_follow_the_distribution() -> None:
     assert counts(Draw(temperature=0.5)) == pytest.approx([100 / 3, 400 / 3, 300, 1600 / 3], abs=1)
 
 
+def test_the_lowest_temperatures_take_the_likeliest() -> None:
+    logits = torch.tensor([[3.0, 1e9, 5.0, -7.0], [-1e30, -1e9, -4.0, -1e9]])
+    for temperature in (1e-5, 1e-300, 5e-324):
+        drawn = Draw(temperature)(logits, torch.tensor([0.0, 0.999]).double())
+        assert drawn.tolist() == [1, 2]
+    assert Draw(top_k=9)(logits, torch.zeros(2).double()).tolist() == [1, 2]  # more than there are
+
+
 def test_near_codes_start_as_near_embeddings() -> None:
     prior = SMALL.build()
     codebook = torch.randn(11, 3)
@@ -200,6 +208,41 @@ def test_conditions_must_fit() -> None:
         prior.log_prob(maps, torch.zeros(1, 2, 3, 3))
     with pytest.raises(UsageError, match="takes no condition"):
         SMALL.build().log_prob(maps, torch.zeros(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "raster", "attention"])
+def test_a_condition_speaks_to_the_cells_around_it_and_later_ones(kind: str) -> None:
+    prior = lively(replace(KINDS[kind], cond_dim=2))
+    maps = torch.randint(11, (1, 1, 12, 12))
+    cond = torch.randn(1, 2, 6, 6).double()  # each of its cells stands for 2 x 2 of the maps'
+    changed = cond.clone()
+    changed[..., 3, 3] += 1
+    with torch.inference_mode():
+        difference = (prior(maps, changed) - prior(maps, cond)).abs()
+    moved = (difference > 1e-10).any(-1)[0, 0]  # double precision rounds at 1e-15
+    assert moved[4:10, 4:10].all()  # its own cells, and those of its neighbours
+    assert not moved[:4].any() and not moved[4, :4].any()
+
+
+def test_classes_are_told_apart() -> None:
+    """Maps of class 0 hold small indices, of class 1 large ones, half of the codes each."""
+    torch.manual_seed(0)
+    prior = replace(SMALL, codebook_size=8, cond_dim=2).build()
+    optimizer = torch.optim.Adam(prior.parameters(), 0.02)
+    classes = torch.arange(16) % 2
+    cond = torch.eye(2)[classes][:, :, None, None]  # one-hot, one cell for the whole map
+    for _ in range(40):
+        maps = torch.randint(4, (16, 4, 4)) + 4 * classes[:, None, None]
+        loss = -prior.log_prob((maps,), cond).mean() / 16
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert loss < 1.6  # log 4 = 1.39; without the classes the first index alone costs log 8
+    (drawn,) = prior.eval().sample(((16, 6, 5),), cond, generator=torch.Generator().manual_seed(1))
+    assert ((drawn >= 4) == classes.bool()[:, None, None]).float().mean() > 0.95
+    with torch.no_grad():
+        right, wrong = (prior.log_prob((maps,), c).mean() for c in (cond, cond.flip(1)))
+    assert right > wrong + 1
 
 
 def test_kernels_narrower_than_their_reach_are_refused() -> None:

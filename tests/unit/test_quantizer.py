@@ -122,3 +122,13 @@ def test_reseeding_moves_dead_codes_and_their_averages() -> None:
 def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         Config(**{"codebook_size": 8, "dim": 4, **settings})  # type: ignore[arg-type]
+
+
+def test_soft_assignments_are_made_where_they_are_used_only() -> None:
+    z_e = torch.randn(2, 4, 3, 3)
+    assert make()(z_e).assignment is None
+    for found in (make()(z_e, soft=True), make(entropy_weight=0.1)(z_e)):
+        assert found.assignment is not None and found.assignment.shape == (18, 11)
+        torch.testing.assert_close(found.assignment.sum(1), torch.ones(18))
+        # nobody belongs more to another code than to the one chosen
+        assert torch.equal(found.assignment.argmax(1), found.indices[0].flatten())

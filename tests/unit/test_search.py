@@ -126,6 +126,27 @@ def test_files_of_a_wanted_size(codec: Codec) -> None:
         encode_to(codec, Image(image.pixels, noise), full, effort=1)
 
 
+def test_the_search_for_a_size_ends_soon_even_on_noise(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps: list[float] = []
+    sweep = PictureSearch.sweep
+
+    def counted(self: PictureSearch, rate_weight: float) -> None:
+        sweeps.append(rate_weight)
+        sweep(self, rate_weight)
+
+    monkeypatch.setattr(PictureSearch, "sweep", counted)
+    noise = Image(np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8))
+    full = len(codec.encode(noise).to_bytes(".vqc"))
+    codes = encode_to(codec, noise, full // 2, effort=1)
+    assert len(codes.to_bytes(".vqc")) <= full // 2
+    assert len(sweeps) <= 3 * 13
+    prior = codec.search(noise.pixels, (codec.encode(noise).grids[0],), rate=True).tiles[0][2].prior
+    again = codec.search(noise.pixels, (codec.encode(noise).grids[0],), rate=True).tiles[0][2].prior
+    assert prior is again  # made of its integers but once
+
+
 def test_searching_twice_gives_the_same(codec: Codec) -> None:
     image = Image(picture(40, 40))
     assert codec.encode(image, effort=3) == codec.encode(image, effort=3)

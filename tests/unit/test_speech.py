@@ -4,6 +4,7 @@ import io
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,34 @@ def test_streams_give_what_files_give(codec: SpeechCodec, samples: int, rate: in
     decoded = np.concatenate(list(codec.decode_stream(frames)), axis=1)
     assert frames.media == codes.media
     np.testing.assert_array_equal(decoded, codec.decode(codes).samples)
+
+
+def test_streams_do_not_wait_for_their_end(codec: SpeechCodec) -> None:
+    class Live(io.BytesIO):
+        """Has been given so much, and would wait for more."""
+
+        def read(self, count: int | None = -1) -> bytes:
+            data = super().read(count)
+            if len(data) < (count or 0):
+                raise BlockingIOError
+            return data
+
+    file, seen = io.BytesIO(), []
+
+    def live() -> Iterator[NDArray[np.float32]]:
+        for block in voice(14 * 16_000).blocks(16_000):
+            yield block
+            seen.append(len(file.getvalue()))
+
+    codec.encode_stream(live(), 1, 16_000, file)
+    assert not any(seen[:9])  # the head is measured first
+    second = 250 * 5 // 8
+    assert seen[9] > 8 * second and all(b - a > second for a, b in pairwise(seen[9:]))
+    heard = 0
+    with pytest.raises(BlockingIOError):
+        for block in codec.decode_stream(StreamFrames.open(Live(file.getvalue()[: seen[-1]]))):
+            heard += block.shape[1]
+    assert heard >= 10 * 16_000
 
 
 def test_what_comes_later_changes_nothing_before(codec: SpeechCodec) -> None:

@@ -35,15 +35,16 @@ FLOORS = {
     "sampler": ("codec", "media", "pretrained", "weights"),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
-        *("codec", "decoders", "files", "generation", "media", "nn", "pretrained", "rate"),
-        *("sampler", "speech", "streaming", "weights"),
+        *("codec", "coding", "decoders", "files", "generation", "media", "nn", "pretrained"),
+        *("rate", "sampler", "speech", "streaming", "weights"),
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
         *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
     ),
     "cli": (
-        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "train", "weights"),
+        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "speech", "train"),
+        "weights",
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")

@@ -21,6 +21,7 @@ from vqcodec.speech import SpeechCodec
 from vqcodec.train.decoders import encode_sounds
 from vqcodec.train.sounds import SoundCrops, Sounds, middles
 from vqcodec.train.speech import train_speech
+from vqcodec.train.voices import read_table
 from vqcodec.weights import read_weights
 
 SMALL = ["train.steps=6", "train.batch_size=2", "train.crop_size=2560", "train.reference_size=4096"]
@@ -80,10 +81,16 @@ def test_a_run_exports_weights_that_decode(recordings: Path, tmp_path: Path, run
     )
     assert progress.step == 6
     assert {"mel_distance", "perplexity", "usage"} <= set(progress.figures)
-    done = run("export", "run", "mine", "-o", "weights")
+    table = "speaker,gender,corpus,licence,consent\nspeaker0,F,made up,CC0 1.0,is no person\n"
+    (tmp_path / "speakers.csv").write_text(table)
+    done = run("export", "run", "mine", "-o", "weights", "--speakers", "speakers.csv")
     assert done.returncode == 0, done.stderr.decode()
     described = json.loads((tmp_path / "weights" / "mine" / "config.json").read_text())
     assert described["modality"] == "audio"
+    (name, speaker), *others = described["speakers"].items()
+    assert not others and name == "speaker0" and speaker["gender"] == "F"
+    assert speaker["minutes"] == round(41000 / 16000 / 60, 1)
+    assert len(speaker["vector"]) == 4 and all(-127 <= n <= 127 for n in speaker["vector"])
     card = (tmp_path / "weights" / "mine" / "README.md").read_text()
     assert "mel distance" in card
     assert "PSNR" not in card  # that is for pictures
@@ -128,3 +135,13 @@ def test_codes_of_a_recording_lie_beside_their_samples(spoken_weights: Path) -> 
     louder = sounds[1] * 10 ** (codes.media.level / 20)
     np.testing.assert_allclose(coded.samples[101 * 64 :][:6405], louder.clip(-32767, 32767), atol=2)
     assert coded.samples[101 * 64 + 6405 :].max() == 0
+
+
+def test_a_table_of_speakers_must_fit_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "speakers.csv"
+    path.write_text("speaker,gender\nanna,F\n")
+    with pytest.raises(TrainingError, match="needs 1 to 1000 rows with speaker, gender, corpus"):
+        read_table(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        read_table(path)

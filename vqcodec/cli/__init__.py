@@ -14,7 +14,7 @@ from vqcodec.errors import UsageError
 
 app = typer.Typer(
     name="vqcodec",
-    help="Turn pictures into small maps of integers and back, with VQ-VAE.",
+    help="Turn pictures and speech into small maps of integers and back, with VQ-VAE.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -55,7 +55,7 @@ def options(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Turn pictures into small maps of integers and back, with VQ-VAE."""
+    """Turn pictures and speech into small maps of integers and back, with VQ-VAE."""
     _settings["debug"] = debug
 
 

@@ -1,43 +1,22 @@
 """`vqcodec encode`."""
 
-import io
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, BinaryIO
 
 import typer
 
 from vqcodec.cli import options
-from vqcodec.cli.jobs import (
-    STREAM,
-    Job,
-    Outcome,
-    is_folder,
-    left_to_do,
-    opened,
-    plan,
-    progress_bar,
-    read_stdin,
-)
-from vqcodec.errors import MediaError, UsageError, VqcodecError
-from vqcodec.files.codes import read_stream, suffix_of
+from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, plan, stdin
+from vqcodec.errors import UsageError
+from vqcodec.files.codes import suffix_of
 
-if TYPE_CHECKING:
-    from vqcodec.codec import Codec, Report
-    from vqcodec.files.codes import Codes
-    from vqcodec.media.image import Image
-
-BATCH_PIXELS = 1 << 20  # pictures are computed together up to this many pixels
-HEAVY_PIXELS = 1 << 24  # larger ones are not read ahead, so that only one is in memory
 FORMATS = ("npz", "vqc")
+PICTURES, SOUNDS = "image-f4", "speech-64x"  # the weights that are taken without --model
 
 
 def encode(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Pictures or folders of them; - for standard input.")
+        list[Path], typer.Argument(help="Pictures, sounds, folders of them; - for standard input.")
     ],
     output: Annotated[
         Path | None,
@@ -48,8 +27,12 @@ def encode(
         typer.Option("--format", help="npz (NumPy arrays) or vqc (few bytes). [default: npz]"),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="Weights: a name that `vqcodec models` lists, or a folder.")
-    ] = "image-f4",
+        str | None,
+        typer.Option(
+            help="Weights: a name that `vqcodec models` lists, or a folder. "
+            "[default: image-f4 for pictures, speech-64x for sound]"
+        ),
+    ] = None,
     scale: Annotated[
         float,
         typer.Option(help="Code a picture smaller by this factor, above 0 and at most 1."),
@@ -80,6 +63,9 @@ def encode(
         str | None,
         typer.Option(help="Put transparent pictures on this colour, such as white or #rrggbb."),
     ] = None,
+    mono: Annotated[
+        bool, typer.Option("--mono", help="Mix the channels of sound down to one.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decode again and print the PSNR, in dB.")
     ] = False,
@@ -90,103 +76,76 @@ def encode(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Turn pictures into code files: image.png becomes image.npz."""
+    """Turn pictures and sound into code files: image.png becomes image.npz.
+
+    Sound from standard input to standard output is coded as it comes, into a .vqc stream.
+    """
     suffix = _suffix(file_format, output)
     if not 0 < scale <= 1:
         raise UsageError(f"--scale is {scale}, must be above 0 and at most 1")
-    wanted = _wanted(quality, rate_weight, target_bytes, effort)
+    rate_weight, effort = _search(quality, rate_weight, target_bytes, effort)
     if target_bytes is not None and (suffix != ".vqc" or not prior or scale != 1):
         raise UsageError("--target-bytes needs a .vqc with a prior, and chooses the scale itself")
-    jobs = plan(inputs, output, lambda p, _: p.with_suffix(suffix), _is_picture)
+    of_pictures = (scale != 1, quality, rate_weight, target_bytes, effort, background, verify)
+    jobs = plan(inputs, output, lambda p, *_: p.with_suffix(suffix), _is_input)
+    stream, is_sound = _kinds(jobs)
+    _check_options(is_sound, pictures=any(of_pictures), sound=mono, model=model is not None)
     outcome = Outcome(jobs, as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
-    if jobs:
+    pictures = [job for job in jobs if not is_sound[job]]
+    sounds = [job for job in jobs if is_sound[job]]
+    if pictures:
         colour = _colour(background)
+        from vqcodec.cli.pictures import Wanted, encode_pictures
         from vqcodec.codec import Codec
 
-        codec = Codec.load(model, device, precision)
-        with progress_bar("encoding") as bar:
-            count = 0
-            for batch in _read_ahead(jobs):
-                report = bar if len(jobs) == 1 else None
-                for job, result in _encode_batch(codec, batch, scale, colour, wanted, report):
-                    count += 1
-                    with outcome.catching(job):
-                        if isinstance(result, Exception):
-                            raise result
-                        image, codes, seconds = result
-                        data = codes.to_bytes(suffix, prior=prior)
-                        with opened(job, force=force) as file:
-                            file.write(data)
-                        facts = _facts(job, image, codes, len(data), seconds)
-                        if verify:
-                            facts["psnr"] = _verify(codec, image, codes)
-                        outcome.done(facts, _sentence(facts, image))
-                    if len(jobs) > 1:
-                        bar(count / len(jobs))
+        codec = Codec.load(model or PICTURES, device, precision)
+        wanted = Wanted(
+            suffix, scale, rate_weight, target_bytes, effort, colour, verify, prior, force
+        )
+        encode_pictures(codec, pictures, outcome, wanted, stream)
+    if sounds:
+        from vqcodec.cli import sounds as of_sound
+        from vqcodec.speech import SpeechCodec
+
+        named = file_format or (output is not None and output != STREAM)
+        how = of_sound.Wanted(suffix if named else None, mono, prior, force)
+        speech = SpeechCodec.load(model or SOUNDS, device, precision)
+        of_sound.encode_sounds(speech, sounds, outcome, how, stream)
     outcome.close()
 
 
-Loaded = list[tuple[Job, "Image | Exception"]]
+def _kinds(jobs: list[Job]) -> tuple[BinaryIO | None, dict[Job, bool]]:
+    """Return standard input, if it is a source, and whether each job is of sound."""
+    from vqcodec.cli.sounds import is_sound_file
+
+    if jobs[0].source != STREAM:
+        return None, {job: is_sound_file(job.source) for job in jobs}
+    from vqcodec.media.soundfiles import peek
+    from vqcodec.media.soundformats import is_sound
+
+    head, stream = peek(stdin())
+    return stream, {jobs[0]: is_sound(head, "")}
 
 
-def _read_ahead(jobs: list[Job]) -> Iterator[Loaded]:
-    """Yield small pictures by the batch, the next one being read while one is in use."""
-    from vqcodec.media.image import peek_size
-
-    batches: list[list[Job]] = []
-    heavy: list[bool] = []
-    room = 0
-    for job in jobs:
-        height, width = peek_size(job.source) if job.source.is_file() else (0, 0)
-        pixels = height * width
-        if not batches or pixels > room:
-            batches.append([])
-            heavy.append(False)
-            room = BATCH_PIXELS
-        batches[-1].append(job)
-        heavy[-1] = heavy[-1] or pixels > HEAVY_PIXELS
-        room -= pixels
-    with ThreadPoolExecutor(1) as pool:
-        ahead = None
-        for position, batch in enumerate(batches):
-            loaded = ahead.result() if ahead else _load(batch)
-            ahead = None
-            if position + 1 < len(batches) and not (heavy[position] or heavy[position + 1]):
-                ahead = pool.submit(_load, batches[position + 1])
-            yield loaded
+def _check_options(is_sound: dict[Job, bool], *, pictures: bool, sound: bool, model: bool) -> None:
+    """Raise UsageError for options, of pictures or sound, that none of the inputs can follow."""
+    kinds = set(is_sound.values())
+    if pictures and False not in kinds:
+        raise UsageError(
+            "--scale, --quality, --rate-weight, --target-bytes, --effort, --background and "
+            "--verify are for pictures, and the input is sound"
+        )
+    if sound and True not in kinds:
+        raise UsageError("--mono is for sound, and the input is a picture")
+    if model and len(kinds) > 1:
+        raise UsageError("--model codes pictures or sound; encode the two apart")
 
 
-def _load(batch: list[Job]) -> Loaded:
-    return [(job, _open(job)) for job in batch]
-
-
-def _open(job: Job) -> "Image | Exception":
-    from vqcodec.media.image import Image
-
-    try:
-        if job.source == STREAM:
-            return Image.open(io.BytesIO(read_stdin()), "standard input")
-        if job.source.is_fifo():  # decoders seek
-            with job.source.open("rb") as pipe:
-                return Image.open(io.BytesIO(read_stream(pipe, str(job.source))), str(job.source))
-        return Image.open(job.source)
-    except (VqcodecError, OSError, MemoryError) as error:
-        return error
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to search for: see the options of the same names."""
-
-    rate_weight: float
-    target_bytes: int | None
-    effort: int
-
-
-def _wanted(
+def _search(
     quality: int | None, rate_weight: float | None, target_bytes: int | None, effort: int | None
-) -> Wanted:
+) -> tuple[float, int]:
+    """Return the rate weight to search with, and the effort."""
     rates = [o for o in (quality, rate_weight, target_bytes) if o is not None]
     if len(rates) > 1:
         raise UsageError("--quality, --rate-weight and --target-bytes exclude each other")
@@ -205,100 +164,7 @@ def _wanted(
         from vqcodec.rate import weight_of
 
         rate_weight = weight_of(quality)
-    return Wanted(rate_weight or 0.0, target_bytes, effort)
-
-
-Encoded = list[tuple[Job, "tuple[Image, Codes, float] | Exception"]]
-
-
-def _encode_batch(
-    codec: "Codec",
-    batch: Loaded,
-    scale: float,
-    colour: tuple[int, int, int] | None,
-    wanted: Wanted,
-    report: "Report | None",
-) -> Encoded:
-    """Return picture, codes and seconds of each job, or why there are none."""
-    pictures = {
-        job: image.flatten(colour) if colour else image
-        for job, image in batch
-        if not isinstance(image, Exception)
-    }
-    results: dict[Job, tuple[Image, Codes, float] | Exception] = {
-        job: image for job, image in batch if isinstance(image, Exception)
-    }
-    if wanted.effort or len(pictures) == 1:
-        for job, image in pictures.items():
-            try:
-                start = time.perf_counter()
-                codes = _encode_one(codec, image, scale, wanted, report)
-                results[job] = image, codes, time.perf_counter() - start
-            except MediaError as error:  # the others can still be coded
-                results[job] = MediaError(f"{job.source}: {error}")
-    else:
-        start = time.perf_counter()
-        found = codec.encode_images(list(pictures.values()), scale=scale)
-        seconds = (time.perf_counter() - start) / max(1, len(pictures))
-        for (job, image), codes in zip(pictures.items(), found, strict=True):
-            results[job] = image, codes, seconds
-    return [(job, results[job]) for job, _ in batch]
-
-
-def _encode_one(
-    codec: "Codec", image: "Image", scale: float, wanted: Wanted, report: "Report | None"
-) -> "Codes":
-    if wanted.target_bytes is not None:
-        from vqcodec.rate import encode_to
-
-        return encode_to(codec, image, wanted.target_bytes, effort=wanted.effort, report=report)
-    return codec.encode(
-        image, scale=scale, rate_weight=wanted.rate_weight, effort=wanted.effort, report=report
-    )
-
-
-def _facts(job: Job, image: "Image", codes: "Codes", size: int, seconds: float) -> dict[str, Any]:
-    height, width = image.size
-    facts = {
-        "input": str(job.source),
-        "output": str(job.target),
-        "width": width,
-        "height": height,
-        "indices": sum(g.size for g in codes.grids),
-        "bytes": size,
-        "bpp": round(8 * size / (height * width), 4),
-        "ratio": round(3 * height * width / size, 2),
-        "seconds": round(seconds, 4),
-    }
-    if job.source.is_file():
-        facts["input_bytes"] = job.source.stat().st_size
-    if image.notes:
-        facts["notes"] = list(image.notes)
-    return facts
-
-
-def _verify(codec: "Codec", image: "Image", codes: "Codes") -> float | None:
-    """Return the PSNR of the round trip; None where it is infinite (JSON has no such number)."""
-    import math
-
-    from vqcodec.evaluate.metrics import psnr
-
-    value = psnr(image.pixels, codec.decode(codes).pixels)
-    return round(value, 3) if math.isfinite(value) else None
-
-
-def _sentence(facts: dict[str, Any], image: "Image") -> str:
-    ratio = f"{facts['ratio']:.3g} times smaller than its pixels"
-    if "input_bytes" in facts:
-        ratio += f", {facts['input_bytes'] / facts['bytes']:.3g} than its file"
-    text = (
-        f"{facts['input']} -> {facts['output']}: {facts['width']}×{facts['height']} pixels, "
-        f"{facts['indices']:,} indices, {facts['bytes']:,} bytes ({ratio}), {facts['bpp']:.3g} bpp"
-    )
-    if "psnr" in facts:
-        psnr = facts["psnr"]
-        text += ", without loss" if psnr is None else f", PSNR {psnr:.2f} dB"
-    return "; ".join([text, *image.notes])
+    return rate_weight or 0.0, effort
 
 
 def _suffix(file_format: str | None, output: Path | None) -> str:
@@ -322,7 +188,8 @@ def _colour(text: str | None) -> tuple[int, int, int] | None:
     return parse_colour(text)
 
 
-def _is_picture(path: Path) -> bool:
+def _is_input(path: Path) -> bool:
     from vqcodec.media.image import picture_suffixes
+    from vqcodec.media.soundformats import SOUND_SUFFIXES
 
-    return path.suffix.lower() in picture_suffixes()
+    return path.suffix.lower() in picture_suffixes() | SOUND_SUFFIXES

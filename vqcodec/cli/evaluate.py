@@ -6,43 +6,73 @@ from typing import Annotated, Any
 
 import typer
 
+from vqcodec.cli import speechreport as speech
 from vqcodec.cli.jobs import progress_bar
-from vqcodec.errors import UsageError
-
-Columns = list[list[str]]
+from vqcodec.cli.reports import Rows, finish, interval, names, print_codes, print_table
+from vqcodec.errors import MediaError, UsageError
+from vqcodec.weights import find_weights
 
 
 def evaluate(
     data: Annotated[
-        list[Path], typer.Argument(help="Pictures, folders (recursive), or uncompressed tars.")
+        list[Path],
+        typer.Argument(help="Pictures or recordings, folders (recursive), or uncompressed tars."),
     ],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="Folder of the report; an interrupted one goes on."),
     ],
-    model: Annotated[str, typer.Option(help="Weights, a name or a folder.")] = "image-f4",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights, a name or a folder. [default: image-f4; speech-64x where the data holds "
+            "recordings and no pictures]"
+        ),
+    ] = None,
     against: Annotated[
-        str, typer.Option(help="Codecs to compare with, separated by commas; '' for none.")
-    ] = "jpeg,webp,avif,jxl",
+        str | None,
+        typer.Option(
+            help="Codecs to compare with, separated by commas; '' for none. [default: "
+            "jpeg,webp,avif,jxl; of speech opus-6k,codec2-2400,codec2-700c]"
+        ),
+    ] = None,
     quality: Annotated[
         str, typer.Option(help="Measure at these qualities, such as 100,80,60; each 1 to 100.")
     ] = "",
     target_bytes: Annotated[
         str, typer.Option(help="Measure at files of at most these sizes, such as 700,600.")
     ] = "",
+    phones: Annotated[
+        bool,
+        typer.Option(
+            "--phones",
+            help="Measure what codes tell of phones, on speech whose phones.csv marks them.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Start over where the folder holds a report.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
 ) -> None:
-    """Measure a model on pictures, beside other codecs at equal bytes; write a report.
+    """Measure a model on pictures or speech, beside other codecs; write a report.
 
-    Into the folder go report.html, results.json, results.csv and plots.
+    Into the folder go report.html, results.json, results.csv and, of pictures, plots.
     """
     qualities = _numbers("--quality", quality, 100)
     targets = _numbers("--target-bytes", target_bytes, 1 << 30)
     if qualities and targets:
         raise UsageError("--quality and --target-bytes exclude each other")
+    model = model or _default_model(data, phones)
+    if find_weights(model).modality == "audio":
+        if qualities or targets:
+            raise UsageError(f"--quality and --target-bytes are for pictures; {model} codes speech")
+        if phones:
+            speech.evaluate_phones(data, output, model, force=force, as_json=as_json)
+        else:
+            speech.evaluate(data, output, model, against, force=force, as_json=as_json)
+        return
+    if phones:
+        raise UsageError(f"--phones is for speech; {model} codes pictures")
     from vqcodec.evaluate.evaluation import evaluate as measure
     from vqcodec.evaluate.pictures import points_of
 
@@ -51,24 +81,29 @@ def evaluate(
             data,
             output,
             model=model,
-            against=[name.strip() for name in against.split(",") if name.strip()],
+            against=names("jpeg,webp,avif,jxl" if against is None else against),
             points=points_of(qualities, targets),
             force=force,
             progress=bar,
         )
-    for note in found.tree["evaluation"]["notes"]:
-        typer.echo(f"note: {note}", err=True)
-    if as_json:
-        typer.echo(json.dumps(found.tree))
-    else:
-        _print_results(found.tree, found.metrics)
-        typer.echo(f"{output / 'report.html'}")
-    for sentence in found.left_out:
-        typer.echo(f"vqcodec: error: {' '.join(sentence.splitlines())}", err=True)
-    if found.left_out:
-        total = len(found.left_out) + found.tree["evaluation"]["data"]["pictures"]
-        typer.echo(f"vqcodec: {len(found.left_out)} of {total} inputs failed", err=True)
-        raise typer.Exit(1)
+    finish(found, output, "pictures", _print_results, as_json=as_json)
+
+
+def _default_model(data: list[Path], phones: bool) -> str:
+    """Return the published weights for what there is to measure."""
+    from vqcodec.media.sources import find_sources
+
+    if phones:
+        return "speech-64x"
+    try:
+        find_sources(data)
+    except MediaError:
+        try:
+            find_sources(data, "audio")
+        except MediaError:
+            return "image-f4"  # whose evaluation says what is wrong
+        return "speech-64x"
+    return "image-f4"
 
 
 def _numbers(option: str, text: str, most: int) -> list[int]:
@@ -106,7 +141,7 @@ def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
     table = [["", "", "bytes", "bpp", *(m.label for m in shown)]]
     for p, point in enumerate(more["points"]):
         values = [
-            f"{m.format(results[m.key][p])} {_interval(m, more['intervals'][m.key][p])}"
+            f"{m.format(results[m.key][p])} {interval(m, more['intervals'][m.key][p])}"
             for m in shown
         ]
         name = tree["name"] if p == 0 else ""
@@ -114,15 +149,11 @@ def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
         table.append([name, point, *rate, *values])
     for anchor in more["anchors"].values():
         table += _anchor_rows(anchor, more, shown)
-    _print_table(table)
-    codes = more["codes"]
-    typer.echo(
-        f"codes: {100 * codes['usage']:.1f} % of {codes['codebook_size']} used, perplexity "
-        f"{codes['perplexity']:.1f}, {codes['order_0_entropy']:.2f} bits an index on its own"
-    )
+    print_table(table)
+    print_codes(more["codes"])
 
 
-def _anchor_rows(anchor: dict[str, Any], more: dict[str, Any], metrics: list[Any]) -> Columns:
+def _anchor_rows(anchor: dict[str, Any], more: dict[str, Any], metrics: list[Any]) -> Rows:
     """Return the lines of another codec: its means, and vqcodec less it."""
     rows = []
     for p, point in enumerate(more["points"]):
@@ -177,15 +208,4 @@ def _print_reports(found: dict[str, Any]) -> None:
             if triple := differences.get(metric.key):
                 mean, *ends = triple
                 gain = metric.format(mean, sign=True)
-                typer.echo(f"    {metric.label:12} {gain} {_interval(metric, ends, sign=True)}")
-
-
-def _interval(metric: Any, ends: list[float], sign: bool = False) -> str:
-    low, high = (f"{end:{'+' if sign else ''}.{metric.digits}f}" for end in ends)
-    return f"[{low}, {high}]"
-
-
-def _print_table(rows: Columns) -> None:
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip())
+                typer.echo(f"    {metric.label:12} {gain} {interval(metric, ends, sign=True)}")

@@ -1,6 +1,7 @@
 """`vqcodec info`, `repack` and `models`: none of them loads torch."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +9,12 @@ import typer
 
 from vqcodec.cli import options
 from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened, plan, read_stdin
-from vqcodec.errors import UsageError
+from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files import vqc
 from vqcodec.files.codes import SUFFIXES, Codes
+from vqcodec.files.contents import MODALITIES
+from vqcodec.files.header import Header, read_header
+from vqcodec.files.reader import Reader
 from vqcodec.weights import Weights, list_weights
 
 
@@ -25,7 +29,11 @@ def info(
     for job in jobs:
         with outcome.catching(job):
             data = _read(job.source)
-            codes = Codes.from_bytes(data, str(job.source))
+            codes: Codes | Header
+            try:
+                codes = Codes.from_bytes(data, str(job.source))
+            except WeightsError:  # range-coded, by a coding prior that is not there
+                codes = read_header(Reader(data))
             facts = _explain(codes, len(data), _coding(data), installed)
             facts = {"input": str(job.source), **facts}
             width = max(map(len, facts))
@@ -36,6 +44,8 @@ def info(
 
 def _plain(value: Any) -> str:
     """Write a size as 32×32, several of them with commas, and anything else as it is."""
+    if value is None:
+        return "unknown"
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
     return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -48,38 +58,59 @@ def _coding(data: bytes) -> str:
     return "stream" if vqc.is_stream(data) else "range-coded" if vqc.is_coded(data) else "packed"
 
 
-def _explain(codes: Codes, size: int, coding: str, installed: dict[str, Weights]) -> dict[str, Any]:
-    import numpy as np
-
+def _explain(
+    codes: Codes | Header, size: int, coding: str, installed: dict[str, Weights]
+) -> dict[str, Any]:
+    """Return the facts of a file, of which the indices may be out of reach."""
     weights = installed.get(codes.model)
     if weights is None:
         state = "not installed"
     elif weights.codebook_id != codes.codebook_id:
         state = "another codebook of this name is installed"
+    elif isinstance(codes, Header):
+        state = "installed without the coding prior that is needed"
     else:
         state = "installed"
-    used = [int(np.unique(g).size) for g in codes.grids]
-    height, width = codes.media.size[-2:]
+    shapes = [g.shape for g in codes.grids] if isinstance(codes, Codes) else codes.shapes
     facts: dict[str, Any] = {
-        "modality": codes.modality,
+        "modality": MODALITIES[codes.axes],
         "model": codes.model,
         "codebook_id": codes.codebook_id.hex(),
         "weights": state,
         "axes": " ".join(codes.axes),
         "size": codes.media.size,
         "coded_size": codes.media.coded_size,
-        "maps": [g.shape for g in codes.grids],
-        "indices": sum(g.size for g in codes.grids),
+        "maps": shapes,
+        "indices": sum(map(math.prod, shapes)),
         "codebook_sizes": codes.codebook_sizes,
-        "codes_used": used,
-        "transparency": "kept" if codes.media.alpha is not None else "none",
-        "bytes": size,
-        "coding": coding,
+        "codes_used": _used(codes) if isinstance(codes, Codes) else None,
     }
     if codes.axes == "hw":
+        facts["transparency"] = "kept" if codes.media.alpha is not None else "none"
+    facts |= {"bytes": size, "coding": coding}
+    if codes.axes == "hw":
+        height, width = codes.media.size
         facts["bpp"] = round(8 * size / (height * width), 4)
         facts["ratio"] = round(3 * height * width / size, 2)
+    if codes.axes == "ct":
+        facts |= _explain_sound(codes, size)
     return facts
+
+
+def _explain_sound(codes: Codes | Header, size: int) -> dict[str, Any]:
+    media = codes.media
+    facts: dict[str, Any] = {"sample_rate": media.sample_rate, "level": media.level}
+    facts["speaker"] = f"{len(media.speaker)} numbers" if media.speaker else "none"
+    if media.sample_rate:
+        duration = media.size[1] / media.sample_rate
+        facts |= {"duration": round(duration, 4), "bits_per_second": round(8 * size / duration, 1)}
+    return facts
+
+
+def _used(codes: Codes) -> list[int]:
+    import numpy as np
+
+    return [int(np.unique(g).size) for g in codes.grids]
 
 
 def repack(
@@ -105,7 +136,7 @@ def repack(
     jobs = plan(
         inputs,
         output,
-        lambda path, _: path.with_suffix(suffix),
+        lambda path, *_: path.with_suffix(suffix),
         lambda path: path.suffix.lower() in SUFFIXES and path.suffix.lower() != suffix,
     )
     outcome = Outcome(jobs, as_json=as_json)

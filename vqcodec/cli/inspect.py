@@ -16,9 +16,10 @@ from vqcodec.files.codes import Codes, read_limited
 if TYPE_CHECKING:
     from vqcodec.codec import Report
     from vqcodec.evaluate.page import Page
+    from vqcodec.media.audio import Audio
     from vqcodec.media.image import Image
 
-DEFAULT_MODEL = "image-f4"
+DEFAULT_MODEL, DEFAULT_SPEECH = "image-f4", "speech-64x"
 SEPARATORS = {"text": " ", "csv": ","}
 
 
@@ -26,8 +27,9 @@ def inspect(
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="A picture or a code file to explain (- for standard input); or a folder, a tar "
-            "or several pictures to count the codes of; or nothing, for a model alone."
+            help="A picture, a recording or a code file to explain (- for standard input); or a "
+            "folder, a tar or several pictures to count the codes of; or nothing, for a model of "
+            "pictures alone."
         ),
     ] = None,
     output: Annotated[
@@ -42,14 +44,14 @@ def inspect(
         str | None,
         typer.Option(
             help="Weights, a name or a folder. [default: those that the code file names, else "
-            f"{DEFAULT_MODEL}]"
+            f"{DEFAULT_MODEL}, of recordings {DEFAULT_SPEECH}]"
         ),
     ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     force: options.Force = False,
 ) -> None:
-    """Draw what VQ-VAE does to a picture, or what a model has learned."""
+    """Draw what VQ-VAE does to a picture or a recording, or what a model has learned."""
     inputs = inputs or []
     alone = len(inputs) == 1 and not inputs[0].is_dir() and inputs[0].suffix.lower() != ".tar"
     if codes is not None:
@@ -91,24 +93,35 @@ def _job(inputs: list[Path], output: Path | None, model: str, alone: bool) -> tu
     return Job(source, output), "png" if output == STREAM else format_of(output)
 
 
-def _read(source: Path) -> "Codes | Image":
+def _read(source: Path) -> "Codes | Image | Audio":
     from vqcodec.media.image import Image
+    from vqcodec.media.soundformats import is_sound
 
     name = "standard input" if source == STREAM else str(source)
     data = read_stdin() if source == STREAM else read_limited(source)
     if data.startswith((vqc.MAGIC, npz.MAGIC)):
         return Codes.from_bytes(data, name)
+    if is_sound(data[:12], source.suffix):
+        from vqcodec.media.audio import Audio
+
+        return Audio.open(io.BytesIO(data), name)
     return Image.open(io.BytesIO(data), name)
 
 
 def _codes(source: Path, model: str | None, device: str, precision: str) -> Codes:
-    """Return what a code file holds, without torch, or what a picture is coded to."""
+    """Return what a code file holds, without torch, or what a picture or recording becomes."""
     found = _read(source)
     if isinstance(found, Codes):
         return found
     from vqcodec.codec import Codec
+    from vqcodec.media.image import Image
 
     with progress_bar("encoding") as bar:
+        if not isinstance(found, Image):
+            from vqcodec.speech import SpeechCodec
+
+            codec = SpeechCodec.load(model or DEFAULT_SPEECH, device, precision)
+            return codec.encode(found, report=bar)
         return Codec.load(model or DEFAULT_MODEL, device, precision).encode(found, report=bar)
 
 
@@ -125,12 +138,15 @@ def _print(codes: Codes, separator: str) -> None:
 def _explain(
     source: Path, model: str | None, device: str, precision: str, report: "Report"
 ) -> tuple["Page", str]:
-    """Draw a picture and what becomes of it, or what a code file stands for."""
+    """Draw a picture or recording and what becomes of it, or what a code file stands for."""
     found = _read(source)
     from vqcodec.codec import Codec
     from vqcodec.evaluate.inspection import Coded, draw_picture
+    from vqcodec.media.audio import Audio
 
     name = "standard input" if source == STREAM else source.name
+    if isinstance(found, Audio) or (isinstance(found, Codes) and found.axes == "ct"):
+        return _explain_sound(found, name, model, device, precision, report)
     if isinstance(found, Codes):
         codec = (
             Codec.load(model, device, precision)
@@ -144,6 +160,30 @@ def _explain(
         decoded = codec.decode(codes, report=lambda done: report((1 + done) / 2))
         coded = Coded(name, codes, decoded, found)
     return draw_picture(codec, coded), coded.summary()
+
+
+def _explain_sound(
+    found: "Codes | Audio",
+    name: str,
+    model: str | None,
+    device: str,
+    precision: str,
+    report: "Report",
+) -> tuple["Page", str]:
+    from vqcodec.evaluate.speech.inspection import CodedSound, draw_sound
+    from vqcodec.speech import SpeechCodec
+
+    if isinstance(found, Codes):
+        codec = (
+            SpeechCodec.load(model, device, precision)
+            if model
+            else SpeechCodec.load_named(found.model, device, precision)
+        )
+        coded = CodedSound.of(codec, name, found, None)
+    else:
+        codec = SpeechCodec.load(model or DEFAULT_SPEECH, device, precision)
+        coded = CodedSound.of(codec, name, codec.encode(found, report=report), found)
+    return draw_sound(codec, coded), coded.summary()
 
 
 def _learned(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import typer
 
@@ -27,7 +27,7 @@ class Job:
 def plan(
     inputs: list[Path],
     output: Path | None,
-    name: Callable[[Path, bool], Path],
+    name: Callable[[Path, bool, Path], Path],
     wanted: Callable[[Path], bool],
 ) -> list[Job]:
     """Pair every input file with its output.
@@ -36,7 +36,8 @@ def plan(
         inputs: files, folders (searched recursively) or `STREAM`.
         output: ``-o``: a folder for several inputs, or where `is_folder` says so; else a file;
             None for beside each input.
-        name: gives an output's path from an input's, and whether it goes to a folder of outputs.
+        name: gives an output's path from an input's, whether it goes to a folder of outputs (then
+            both are relative to theirs), and where the input lies.
         wanted: which files of a folder are inputs.
 
     Raises:
@@ -57,11 +58,11 @@ def plan(
     for root in inputs:
         for source, inside in _files(root, wanted):
             if output is not None and to_folder:
-                target = output / name(inside, True)
+                target = output / name(inside, True, source)
             elif output is not None:
                 target = output
             else:
-                target = STREAM if source == STREAM else name(source, False)
+                target = STREAM if source == STREAM else name(source, False, source)
             jobs.append(Job(source, target))
     if not jobs:
         raise UsageError(f"{', '.join(map(str, inputs))}: holds no file to work on")
@@ -100,13 +101,18 @@ def _check_distinct(jobs: list[Job]) -> None:
         targets[target] = job.source
 
 
+def stdin() -> BinaryIO:
+    """Return standard input."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return sys.stdin.buffer
+
+
 def read_stdin() -> bytes:
     """Return all of standard input, up to the limit of code files."""
     from vqcodec.files.codes import read_stream
 
-    if sys.stdin is None:
-        raise UsageError("standard input is closed")
-    return read_stream(sys.stdin.buffer, "standard input")
+    return read_stream(stdin(), "standard input")
 
 
 class Outcome:
@@ -186,15 +192,20 @@ def opened(job: Job, *, force: bool) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def progress_bar(label: str, wanted: bool = True) -> Iterator[Callable[[float], None]]:
-    """Show a bar with the time left on stderr, on a terminal; yield a function to move it."""
+def progress_bar(label: str, wanted: bool = True) -> Iterator[Callable[..., None]]:
+    """Show a bar with the time left on stderr, on a terminal.
+
+    Yields:
+        A function to move it, by the fraction done, and with a note to show behind it.
+    """
     if not wanted or not sys.stderr.isatty():
-        yield lambda done: None
+        yield lambda done, note="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    note = TextColumn("{task.fields[note]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), note)
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=1.0)
-        yield lambda done: progress.update(task, completed=done)
+        task = progress.add_task(label, total=1.0, note="")
+        yield lambda done, note="": progress.update(task, completed=done, note=note)

@@ -4,9 +4,14 @@ from vqcodec.errors import VqcodecError
 
 
 def describe(error: Exception) -> str:
-    """Return one sentence about an error."""
+    """Return one sentence about an error, safe to print whatever names it quotes."""
+    sentence = " ".join(_sentence(error).splitlines())  # file names can hold line breaks
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sentence)
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, VqcodecError):
-        return " ".join(str(error).splitlines())  # file names can hold line breaks
+        return str(error)
     if isinstance(error, OSError):
         what = error.strerror or str(error)
         return f"{error.filename}: {what}" if error.filename else what

@@ -115,7 +115,7 @@ def complete(
 
     if picture.is_dir():
         raise UsageError(f"{picture}: is a folder; name a picture")
-    jobs = plan([picture], output, lambda p, _: p.with_suffix(".completed.png"), Path.is_file)
+    jobs = plan([picture], output, lambda p, *_: p.with_suffix(".completed.png"), Path.is_file)
     outcome = Outcome(jobs, as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         suffix = ".png" if job.target == STREAM else job.target.suffix

@@ -280,6 +280,13 @@ def export(
         Path | None,
         typer.Option(help="Markdown about data, licence and limits, for the model card."),
     ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of named speakers of a speech codec: speaker (their folder in the data), "
+            "gender, corpus, licence, consent."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace weights of this name.")] = False,
 ) -> None:
     """Turn a training run into weights: config, safetensors and a model card."""
@@ -290,8 +297,8 @@ def export(
 
     part = part_of(run)
     if part is not None:
-        if notes:
-            raise UsageError(f"--notes belongs to a codec's model card, not to a {part}")
+        if notes or speakers:
+            raise UsageError(f"--notes and --speakers belong to a codec, not to a {part}")
         table = export_part(run, name, output, force=force)
         typer.echo(f"{table['folder']}: {_figures(table)}")
         return
@@ -301,6 +308,11 @@ def export(
         raise MediaError(f"{notes}: cannot be read as text") from None
     folder = output or own_folder()
     config = export_run(run, name, folder, notes=text, force=force)
+    if speakers:
+        from vqcodec.train.voices import add_speakers
+        from vqcodec.weights import read_weights
+
+        add_speakers(run, read_weights(folder / name), speakers)
     typer.echo(f"{folder / name}: {_figures(config)}")
     if folder not in search_path():
         typer.echo(f"use them with --model {folder / name}")

@@ -165,6 +165,20 @@ class ContextModel:
         self._walk(len(maps), maps[0].shape, take)
         return cost
 
+    def frequencies(self, grid: "NDArray[np.uint16]") -> "NDArray[np.uint16]":
+        """Return what share of `TOTAL` each code had, (h, w, K), where it could have come."""
+        import numpy as np
+
+        found = np.empty((*grid.shape, self.codebook_size), np.uint16)
+
+        def take(rows: range, step: int, cumulative: "NDArray[np.int64]") -> list[list[int]]:
+            for column, r in enumerate(rows):
+                found[r, step - 2 * r] = np.diff(cumulative[0, column])
+            return [[int(grid[r, step - 2 * r]) for r in rows]]
+
+        self._walk(1, grid.shape, take)
+        return found
+
     def _walk(
         self,
         number: int,

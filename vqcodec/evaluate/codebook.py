@@ -111,11 +111,35 @@ def false_colours(
     """
     import numpy as np
 
+    parts = principal_parts(vectors)
+    goal = to_oklab(patches.mean((1, 2)).round().astype(np.uint8))
+    left, _, right = np.linalg.svd(parts.T @ (goal - goal.mean(0)))
+    return _painted(parts @ (left @ right))
+
+
+def code_colours(vectors: "NDArray[np.float32]") -> "NDArray[np.uint8]":
+    """Return a colour, (K, 3), for each code vector, (K, D), of a model that is not of pictures.
+
+    As `false_colours`, but for the turn: the first principal component is the lightness.
+    """
+    return _painted(principal_parts(vectors))
+
+
+def principal_parts(vectors: "NDArray[np.float32]") -> "NDArray[np.float64]":
+    """Return the three principal components of code vectors, (K, 3); zeros where there are fewer.
+
+    Of the two ways round of each, that in which the value furthest from zero is positive.
+    """
+    import numpy as np
+
     centred = (vectors - vectors.mean(0)).astype(np.float64)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     parts = centred @ axes[:3].T
     parts = np.pad(parts, ((0, 0), (0, 3 - parts.shape[1])))
-    goal = to_oklab(patches.mean((1, 2)).round().astype(np.uint8))
-    left, _, right = np.linalg.svd(parts.T @ (goal - goal.mean(0)))
-    turned = parts @ (left @ right)
-    return from_oklab(turned / np.maximum(turned.std(0), 1e-9) * SPREAD + MEAN)
+    return parts * np.where(parts.max(0) >= -parts.min(0), 1, -1)
+
+
+def _painted(parts: "NDArray[np.float64]") -> "NDArray[np.uint8]":
+    import numpy as np
+
+    return from_oklab(parts / np.maximum(parts.std(0), 1e-9) * SPREAD + MEAN)

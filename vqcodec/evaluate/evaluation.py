@@ -1,39 +1,22 @@
 """`vqcodec evaluate`: pictures in, a folder with figures, plots and a page out."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import vqcodec
 from vqcodec.codec import Codec
-from vqcodec.errors import MediaError, OutputError
 from vqcodec.evaluate import gallery, plot, report
 from vqcodec.evaluate.anchors import Anchor, find_anchors
 from vqcodec.evaluate.journal import Journal
 from vqcodec.evaluate.pictures import PictureMeter, Point, points_of
 from vqcodec.evaluate.quality import Metric, find_metrics
 from vqcodec.evaluate.record import OURS
-from vqcodec.evaluate.results import digest, write_csv, write_results
+from vqcodec.evaluate.results import digest, write_pictures, write_results
+from vqcodec.evaluate.runs import Outcome, Run, named
 from vqcodec.evaluate.summary import summarise_anchor, summarise_codec, summarise_codes
-from vqcodec.evaluate.table import Table, count_codes
-from vqcodec.media.sources import Source, find_sources
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of an evaluation.
-
-    Attributes:
-        tree: of ``results.json``.
-        metrics: those that were measured.
-        left_out: one sentence for each picture that could not be read.
-    """
-
-    tree: dict[str, Any]
-    metrics: list[Metric]
-    left_out: list[str]
+from vqcodec.evaluate.table import Table, count_codes, sum_bits
+from vqcodec.media.sources import find_sources
 
 
 def evaluate(
@@ -65,14 +48,14 @@ def evaluate(
         UsageError: no such codec to compare with.
         WeightsError: no such weights.
     """
-    sources = _named(find_sources(data))
+    sources = named(find_sources(data))
     anchors, notes = find_anchors(against)
     metrics, missing = find_metrics()
     codec = Codec.load(model)
     journal = Journal(folder)
     journal.begin(_settings(codec, points, anchors, metrics), force=force)
     meter = PictureMeter(codec, points, anchors, metrics)
-    left_out = _measure(journal, sources, meter, progress)
+    left_out = Run(journal, meter, "pictures").measure(sources, progress)
     table = Table.collect(
         journal.records(),
         [OURS, *(a.name for a in anchors)],
@@ -80,11 +63,12 @@ def evaluate(
         [m.key for m in metrics],
     )
     usage = count_codes(journal.records(), codec.codebook_sizes[-1])
+    codes = summarise_codes(usage, sum_bits(journal.records()))
     notes += missing + _notes(table, metrics)
     if left_out:
         notes.append(f"{len(left_out):,} pictures could not be read and are left out")
-    tree = _tree(table, summarise_codes(usage), codec, points, anchors, metrics, notes)
-    write_csv(folder, journal.records(), [p.label for p in points], [m.key for m in metrics])
+    tree = _tree(table, codes, codec, points, anchors, metrics, notes)
+    write_pictures(folder, journal.records(), [p.label for p in points], [m.key for m in metrics])
     try:
         plot.draw(folder, tree, metrics)
     except ImportError:
@@ -94,17 +78,6 @@ def evaluate(
     shown = gallery.build(chosen, journal.records(), sources, codec, points, anchors)
     report.write(folder, tree, metrics, table, shown)
     return Outcome(tree, metrics, left_out)
-
-
-def _named(sources: list[Source]) -> dict[str, Source]:
-    """Give each source a name of its own: its whole path where its short one is taken."""
-    sources = list(dict.fromkeys(sources))
-    often = Counter(s.name for s in sources)
-    named = {}
-    for source in sources:
-        inside = f"{source.path.as_posix()}/{source.name}" if source.size >= 0 else source.path
-        named[source.name if often[source.name] == 1 else str(inside)] = source
-    return named
 
 
 def _settings(
@@ -119,52 +92,6 @@ def _settings(
         "set of codecs": {a.name: a.version() for a in anchors},
         "set of metrics": {m.key: m.source() for m in metrics},
     }
-
-
-def _measure(
-    journal: Journal,
-    sources: dict[str, Source],
-    meter: PictureMeter,
-    progress: Callable[[float], None],
-) -> list[str]:
-    """Measure what has not been measured yet; return why pictures had to be left out."""
-    done = _done(journal, sources)
-    left_out = []
-    for number, (name, source) in enumerate(sources.items(), 1):
-        if name not in done:
-            try:
-                journal.append(meter.measure(source, name))
-            except MediaError as error:
-                left_out.append(str(error))
-            except OSError as error:
-                left_out.append(f"{name}: {error.strerror or error}")
-            except MemoryError:
-                left_out.append(f"{name}: not enough memory")
-        progress(number / len(sources))
-    if len(left_out) == len(sources):
-        raise MediaError(
-            f"none of the {len(sources):,} pictures can be read; the first: {left_out[0]}"
-        )
-    return left_out
-
-
-def _done(journal: Journal, sources: dict[str, Source]) -> set[str]:
-    """Return the names of what has been measured already.
-
-    Raises:
-        OutputError: some of it is no longer there, or has changed.
-    """
-    done = set()
-    for record in journal.records():
-        source = sources.get(record.name)
-        if source is None or source.length != record.input_bytes:
-            what = "is not in the data" if source is None else "has changed"
-            raise OutputError(
-                f"{journal.folder}: holds figures of {record.name}, which {what}; name another "
-                "folder, or start over with --force"
-            )
-        done.add(record.name)
-    return done
 
 
 def _notes(table: Table, metrics: list[Metric]) -> list[str]:

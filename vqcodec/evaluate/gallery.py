@@ -116,8 +116,8 @@ def _middle(size: tuple[int, int], stride: int) -> tuple[slice, slice]:
     return rows, columns
 
 
-def data_uri(pixels: "Pixels") -> str:
-    """Return a picture, (H, W, 3), as a lossless data URI."""
+def data_uri(pixels: "Pixels", *, lossless: bool = True) -> str:
+    """Return a picture, (H, W, 3), as a data URI."""
     file = io.BytesIO()
-    Image(pixels).to_pillow().save(file, "WEBP", lossless=True)
+    Image(pixels).to_pillow().save(file, "WEBP", lossless=lossless)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

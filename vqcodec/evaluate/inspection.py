@@ -100,7 +100,7 @@ def draw_picture(codec: Codec, coded: Coded) -> Page:
     said = f"The map holds {_indices(coded.grid.size)}."
     y = max(
         _close_up(page, MARGIN, y, codebook, coded, close, box),
-        _usage(page, MARGIN + HALF + GAP, y, HALF, codebook, coded.counts, said),
+        draw_usage(page, MARGIN + HALF + GAP, y, HALF, codebook.colours, coded.counts, said),
     )
     _sheet(page, y + GAP, codebook)
     return page
@@ -128,7 +128,7 @@ def draw_model(codec: Codec, counts: "NDArray[np.intp] | None" = None, pictures:
     y = _neighbours(page, y, codebook) + GAP
     if counts is not None:
         said = f"{pictures:,} pictures hold {_indices(int(counts.sum()))}."
-        _usage(page, MARGIN, y, INNER, codebook, counts, said)
+        draw_usage(page, MARGIN, y, INNER, codebook.colours, counts, said)
     return page
 
 
@@ -274,12 +274,12 @@ def _close_up(
     return y + height
 
 
-def _usage(
+def draw_usage(
     page: Page,
     x: float,
     y: float,
     width: int,
-    codebook: Codebook,
+    colours: "NDArray[np.uint8]",
     counts: "NDArray[np.intp]",
     said: str,
 ) -> float:
@@ -293,7 +293,7 @@ def _usage(
     )
     y = page.heading(x, y, width, "Codes in use, the most frequent first", text)
     height = 240
-    page.picture(x, y, panels.bars(codebook, counts, (height, width)))
+    page.picture(x, y, panels.bars(colours, counts, (height, width)))
     alike = y + height * (1 - total / size / counts.max())
     page.line(x, alike, x + width, alike, linestyle="--", zorder=3)
     share = f"highest: {100 * counts.max() / total:.3g} % of indices"

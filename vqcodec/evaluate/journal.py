@@ -14,15 +14,16 @@ from vqcodec.evaluate.record import Record
 from vqcodec.files.atomic import writing
 
 SETTINGS, LINES = "settings.json", "pictures.jsonl"
+RECORDINGS = "recordings.jsonl"
 
 
 class Journal:
     """The records in the folder of a report."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the journal of a folder; nothing is read or written yet."""
+    def __init__(self, folder: Path, lines: str = LINES) -> None:
+        """Name the journal of a folder, and its file there; nothing is read or written yet."""
         self.folder = folder
-        self.path = folder / LINES
+        self.path = folder / lines
 
     def begin(self, settings: dict[str, Any], *, force: bool) -> None:
         """Start a journal, or go on with one of the same settings.

@@ -117,11 +117,15 @@ def error_map(a: Image, b: Image, size: tuple[int, int]) -> "Pixels":
 
 def error_palette() -> "Pixels":
     """Return the colours, (ERROR_TOP + 1, 3), of errors of 0 to ERROR_TOP levels."""
+    return palette(ERROR_COLOURS, ERROR_TOP + 1)
+
+
+def palette(colours: tuple[tuple[int, int, int], ...], number: int) -> "Pixels":
+    """Return a number of colours, (number, 3), evenly between those given."""
     import numpy as np
 
-    anchors = np.linspace(0, ERROR_TOP, len(ERROR_COLOURS))
-    levels = np.arange(ERROR_TOP + 1)
-    columns = [np.interp(levels, anchors, c) for c in np.transpose(ERROR_COLOURS)]
+    anchors = np.linspace(0, number - 1, len(colours))
+    columns = [np.interp(np.arange(number), anchors, c) for c in np.transpose(colours)]
     return np.stack(columns, 1).round().astype(np.uint8)
 
 
@@ -149,8 +153,14 @@ def tiles(codebook: Codebook, order: "NDArray[np.intp]", columns: int, side: int
     return np.ascontiguousarray(sheet.swapaxes(1, 2)).reshape(rows * side, columns * side, 3)
 
 
-def bars(codebook: Codebook, counts: "NDArray[np.intp]", size: tuple[int, int]) -> "Pixels":
-    """Return a histogram at (height, width): codes that occur, most frequent first, coloured."""
+def bars(colours: "Pixels", counts: "NDArray[np.intp]", size: tuple[int, int]) -> "Pixels":
+    """Return a histogram at (height, width): codes that occur, most frequent first.
+
+    Args:
+        colours: of the codes, (K, 3).
+        counts: how often each occurs, (K,).
+        size: of the picture.
+    """
     import numpy as np
 
     height, width = size
@@ -158,4 +168,4 @@ def bars(codebook: Codebook, counts: "NDArray[np.intp]", size: tuple[int, int]) 
     rank = np.arange(width) * int((counts > 0).sum()) // width
     tall = np.ceil(counts[order] / counts.max() * height)[rank]
     inside = np.arange(height)[::-1, None] < tall
-    return np.where(inside[..., None], codebook.colours[order][rank], 236).astype(np.uint8)
+    return np.where(inside[..., None], colours[order][rank], 236).astype(np.uint8)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec import Codec
 from vqcodec.evaluate.anchors import Anchor, Setting
+from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.quality import Metric
-from vqcodec.evaluate.record import OURS, Measured, Record
+from vqcodec.evaluate.record import OURS, Measured, Record, count_used
 from vqcodec.evaluate.threads import run_all
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image
@@ -90,6 +91,7 @@ class PictureMeter:
     ) -> None:
         self.codec, self.points = codec, points
         self.anchors, self.metrics = anchors, metrics
+        self.bits = BitMeter(codec)
 
     def measure(self, source: Source, name: str) -> Record:
         """Measure one picture.
@@ -109,7 +111,8 @@ class PictureMeter:
             identity=_identity(image.pixels),
             input_bytes=len(data),
             shape=image.size,
-            usage=_usage(made[-1][2]),
+            usage=count_used(made[-1][2]),
+            bits=self.bits.measure(made[-1][2]),
             measured=tuple(measured),
         )
 
@@ -142,10 +145,3 @@ def _identity(pixels: "NDArray[np.uint8]") -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels.tobytes())
     return digest.hexdigest()[:32]
-
-
-def _usage(codes: Codes) -> dict[int, int]:
-    import numpy as np
-
-    used, counts = np.unique(codes.grids[-1], return_counts=True)
-    return dict(zip(used.tolist(), counts.tolist(), strict=True))

@@ -8,11 +8,11 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import MediaError
+from vqcodec.evaluate.measure import Measure, versions
 from vqcodec.evaluate.metrics import psnr
 from vqcodec.media.image import Image
 
@@ -32,14 +32,10 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A measure of two pictures of one size; more is better.
+class Metric(Measure):
+    """A measure of two pictures of one size; more is better. Keys are CompressAI's, if it has one.
 
     Attributes:
-        key: its name in results, that of CompressAI where it has one.
-        label: what tables and plots call it.
-        unit: "dB" or nothing.
-        digits: how many decimals are worth showing.
         compute: the function of two (H, W, 3) uint8 arrays, the original first.
         package: what must be installed for it, if anything.
         tool: a program that is used instead where it is on the PATH, if any.
@@ -47,10 +43,6 @@ class Metric:
         largest: the most pixels that it is computed for.
     """
 
-    key: str
-    label: str
-    unit: str
-    digits: int
     compute: "Callable[[Pixels, Pixels], float]"
     package: str = ""
     tool: str = ""
@@ -61,10 +53,7 @@ class Metric:
         """Return what computes it here, with its version; nothing where it is not installed."""
         if self.tool and shutil.which(self.tool):
             return f"{self.tool} on the PATH"
-        try:
-            return f"{self.package} {version(self.package)}" if self.package else "vqcodec"
-        except PackageNotFoundError:
-            return ""
+        return versions((self.package,) if self.package else ())
 
     def measure(self, original: "Pixels", other: "Pixels") -> float | None:
         """Return the measure, None for pictures too small or too large for it."""
@@ -73,10 +62,6 @@ class Metric:
             return None
         with _ONE_AT_A_TIME if height * width > LARGE_PIXELS else contextlib.nullcontext():
             return round(float(self.compute(original, other)), 6)
-
-    def format(self, value: float, sign: bool = False) -> str:
-        """Return a value with its unit."""
-        return f"{value:{'+' if sign else ''}.{self.digits}f} {self.unit}".rstrip()
 
 
 def find_metrics() -> tuple[list[Metric], list[str]]:

@@ -1,7 +1,10 @@
 """What was measured on one input, as it lies in a line of the journal."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from vqcodec.files.codes import Codes
 
 OURS = "vqcodec"  # beside the names of the codecs that it is compared with
 
@@ -12,7 +15,8 @@ class Measured:
 
     Attributes:
         codec: `OURS`, or the name of another.
-        point: number of the rate-distortion point: all codecs had at most our bytes there.
+        point: number of the rate-distortion point: all codecs had at most our bytes there. Sound
+            has one, where every codec has the rate that it was made for.
         bytes: size of the file.
         setting: how it was made, such as its scale and quality.
         values: quality by a metric's key; None where the metric is not defined for the input.
@@ -33,8 +37,9 @@ class Record:
         name: unique within the evaluation.
         identity: a digest of its content, so that reports of the same data know each other.
         input_bytes: size of its file.
-        shape: height and width in pixels.
+        shape: height and width in pixels; of sound, milliseconds.
         usage: how often each code was used, at the point of highest rate.
+        bits: what all indices cost there, by what predicts them, see `vqcodec.evaluate.bits`.
         measured: one entry for each codec and point, where the codec has a file that fits.
     """
 
@@ -43,12 +48,13 @@ class Record:
     input_bytes: int
     shape: tuple[int, ...]
     usage: dict[int, int]
+    bits: dict[str, float]
     measured: tuple[Measured, ...]
 
     @property
     def units(self) -> int:
-        """What its rate is counted in: pixels."""
-        return self.shape[0] * self.shape[1]
+        """What its rate is counted in: pixels; milliseconds, since bits in one are kbit/s."""
+        return math.prod(self.shape)
 
     def find(self, codec: str, point: int) -> Measured | None:
         """Return what a codec did at a point."""
@@ -67,5 +73,14 @@ class Record:
             input_bytes=int(tree["input_bytes"]),
             shape=tuple(map(int, tree["shape"])),
             usage={int(code): int(count) for code, count in tree["usage"].items()},
+            bits={str(name): float(bits) for name, bits in tree["bits"].items()},
             measured=tuple(Measured(**m) for m in tree["measured"]),
         )
+
+
+def count_used(codes: Codes) -> dict[int, int]:
+    """Return how often each code of the finest map occurs, of those that do."""
+    import numpy as np
+
+    used, counts = np.unique(codes.grids[-1], return_counts=True)
+    return dict(zip(used.tolist(), counts.tolist(), strict=True))

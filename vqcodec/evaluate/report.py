@@ -14,7 +14,8 @@ from vqcodec.evaluate.table import BYTES, RATE, Table
 from vqcodec.files.atomic import writing
 
 PAGE = "report.html"
-TEMPLATE, PLACE = "report.html", "__DATA__"
+TEMPLATE = "report.html"
+STYLE, COMMON = "report.css", "report.js"  # of the pages of all reports
 
 
 def write(
@@ -47,9 +48,21 @@ def write(
         "gallery": gallery,
         "rows": _rows(table, [m.key for m in shown]),
     }
-    template = files("vqcodec.evaluate").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    write_page(folder, "vqcodec.evaluate", TEMPLATE, data)
+
+
+def write_page(folder: Path, package: str, template: str, data: dict[str, Any]) -> None:
+    """Write ``report.html`` from a template of a package, with what all reports share put in.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    page = files(package).joinpath(template).read_text(encoding="utf-8")
+    for place, name in (("__STYLE__", STYLE), ("__COMMON__", COMMON)):
+        shared = files("vqcodec.evaluate").joinpath(name).read_text(encoding="utf-8")
+        page = page.replace(place, shared.rstrip())
     with writing(folder / PAGE, force=True) as file:
-        file.write(template.replace(PLACE, _script_safe(data)).encode())
+        file.write(page.replace("__DATA__", _script_safe(data)).encode())
 
 
 def _rows(table: Table, keys: list[str]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 ``results.json`` has the layout of CompressAI's published results (name, description, and lists by
 metric, one entry for each point, lowest rate first), so that what reads those reads it too; what
-they have no place for is under ``evaluation``. ``anchors/NAME.json`` are the same of the other
-codecs, and ``results.csv`` has one row for each file that was measured.
+they have no place for is under ``evaluation``. Of sound the rate is ``kbps``, kbit/s.
+``anchors/NAME.json`` are the same of the other codecs, and ``results.csv`` has one row for each
+file that was measured.
 """
 
 import csv
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import FormatError
-from vqcodec.evaluate.record import Record
-from vqcodec.evaluate.table import BYTES, RATE
+from vqcodec.evaluate.record import Measured, Record
+from vqcodec.evaluate.table import BYTES, KBPS, RATE
 from vqcodec.files.atomic import writing
 
 RESULTS, CSV, ANCHORS = "results.json", "results.csv", "anchors"
@@ -44,20 +45,40 @@ def write_results(folder: Path, tree: dict[str, Any]) -> None:
             _write(folder / ANCHORS / f"{name}.json", _json(published))
 
 
-def write_csv(folder: Path, records: Iterable[Record], points: list[str], keys: list[str]) -> None:
-    """Write ``results.csv``: one row for each input, codec and point."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
+def write_pictures(
+    folder: Path, records: Iterable[Record], points: list[str], keys: list[str]
+) -> None:
+    """Write ``results.csv``: one row for each picture, codec and point."""
+    rows: list[list[Any]] = [
         ["picture", "height", "width", "codec", "point", "quality", "scale", BYTES, RATE, *keys]
-    )
+    ]
     for record in records:
         for m in record.measured:
             setting = [m.setting.get("quality", ""), m.setting["scale"]]
             rate = round(8 * m.bytes / record.units, 6)
-            values = ["" if m.values.get(k) is None else m.values[k] for k in keys]
-            row = [*record.shape, m.codec, points[m.point], *setting, m.bytes, rate, *values]
-            rows.writerow([record.name, *row])
+            row = [*record.shape, m.codec, points[m.point], *setting, m.bytes, rate]
+            rows.append([record.name, *row, *_values(m, keys)])
+    _write_rows(folder, rows)
+
+
+def write_recordings(folder: Path, records: Iterable[Record], keys: list[str]) -> None:
+    """Write ``results.csv``: one row for each recording and codec."""
+    rows: list[list[Any]] = [["recording", "seconds", "codec", BYTES, KBPS, *keys]]
+    for record in records:
+        for m in record.measured:
+            row = [record.units / 1000, m.codec, m.bytes, round(8 * m.bytes / record.units, 6)]
+            rows.append([record.name, *row, *_values(m, keys)])
+    _write_rows(folder, rows)
+
+
+def _values(measured: Measured, keys: list[str]) -> list[float | str]:
+    values = [measured.values.get(key) for key in keys]
+    return ["" if value is None else value for value in values]
+
+
+def _write_rows(folder: Path, rows: list[list[Any]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
     _write(folder / CSV, text.getvalue())
 
 

@@ -1,13 +1,11 @@
-"""Speed of sampling, and what the sampling prior makes of pictures."""
+"""Speed of sampling."""
 
-import math
 import statistics
 import time
 from typing import Any
 
 import torch
 
-from vqcodec.media.image import Image
 from vqcodec.sampler import Sampler
 
 
@@ -46,15 +44,3 @@ def speedup(name: str, side: int = 32, rounds: int = 3) -> dict[str, Any]:
         "naive_seconds": round(naive, 2),
         "ratio": round(naive / statistics.median(cached), 1),
     }
-
-
-def bits_per_index(sampler: Sampler, images: list[Image]) -> float:
-    """Return the mean cost, in bits, of an index of pictures under the sampling prior."""
-    bits, indices = 0.0, 0
-    with torch.inference_mode():
-        for codes in sampler.codec.encode_images(images):
-            grids = [torch.from_numpy(g.astype("int64"))[None] for g in codes.grids]
-            maps = tuple(g.to(sampler.codec.device) for g in grids)
-            bits -= float(sampler.prior.log_prob(maps)) / math.log(2)
-            indices += sum(g.size for g in codes.grids)
-    return bits / indices

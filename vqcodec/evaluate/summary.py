@@ -34,7 +34,7 @@ def summarise_codec(table: Table, codec: str) -> dict[str, Any]:
     points = [p for p, number in enumerate(fits) if number >= COMPLETE * len(table.names)]
     results: dict[str, list[float]] = {}
     intervals: dict[str, list[list[float]]] = {}
-    for key in (RATE, BYTES, *table.columns[2:]):
+    for key in (table.columns[1], BYTES, *table.columns[2:]):
         values = table.column(codec, key)[:, points]
         if points and not np.isnan(values).all():
             means = resampled_means(values)
@@ -86,12 +86,12 @@ def deltas(curve: dict[str, list[float]], anchor: dict[str, list[float]]) -> dic
     return found
 
 
-def summarise_anchor(table: Table, codec: str, ours: dict[str, Any]) -> dict[str, Any]:
-    """Return the curve of another codec, and how ours differs from it.
+def summarise_other(table: Table, codec: str, ours: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of another codec, and how ours differs from it.
 
     Returns:
         What `summarise_codec` does, and ``difference``: [mean, low, high] of ours minus theirs by
-        metric and point, over the inputs that fit; ``bd``: see `deltas`.
+        metric and point, over the inputs that fit.
     """
     summary = summarise_codec(table, codec)
     summary["difference"] = {
@@ -99,24 +99,40 @@ def summarise_anchor(table: Table, codec: str, ours: dict[str, Any]) -> dict[str
         for key in table.columns[2:]
         if key in ours["results"]
     }
+    return summary
+
+
+def summarise_anchor(table: Table, codec: str, ours: dict[str, Any]) -> dict[str, Any]:
+    """Return what `summarise_other` does, and ``bd``: how the curves differ, see `deltas`."""
+    summary = summarise_other(table, codec, ours)
     summary["bd"] = deltas(ours["results"], summary["results"])
     return summary
 
 
-def summarise_codes(usage: "NDArray[np.int64]") -> dict[str, Any]:
-    """Return how the codes are used, from their histogram, (K,).
+def summarise_codes(usage: "NDArray[np.int64]", bits: dict[str, float]) -> dict[str, Any]:
+    """Return how the codes are used.
+
+    Args:
+        usage: how often each code occurs, (K,).
+        bits: what all indices cost, by what predicts them.
 
     Returns:
         ``usage``: share of the codes that occur; ``perplexity``; ``order_0_entropy``: bits for an
-        index on its own.
+        index on its own; ``bits_per_index``: by what predicts it.
     """
     number = perplexity(usage)
+    means = {name: round(total / int(usage.sum()), 4) for name, total in bits.items()}
     return {
         "codebook_size": len(usage),
         "indices": int(usage.sum()),
         "usage": round(float((usage > 0).mean()), DIGITS),
         "perplexity": round(number, 3),
         "order_0_entropy": round(math.log2(number), 4),
+        "bits_per_index": {
+            "uniform": round(math.log2(len(usage)), 4),
+            "order 0": round(math.log2(number), 4),
+            **means,
+        },
     }
 
 

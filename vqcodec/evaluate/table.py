@@ -1,5 +1,6 @@
 """All that was measured, as arrays: one row for each input."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 BYTES, RATE = "bytes", "bpp"
+KBPS = "kbps"  # the rate of sound: kbit/s
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Table:
     Attributes:
         names: of the inputs.
         identities: digests of their content.
-        shapes: their heights and widths.
-        columns: `BYTES`, `RATE` and the metrics' keys.
+        shapes: their heights and widths, or milliseconds.
+        columns: `BYTES`, the rate (`RATE` or `KBPS`) and the metrics' keys.
         values: for each codec an array (N, points, columns); NaN where there is nothing.
     """
 
@@ -35,21 +37,29 @@ class Table:
 
     @classmethod
     def collect(
-        cls, records: Iterable[Record], codecs: list[str], points: int, metrics: list[str]
+        cls,
+        records: Iterable[Record],
+        codecs: list[str],
+        points: int,
+        metrics: list[str],
+        rate: str = RATE,
     ) -> "Table":
         """Read what records hold of these codecs into arrays; the records are not kept."""
         import numpy as np
 
-        columns = (BYTES, RATE, *metrics)
+        columns = (BYTES, rate, *metrics)
         rows: list[tuple[str, str, tuple[int, ...], dict[str, Values]]] = []
         for record in records:
             cells = {c: np.full((points, len(columns)), np.nan) for c in codecs}
             for m in record.measured:
                 if m.codec not in cells:
                     continue
-                rate = 8 * m.bytes / record.units
                 found = [m.values.get(key) for key in metrics]
-                numbers = [m.bytes, rate, *(np.nan if v is None else v for v in found)]
+                numbers = [
+                    m.bytes,
+                    8 * m.bytes / record.units,
+                    *(np.nan if v is None else v for v in found),
+                ]
                 cells[m.codec][m.point] = numbers
             rows.append((record.name, record.identity, record.shape, cells))
         rows.sort(key=lambda row: row[0])
@@ -64,6 +74,15 @@ class Table:
     def column(self, codec: str, key: str) -> "Values":
         """Return one column of a codec, (N, points)."""
         return self.values[codec][:, :, self.columns.index(key)]
+
+
+def sum_bits(records: Iterable[Record]) -> dict[str, float]:
+    """Return what the indices of all records cost, in bits, by what predicts them."""
+    bits: defaultdict[str, float] = defaultdict(float)
+    for record in records:
+        for name, cost in record.bits.items():
+            bits[name] += cost
+    return dict(bits)
 
 
 def count_codes(records: Iterable[Record], codebook_size: int) -> "NDArray[np.int64]":

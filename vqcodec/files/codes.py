@@ -6,7 +6,7 @@ from typing import BinaryIO
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
-from vqcodec.files.contents import Contents
+from vqcodec.files.contents import AXES, Contents
 from vqcodec.files.frames import Prior
 from vqcodec.weights import find_coding_prior
 
@@ -63,6 +63,19 @@ class Codes(Contents):
             raise FormatError("empty file" if not data else "not a vqcodec code file")
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
+
+
+def axes_of(path: Path) -> str | None:
+    """Return the axes of the codes in a file, by its header alone; None where it has none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(vqc.MAGIC) + 2)
+            file.seek(0)
+            if head.startswith(vqc.MAGIC) and len(head) > 4:
+                return AXES[head[4] & 0b11]
+            return npz.axes_of(file)
+    except (FormatError, OSError, IndexError):
+        return None
 
 
 def _needed_prior(model: str, codebook: bytes, identity: bytes) -> Prior:

@@ -79,7 +79,8 @@ class Contents:
                 raise FormatError(f"an index is not below the codebook's size {codebook_size}")
         for size in (self.media.size, self.media.coded_size):
             check_size(size, self.axes)
-        if len(self.codebook_id) != 4 or not 1 <= len(self.model) <= 64 or not self.model.isascii():
+        plain = self.model.isascii() and self.model.isprintable()
+        if len(self.codebook_id) != 4 or not 1 <= len(self.model) <= 64 or not plain:
             raise FormatError("the model's name or codebook id is malformed")
         check_sound(self.media, self.axes)
         alpha = self.media.alpha

@@ -101,6 +101,8 @@ def read_header(read: Reader) -> Header:
     axes = AXES[flags & 0b11]
     codebook_id = read.take(4)
     model = read.take(read.take(1)[0]).decode("ascii", "replace")
+    if not model.isprintable():  # it will be quoted on terminals
+        raise FormatError("damaged: the model's name is malformed")
     prior_id = read.take(4) if flags & CODED else None
     number = read.take(1)[0]
     alone = stream or prior_id is not None

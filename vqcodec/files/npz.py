@@ -6,12 +6,14 @@ vector of who speaks, int8, where there is one. There are no pickles in it, and 
 ``np.load(file)["indices"]`` is all that most people need.
 """
 
+import contextlib
 import io
 import json
 import math
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import MAX_CODES, MAX_SPEAKER, Contents, MediaInfo, check_size
@@ -68,9 +70,26 @@ def load(data: bytes) -> Contents:
     Raises:
         FormatError: not such a file, or damaged. Nothing is allocated before its size is checked.
     """
+    with _telling(), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return _load(archive)
+
+
+def axes_of(file: BinaryIO) -> str:
+    """Return the axes of the codes in a file, having read no more than its `meta`.
+
+    Raises:
+        FormatError: not such a file, or damaged.
+    """
+    with _telling(), zipfile.ZipFile(file) as archive:
+        text = _read(archive, archive.getinfo("meta.npy"), "U", MAX_META_BYTES)
+        return str(json.loads(str(text))["axes"])
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """Turn whatever a damaged archive raises into a FormatError."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _load(archive)
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise FormatError(f"damaged or truncated archive ({error})") from None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError):

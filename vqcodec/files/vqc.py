@@ -98,8 +98,8 @@ def is_coded(data: bytes) -> bool:
 
 
 def is_stream(data: bytes) -> bool:
-    """Tell whether a file, of which 5 bytes are enough, is a stream."""
-    return data.startswith(MAGIC) and bool(data[len(MAGIC) + 1] & STREAM)
+    """Tell whether a file is a stream; its first five bytes are enough."""
+    return data.startswith(MAGIC) and len(data) > 4 and bool(data[4] & STREAM)
 
 
 FindPrior = Callable[[str, bytes, bytes], Prior]

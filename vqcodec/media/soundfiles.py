@@ -206,6 +206,7 @@ class SoundWriter:
         sample_rate: in Hz.
         name: what messages call it.
         frames: samples of each channel that will come, or None if that is not known.
+        seek: whether to go back in the file where it can; never in one that others write to.
 
     Raises:
         MediaError: the format cannot hold this sound.
@@ -219,8 +220,12 @@ class SoundWriter:
         sample_rate: int,
         name: str,
         frames: int | None = None,
+        *,
+        seek: bool = True,
     ) -> None:
         import soundfile
+
+        self._seeks = seek and file.seekable()
 
         self.kind, coding = KINDS[suffix]
         self.file = file
@@ -233,13 +238,15 @@ class SoundWriter:
             rates = ", ".join(f"{r // 1000}" for r in OPUS_RATES)
             raise MediaError(f"{name}: Opus holds {rates} kHz only, not {sample_rate:,} Hz")
         # libsndfile seeks back to its headers
-        self._copy = None if file.seekable() else tempfile.TemporaryFile()  # noqa: SIM115
+        self._copy = None if self._seeks else tempfile.TemporaryFile()  # noqa: SIM115
         self._guard = _Guard(self._copy or file)
         try:
             self._sound = soundfile.SoundFile(
                 self._guard, "w", sample_rate, channels, coding, format=self.kind
             )
         except soundfile.LibsndfileError:
+            if self._copy is not None:
+                self._copy.close()
             self._guard.check()
             raise MediaError(
                 f"{name}: {self.kind} does not hold {channels} channels of {sample_rate:,} Hz"
@@ -255,6 +262,8 @@ class SoundWriter:
             frames = np.clip(np.rint(frames * 32768), -32768, 32767).astype("<i2")
         if self.kind == "WAV":
             self.file.write(frames.tobytes())
+            if not self._seeks:
+                self.file.flush()  # whoever reads it may be waiting
             return
         for start in range(0, len(frames), LOSSY_FRAMES):
             self._sound.write(frames[start : start + LOSSY_FRAMES])
@@ -268,10 +277,11 @@ class SoundWriter:
         """Write what comes last, if all went well."""
         if self.kind != "WAV":
             self._sound.close()  # in any case, for it must not outlive the file
-            if kind is None:
-                self._guard.check()
-                self._give_back()
-        elif kind is None and self._done != self._expected and self.file.seekable():
+            with self._copy or contextlib.nullcontext():
+                if kind is None:
+                    self._guard.check()
+                    self._give_back()
+        elif kind is None and self._done != self._expected and self._seeks:
             self.file.seek(0)
             self.file.write(wav_header(*self._format, self._done))
             self.file.seek(0, os.SEEK_END)

@@ -4,6 +4,7 @@ Other codings in WAV than plain integers and floats are left to libsndfile. See 
 Audio Data and WAVE Files" (Microsoft, 2001) for the extensible header.
 """
 
+import os
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 CODINGS = ((PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64))
-ENDLESS = 0x7FFFF000  # from this size on, a header says that its writer did not know
+ENDLESS = 0x7FFFF000  # from this size on, a header may say that its writer did not know
 UNKNOWN = 0xFFFFFFFF
 HEADER_BYTES = 80  # of `wav_header`
 
@@ -60,7 +61,8 @@ class WavReader:
             raise MediaError(f"{name}: damaged WAV file, without a header")
         self.coding, self.bits, self.channels, self.sample_rate = found
         self.frame_bytes = self.channels * self.bits // 8
-        endless = size >= ENDLESS or (size == 0 and (whole == 0 or whole >= ENDLESS))
+        endless = size == 0 and (whole == 0 or whole >= ENDLESS)
+        endless = endless or (size >= ENDLESS and not self._holds(size))
         self.frames = None if endless else size // self.frame_bytes
         self._left = self.frames
 
@@ -98,6 +100,15 @@ class WavReader:
         if (coding, bits) not in CODINGS or align != channels * bits // 8 or not channels:
             raise UnknownCoding(f"{self.name}: a WAV file of coding {coding} with {bits} bits")
         return coding, bits, channels, rate
+
+    def _holds(self, size: int) -> bool:
+        """Tell whether a file is known to go on for so many bytes."""
+        if not self.file.seekable():
+            return False
+        here = self.file.tell()
+        end = self.file.seek(0, os.SEEK_END)
+        self.file.seek(here)
+        return end - here >= size
 
     def _take(self, count: int) -> bytes:
         data = self.file.read(count)

@@ -331,7 +331,9 @@ class Draw:
 
     def __call__(self, logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
         """Return indices, (...,), of logits, (..., K), and uniform numbers in [0, 1), (...,)."""
-        logits = logits.double() / self.temperature
+        logits = logits.double()
+        # less the largest, which stays finite whatever it is divided by
+        logits = (logits - logits.amax(-1, keepdim=True)) / self.temperature
         if 0 < self.top_k < logits.shape[-1]:
             least = logits.topk(self.top_k, -1).values[..., -1:]
             logits = logits.masked_fill(logits < least, -torch.inf)

@@ -14,7 +14,8 @@ class Quantized(NamedTuple):
         indices: one (B, *grid) int64 tensor per grid, coarse to fine.
         loss: codebook and commitment terms, a scalar; zero outside training.
         vectors: (N, D), what was compared with the codebook; used to seed codes from data.
-        assignment: (N, K), in training: how much each vector belongs to each code, with a gradient.
+        assignment: (N, K), how much each vector belongs to each code, with a gradient; None unless
+            it was asked for.
     """
 
     z_q: torch.Tensor
@@ -33,8 +34,13 @@ class Quantizer(nn.Module):
 
     codebook_sizes: tuple[int, ...]
 
-    def forward(self, z_e: torch.Tensor) -> Quantized:
-        """Quantize z_e, (B, D, *grid). In training mode this may also update the codebook."""
+    def forward(self, z_e: torch.Tensor, *, soft: bool = False) -> Quantized:
+        """Quantize z_e, (B, D, *grid). In training mode this may also update the codebook.
+
+        Args:
+            z_e: what to quantize.
+            soft: in training, return the `Quantized.assignment` as well.
+        """
         raise NotImplementedError
 
     def lookup(self, indices: tuple[torch.Tensor, ...]) -> torch.Tensor:

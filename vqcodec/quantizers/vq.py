@@ -86,7 +86,7 @@ class VectorQuantizer(Quantizer):
         self.register_buffer("counts", torch.ones(config.codebook_size))
         self.register_buffer("sums", codebook.clone())
 
-    def forward(self, z_e: torch.Tensor) -> Quantized:
+    def forward(self, z_e: torch.Tensor, *, soft: bool = False) -> Quantized:
         """Quantize z_e, (B, D, *grid); in training mode, update the moving averages."""
         z = z_e.float().movedim(1, -1)  # (B, *grid, D)
         if self.config.norm == "layer":
@@ -100,8 +100,9 @@ class VectorQuantizer(Quantizer):
         loss = self.config.commitment_cost * F.mse_loss(z, z_q.detach())
         if self.config.update == "gradient":
             loss = loss + F.mse_loss(z_q, z.detach())
-        assignment = self.assignment(z)
-        if self.config.entropy_weight:
+        # as large as the distances to all codes, with their gradients: made only where it is used
+        assignment = self.assignment(z) if soft or self.config.entropy_weight else None
+        if assignment is not None and self.config.entropy_weight:
             loss = loss + self.config.entropy_weight * self._unevenness(assignment)
         self._update(vectors, flat)
         # z + (z_q - z) would round; this adds an exact zero that carries the gradient.

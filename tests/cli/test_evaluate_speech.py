@@ -1,0 +1,192 @@
+"""`vqcodec evaluate` on speech, as a user runs it."""
+
+import base64
+import csv
+import io
+import json
+import re
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.cli.test_commands import fails
+from tests.helpers import Run, speech
+from vqcodec.evaluate.journal import RECORDINGS
+from vqcodec.evaluate.metrics import perplexity
+from vqcodec.evaluate.speech import quality, recogniser, similarity
+from vqcodec.evaluate.speech.evaluation import evaluate
+from vqcodec.evaluate.speech.spectra import log_mel_distance
+from vqcodec.media.audio import Audio
+from vqcodec.speech import SpeechCodec
+
+ALL = quality.METRICS
+EVALUATE = ("evaluate", "--model", "tiny-speech", "--against", "")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_metrics() -> Iterator[None]:
+    """Measure with what needs no packages: those take a minute to load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "METRICS", (quality.MEL, quality.PITCH))
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured(speech_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with recordings, `speech`, and their `report`.
+
+    Three: one of them short, one in stereo at another rate, in a tar.
+    """
+    root = tmp_path_factory.mktemp("evaluated")
+    folder = root / "speech"
+    (folder / "ann").mkdir(parents=True)
+    speech(24_000).save(folder / "ann" / "a.wav")
+    speech(3_000).save(folder / "ann" / "b.flac")
+    speech(40_000, 22_050, channels=2).save(root / "c.wav")
+    with tarfile.open(folder / "set.tar", "w") as tar:
+        tar.add(root / "c.wav", "c.wav")
+    (folder / "manifest.csv").write_text("path,language\nann/a.wav,de\nann/b.flac,en\n")
+    evaluate([folder], root / "report", model=str(speech_weights), against=[])
+    return root
+
+
+def read(folder: Path) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return tree
+
+
+def test_a_report_says_what_the_codec_does(measured: Path) -> None:
+    tree = read(measured / "report")
+    codec = SpeechCodec.load("tiny-speech")
+    rates, distances, maps = [], [], []
+    for name in ("speech/ann/a.wav", "speech/ann/b.flac", "c.wav"):
+        heard = Audio.open(measured / name).mix().resample(16_000)
+        codes = codec.encode(heard)
+        rates.append(8 * len(codes.to_bytes(".vqc")) / round(1000 * heard.seconds))
+        back = codec.decode(codes).samples[0]
+        distances.append(log_mel_distance(heard.samples[0], back))
+        maps.append(codes.grids[0].ravel())
+    results, more = tree["results"], tree["evaluation"]
+    assert results["kbps"] == [pytest.approx(np.mean(rates), abs=1e-5)]
+    low, high = more["intervals"]["log-mel"][0]
+    assert low <= results["log-mel"][0] <= high
+    # what is shorter than half a second is not measured; the others may be shifted for the better
+    assert results["log-mel"][0] == pytest.approx(np.mean([distances[0], distances[2]]), rel=0.2)
+    counts = np.bincount(np.concatenate(maps), minlength=32)
+    assert more["codes"]["perplexity"] == pytest.approx(perplexity(counts), abs=1e-3)
+    assert more["data"]["recordings"] == 3
+    assert more["data"]["seconds"] == pytest.approx(1.5 + 0.1875 + 40_000 / 22_050, abs=0.002)
+    assert any("not defined for 1 of 3 recordings" in note for note in more["notes"])
+    rows = list(csv.DictReader(io.StringIO((measured / "report" / "results.csv").read_text())))
+    assert [r["recording"] for r in rows] == ["ann/a.wav", "ann/b.flac", "c.wav"]
+    assert float(rows[0]["kbps"]) == pytest.approx(rates[0], abs=1e-5)
+    assert rows[1]["log-mel"] == ""
+
+
+def test_the_page_plays_what_was_measured(measured: Path) -> None:
+    page = (measured / "report" / "report.html").read_text(encoding="utf-8")
+    assert "__" not in re.sub(r"base64,[^\"]*", "", page)  # every part was put in
+    text = re.search(r'id="data">(.*?)</script>', page)
+    assert text
+    gallery = json.loads(text[1])["gallery"]
+    assert {g["name"] for g in gallery} == {"ann/a.wav", "ann/b.flac", "c.wav"}
+    (stereo,) = (g for g in gallery if g["name"] == "c.wav")
+    assert [layer["codec"] for layer in stereo["layers"]] == ["original", "vqcodec"]
+    sound = stereo["layers"][0]["sound"].removeprefix("data:audio/flac;base64,")
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)))
+    heard = Audio.open(measured / "c.wav").mix().resample(16_000)
+    assert rate == 16_000
+    np.testing.assert_allclose(samples, heard.samples[0], atol=1e-4)
+
+
+def test_a_repeated_command_goes_on_and_others_are_refused(measured: Path, run: Run) -> None:
+    report = measured / "report"
+    before = (report / RECORDINGS).read_bytes()
+    page = (report / "report.html").read_bytes()
+    lines = before.splitlines(keepends=True)
+    (report / RECORDINGS).write_bytes(lines[0] + lines[1][:40])
+    again = run(*EVALUATE, measured / "speech", "-o", report, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == read(report)
+    assert (report / RECORDINGS).read_bytes() == before
+    assert (report / "report.html").read_bytes() == page
+    fails(
+        run(*EVALUATE[:-2], "--against", "mp3", measured / "speech", "-o", report),
+        2,
+        "no speech codec 'mp3'",
+    )
+    fails(run(*EVALUATE, measured / "c.wav", "-o", report), 1, "another set of languages")
+
+
+def test_what_is_not_installed_is_left_out_with_a_note(
+    tmp_path: Path, run: Run, speech_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("pystoi", "pesq", "visqol", "resemblyzer", "pocketsphinx", "av", "pycodec2"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(quality, "METRICS", ALL)
+    for load in (similarity.load, recogniser.load, quality.load_visqol):
+        load.cache_clear()
+    speech(16_000).save(tmp_path / "a.wav")
+    result = run("evaluate", "--model", "tiny-speech", "a.wav", "-o", "report")
+    assert result.returncode == 0, result.stderr
+    notes = read(tmp_path / "report")["evaluation"]["notes"]
+    for what in ("STOI", "ViSQOL", "CER", "similarity", "PESQ-WB", "Opus 6 kbit/s", "Codec2 2400"):
+        assert sum(note.startswith(f"{what} is left out") for note in notes) == 1, what
+    assert b"log-mel distance" in result.stdout
+    assert b"F0 correlation" in result.stdout
+
+
+def test_bad_input_of_evaluate(tmp_path: Path, run: Run, speech_weights: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"RIFF no sound")
+    (tmp_path / "empty").mkdir()
+    fails(run(*EVALUATE, "bad.wav", "-o", "r"), 1, "none of the 1 recordings can be read")
+    fails(run(*EVALUATE, "empty", "-o", "r2"), 1, "no recordings found")
+    fails(run("evaluate", "bad.wav", "-o", "r3"), 1, "speech-64x")
+    speech(16_000).save(tmp_path / "good.wav")
+    fails(run(*EVALUATE, "good.wav", "-o", "r4", "--quality", "50"), 2, "are for pictures")
+    fails(run("evaluate", "--model", "tiny", "x", "-o", "r5", "--phones"), 2, "for speech")
+    fails(run(*EVALUATE, "good.wav", "-o", "r6", "--phones"), 1, "phones.csv", "missing")
+    some = run(*EVALUATE, "good.wav", "bad.wav", "-o", "r7")
+    assert some.returncode == 1 and b"1 of 2 inputs failed" in some.stderr
+
+
+def test_phones(tmp_path: Path, run: Run, speech_weights: Path) -> None:
+    folder = tmp_path / "marked"
+    rows = ["file,start,end,phone,split"]
+    rng = np.random.default_rng(0)
+    tones = {"i": 300.0, "s": 3000.0, "sil": 0.0}
+    for number in range(12):
+        split, speaker = ("train", "test")[number % 3 == 0], ("ann", "bob")[number % 2]
+        said = rng.choice(list(tones), 12)
+        time = np.arange(1600) / 16_000
+        parts = [0.2 * np.sin(2 * np.pi * tones[p] * time) for p in said]
+        samples = np.concatenate(parts) + rng.normal(0, 0.001, 12 * 1600)
+        path = f"{split}/{speaker}/{number}.wav"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Audio(samples[None].astype(np.float32), 16_000).save(folder / path)
+        rows += [f"{path},{i / 10},{(i + 1) / 10},{p},{split}" for i, p in enumerate(said)]
+    (folder / "phones.csv").write_text("\n".join(rows) + "\n")
+    arguments = ("evaluate", "marked", "--phones", "--model", "tiny-speech", "-o", "out")
+    result = run(*arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert json.loads((tmp_path / "out" / "phones.json").read_text()) == found
+    accuracy = found["with_pauses"]
+    assert accuracy["accuracy"] > 0.8  # a tone is easily told
+    assert accuracy["chance"] < 0.5
+    assert found["without_pauses"]["accuracy"] > 0.8
+    assert (found["phones"], found["speakers"]) == (3, 2)
+    assert found["indices"] == {"train": 8 * 300, "test": 4 * 300}
+    assert (tmp_path / "out" / "phones.png").read_bytes().startswith(b"\x89PNG")
+    fails(run(*arguments), 1, "phones.json: exists")
+    assert b"right, by shuffled codes" in run(*arguments, "--force").stdout
+    (folder / "phones.csv").write_text("\n".join([*rows, "gone.wav,0,1,a,test"]))
+    fails(run(*arguments, "--force"), 1, "gone.wav: is marked, and is not in the data")
+    (folder / "phones.csv").write_text("file,start\nx,y\n")
+    fails(run(*arguments, "--force"), 1, "line 2 is no mark")

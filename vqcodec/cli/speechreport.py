@@ -1,0 +1,80 @@
+"""`vqcodec evaluate` on speech."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vqcodec.cli.jobs import progress_bar
+from vqcodec.cli.reports import finish, interval, names, print_codes, print_table
+from vqcodec.errors import UsageError
+
+AGAINST = "opus-6k,codec2-2400,codec2-700c"
+
+
+def evaluate(
+    data: list[Path],
+    output: Path,
+    model: str,
+    against: str | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Measure a model on recordings; arguments are those of the command."""
+    from vqcodec.evaluate.speech.evaluation import evaluate as measure
+
+    with progress_bar("evaluating") as bar:
+        found = measure(
+            data,
+            output,
+            model=model,
+            against=names(AGAINST if against is None else against),
+            force=force,
+            progress=bar,
+        )
+    finish(found, output, "recordings", _print_results, as_json=as_json)
+
+
+def evaluate_phones(
+    data: list[Path], output: Path, model: str, *, force: bool, as_json: bool
+) -> None:
+    """Measure what codes tell of phones; arguments are those of the command."""
+    if len(data) != 1:
+        raise UsageError("--phones takes one folder or tar that holds a phones.csv")
+    import matplotlib  # noqa: F401  # where it is missing, say so before any work
+
+    from vqcodec.evaluate.speech.labels import PICTURE, evaluate_phones
+    from vqcodec.evaluate.speech.phonetable import summary
+
+    with progress_bar("coding") as bar:
+        tree = evaluate_phones(data[0], output, model=model, force=force, progress=bar)
+    typer.echo(json.dumps(tree) if as_json else f"{summary(tree)}\n{output / PICTURE}")
+
+
+def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
+    more = tree["evaluation"]
+    shown = [m for m in metrics if m.key in tree["results"]]
+    typer.echo(
+        f"{tree['name']}, {more['data']['recordings']:,} recordings of "
+        f"{more['data']['seconds']:,.0f} s; means, [95 % intervals], (vqcodec less the other)"
+    )
+    table = [["", "kbit/s", *(m.label for m in shown)]]
+    codecs = [(tree["name"], tree["results"], None)]
+    codecs += [(a["name"], a["results"], a["difference"]) for a in more["anchors"].values()]
+    for name, results, difference in codecs:
+        cells = [name, f"{results['kbps'][0]:.2f}"]
+        for m in shown:
+            if m.key not in results:
+                cells.append("")
+            elif difference is None:
+                ends = interval(m, more["intervals"][m.key][0])
+                cells.append(f"{m.format(results[m.key][0])} {ends}")
+            else:
+                gain = difference[m.key][0]
+                less = f" ({m.format(gain[0], sign=True)})" if gain else ""
+                cells.append(f"{m.format(results[m.key][0])}{less}")
+        table.append(cells)
+    print_table(table)
+    print_codes(more["codes"])

@@ -1,0 +1,67 @@
+"""What a recogniser reads, and how much of it changes: pocketsphinx, English only.
+
+It makes many mistakes of its own, so what it reads in a copy is compared with what it reads in the
+original, not with the truth.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Signal = NDArray[np.floating]
+
+PACKAGE = "pocketsphinx"
+
+
+def character_error_rate(original: "Signal", other: "Signal") -> float | None:
+    """Return edits per character between two readings; None where the original has no words.
+
+    Insertions count, so that it can be above 1.
+    """
+    reference = read(original)
+    return edits(reference, read(other)) / len(reference) if reference else None
+
+
+def read(samples: "Signal") -> str:
+    """Return the words that pocketsphinx reads in speech at 16 kHz."""
+    import numpy as np
+
+    pcm = (np.clip(samples, -1, 1) * 32767).round().astype("<i2")
+    return _read(pcm.tobytes())
+
+
+def edits(a: str, b: str) -> int:
+    """Return the fewest insertions, deletions and substitutions that turn `a` into `b`."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(b, 1):
+            best = min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+            diagonal, row[j] = row[j], best
+    return row[-1]
+
+
+@lru_cache(maxsize=256)  # an original meets many copies
+def _read(pcm: bytes) -> str:
+    decoder = load()
+    decoder.reinit_feat()  # forget the level of what was read before
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
+    found = decoder.hyp()
+    return "" if found is None else str(found.hypstr)
+
+
+@lru_cache(maxsize=1)
+def load() -> Any:
+    """Return the recogniser, its models read.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    from pocketsphinx import Decoder
+
+    return Decoder(samprate=16000, loglevel="FATAL")

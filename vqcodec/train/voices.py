@@ -1,0 +1,106 @@
+"""Named speakers: vectors of those that a codec may speak as."""
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vqcodec.config import Tree, to_json
+from vqcodec.errors import TrainingError
+from vqcodec.files.atomic import writing
+from vqcodec.media.level import gain_for
+from vqcodec.speech import SpeechCodec
+from vqcodec.train.run import hold_out, read_run
+from vqcodec.train.sounds import SAMPLE_RATE, Sounds
+from vqcodec.weights import CONFIG, Weights
+
+if TYPE_CHECKING:
+    from vqcodec.media.sources import Source
+
+MOST_SPEAKERS = 1000
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """One row of the table of speakers.
+
+    Attributes:
+        speaker: the name, which is that of the folder of their recordings.
+        gender: F, M or whatever the corpus says.
+        corpus: where the recordings are from.
+        licence: of the corpus.
+        consent: a sentence about what the speaker agreed to.
+    """
+
+    speaker: str
+    gender: str
+    corpus: str
+    licence: str
+    consent: str
+
+
+def read_table(path: Path) -> list[Speaker]:
+    """Read a CSV file with a column for each attribute of `Speaker`; others are ignored.
+
+    Raises:
+        TrainingError: it is none, or lacks a column.
+    """
+    names = [f.name for f in fields(Speaker)]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise TrainingError(f"{path}: cannot be read as a CSV file") from None
+    lacking = [n for n in names if not rows or not all(row.get(n) for row in rows)]
+    if lacking or len(rows) > MOST_SPEAKERS:
+        raise TrainingError(f"{path}: needs 1 to {MOST_SPEAKERS} rows with {', '.join(names)}")
+    return [Speaker(**{n: row[n] for n in names}) for row in rows]
+
+
+def add_speakers(run: Path, weights: Weights, table: Path) -> None:
+    """Give weights the vectors of speakers whose recordings a run trained on.
+
+    A speaker's vector is the mean of those of their recordings.
+
+    Args:
+        run: the run's folder.
+        weights: exported from it; their config is written anew.
+        table: see `read_table`.
+
+    Raises:
+        TrainingError: the table cannot be read, or a speaker has no recordings.
+    """
+    wanted = read_table(table)
+    description = read_run(run)
+    paths = [[Path(p) for p in description[key]] for key in ("data", "held_out")]
+    sources, _ = hold_out(paths[0], paths[1], "audio")
+    codec = SpeechCodec(weights, "cpu")
+    speakers: dict[str, Any] = {}
+    for speaker in wanted:
+        own = [s for s in sources if _folder(s) == speaker.speaker]
+        if not own:
+            raise TrainingError(f"{table}: the run has no recordings of '{speaker.speaker}'")
+        speakers[speaker.speaker] = _entry(speaker, codec, Sounds(own))
+    config: Tree = {**weights.config, "speakers": speakers}
+    with writing(weights.folder / CONFIG, force=True) as file:
+        file.write(to_json(config).encode())
+
+
+def _folder(source: "Source") -> str:
+    return Path(source.name).parent.name
+
+
+def _entry(speaker: Speaker, codec: SpeechCodec, sounds: Sounds) -> dict[str, Any]:
+    vectors = []
+    for number in range(len(sounds)):
+        samples = sounds[number][: 10 * SAMPLE_RATE].astype(np.float32) / 32768
+        gain = 10 ** (gain_for(samples[None]) / 20)
+        stored = codec.measure_speaker((samples * gain).clip(-1, 1).astype(np.float32))
+        vectors.append(np.frombuffer(stored, np.int8))
+    facts = asdict(speaker)
+    del facts["speaker"]
+    minutes = round(sum(sounds.lengths) / SAMPLE_RATE / 60, 1)
+    vector = np.round(np.mean(vectors, 0)).astype(int).tolist()
+    return {**facts, "minutes": minutes, "vector": vector}
