@@ -54,10 +54,13 @@ def waveform(
     import numpy as np
 
     height, width = size
-    edges = np.linspace(0, len(samples), width + 1).astype(int)
-    starts = np.minimum(edges[:-1], len(samples) - 1)
-    low = np.minimum.reduceat(samples, starts)
-    high = np.maximum.reduceat(samples, starts)
+    edges = np.linspace(0, len(samples) - 1, width + 1)
+    between = np.interp(edges, np.arange(len(samples)), samples)  # so that the line has no gaps
+    inner = np.ceil(edges).astype(int)  # samples from inner[i] to inner[i + 1] are in column i
+    low, high = (how(between[:-1], between[1:]) for how in (np.minimum, np.maximum))
+    full = inner[1:] > inner[:-1]
+    for how, ends in ((np.minimum, low), (np.maximum, high)):
+        ends[full] = how(ends, how.reduceat(samples, inner[:-1]))[full]
     rows = np.arange(height)[:, None]
     scale = (height - 1) / 2
     first = np.round(scale * (1 - (high / top).clip(-1, 1)))
