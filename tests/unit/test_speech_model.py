@@ -7,6 +7,7 @@ from scipy.signal import stft
 
 from tests.helpers import lively_speech, tiny_speech_config, voice
 from vqcodec.config import load_preset, override
+from vqcodec.decoders.istft import IstftDecoder
 from vqcodec.errors import UsageError
 from vqcodec.nn.spectra import FLOOR, log_mel, magnitudes, mel_filters, spectral_distance
 from vqcodec.speakers.base import STEPS, quantize
@@ -55,7 +56,7 @@ def test_a_code_depends_on_no_more_than_the_encoder_reaches() -> None:
     encoder = build(tiny_speech_config()["model"]).encoder
     shaken(encoder)
     x = sound(64 * 60).requires_grad_()
-    encoder(x)[0, :, 30].sum().backward()  # type: ignore[no-untyped-call]
+    encoder(x)[0, :, 30].sum().backward()
     assert x.grad is not None
     seen = x.grad[0, 0].nonzero().flatten()
     assert 30 * 64 - int(seen.min()) == encoder.reach
@@ -81,6 +82,7 @@ def test_a_sample_depends_on_no_more_codes_than_the_decoder_reaches(frames: int)
 def test_frames_of_one_sine_add_up_to_that_sine() -> None:
     """Spectra whose phases turn with the frames are those of a steady tone."""
     decoder = build(load_preset("speech-64x")["model"]).decoder
+    assert isinstance(decoder, IstftDecoder)
     window, hop, number, k = 512, 64, 50, 24
     times = torch.arange(number) * hop - (window - hop) // 2
     t = times[:, None] + torch.arange(window)
