@@ -49,10 +49,10 @@ def trained(
 
 @pytest.fixture(scope="module")
 def model(trained: tuple[Path, Path]) -> Path:
-    from vqcodec.train.export import export_prior
+    from vqcodec.train.export import export_part
 
     run, weights = trained
-    export_prior(run, "tiny", weights.parent, force=False)
+    export_part(run, "tiny", weights.parent, force=False)
     return weights
 
 

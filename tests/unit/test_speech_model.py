@@ -7,6 +7,7 @@ from scipy.signal import stft
 
 from tests.helpers import lively_speech, tiny_speech_config, voice
 from vqcodec.config import load_preset, override
+from vqcodec.decoders.istft import IstftDecoder
 from vqcodec.errors import UsageError
 from vqcodec.nn.spectra import FLOOR, log_mel, magnitudes, mel_filters, spectral_distance
 from vqcodec.speakers.base import STEPS, quantize
@@ -55,7 +56,7 @@ def test_a_code_depends_on_no_more_than_the_encoder_reaches() -> None:
     encoder = build(tiny_speech_config()["model"]).encoder
     shaken(encoder)
     x = sound(64 * 60).requires_grad_()
-    encoder(x)[0, :, 30].sum().backward()  # type: ignore[no-untyped-call]
+    encoder(x)[0, :, 30].sum().backward()
     assert x.grad is not None
     seen = x.grad[0, 0].nonzero().flatten()
     assert 30 * 64 - int(seen.min()) == encoder.reach
@@ -71,7 +72,7 @@ def test_a_sample_depends_on_no_more_codes_than_the_decoder_reaches(frames: int)
     shaken(decoder)
     z_q = torch.randn(1, 4, 80).requires_grad_()
     y = decoder.reconstruct(z_q, torch.zeros(1, 4))
-    y[0, 0, 40 * 64 : 41 * 64].square().sum().backward()
+    y[0, 0, 40 * 64 : 41 * 64].square().sum().backward()  # type: ignore[no-untyped-call]
     assert z_q.grad is not None
     seen = z_q.grad[0].abs().sum(0).nonzero().flatten()
     before, after = 40 - int(seen.min()), int(seen.max()) - 40
@@ -81,13 +82,14 @@ def test_a_sample_depends_on_no_more_codes_than_the_decoder_reaches(frames: int)
 def test_frames_of_one_sine_add_up_to_that_sine() -> None:
     """Spectra whose phases turn with the frames are those of a steady tone."""
     decoder = build(load_preset("speech-64x")["model"]).decoder
+    assert isinstance(decoder, IstftDecoder)
     window, hop, number, k = 512, 64, 50, 24
     times = torch.arange(number) * hop - (window - hop) // 2
     t = times[:, None] + torch.arange(window)
     tone = 0.25 * torch.cos(2 * torch.pi * k / window * t)
     spectra = torch.fft.rfft(tone * torch.hann_window(window))
     frames = torch.fft.irfft(spectra)[None] * decoder.get_buffer("_window")
-    y = decoder._overlap(frames)  # type: ignore[operator]
+    y = decoder._overlap(frames)
     expected = 0.25 * torch.cos(2 * torch.pi * k / window * torch.arange(number * hop))
     torch.testing.assert_close(y[0, 512:-512], expected[512:-512], atol=1e-5, rtol=0)
 

@@ -298,6 +298,15 @@ def test_bands_come_back() -> None:
         assert power.argmax() == band and power[band] > 0.99 * power.sum()
 
 
+@BANDS
+def test_levels_are_exact_in_training_with_bfloat16(bands: int) -> None:
+    decoder = make(bands)
+    x = torch.rand(1, 1, 960, generator=torch.Generator().manual_seed(11)) - 0.5
+    with torch.autocast("cpu", torch.bfloat16):
+        levels = decoder.levels(x)
+    assert torch.equal(levels, decoder.levels(x))
+
+
 def test_levels_and_emphasis_come_back() -> None:
     levels = torch.arange(256)
     samples = mulaw.to_samples(levels)

@@ -164,7 +164,7 @@ class WaveNet(Density):
     """p(x | z_q, speaker) as a product over steps, of the mu-law levels of x.
 
     With four bands, a step's values follow one another too: the head of each knows those before.
-    Within a stride there is no more to a sample than its levels: x is taken to be what they say.
+    The density is that of the levels, which `log_prob` and `loss` turn x into first.
 
     Attributes:
         memory: samples back that a sample depends on.
@@ -182,7 +182,8 @@ class WaveNet(Density):
         )
         self.skip = nn.Linear(config.layers * residual, config.skip)
         self.hidden = nn.Linear(config.skip, bands * hidden)
-        self.chain = nn.Parameter(_ramps(bands * (bands - 1) // 2, hidden))
+        chained = bands * (bands - 1) // 2
+        self.chain = nn.Parameter(_ramps(chained, hidden), requires_grad=chained > 0)
         self.out = nn.Parameter(torch.randn(bands, hidden, LEVELS) / math.sqrt(hidden))
         self.out_bias = nn.Parameter(torch.zeros(bands, LEVELS))
         self.filters = Pqmf() if bands > 1 else None

@@ -39,10 +39,16 @@ class Pqmf(nn.Module):
 
     def split(self, x: torch.Tensor) -> torch.Tensor:
         """Return the bands, low to high, (B, 4, T / 4), of x (B, 1, T), T a multiple of four."""
-        return F.conv1d(x, self._analysis, stride=BANDS, padding=self.reach)
+        with torch.autocast(x.device.type, enabled=False):  # high bands are far below the low ones
+            return F.conv1d(x.float(), self._analysis, stride=BANDS, padding=self.reach)
 
     def join(self, bands: torch.Tensor) -> torch.Tensor:
         """Return the signal, (B, 1, T), of which bands, (B, 4, T / 4), are the split."""
-        return F.conv_transpose1d(
-            bands, self._synthesis, stride=BANDS, padding=self.reach, output_padding=BANDS - 1
-        )
+        with torch.autocast(bands.device.type, enabled=False):
+            return F.conv_transpose1d(
+                bands.float(),
+                self._synthesis,
+                stride=BANDS,
+                padding=self.reach,
+                output_padding=BANDS - 1,
+            )

@@ -59,7 +59,7 @@ def encode_sounds(
 
     samples, indices, vectors = [], [], []
     for number in range(len(sounds)):
-        sound = sounds[number].astype(np.float32)[None] / 32768
+        sound = sounds[number].astype(np.float32)[None] / np.float32(32768)
         codes = codec.encode(Audio(sound, SAMPLE_RATE))
         gain = 10 ** (codes.media.level / 20)
         cells = codes.grids[0].shape[1]
@@ -151,8 +151,8 @@ class SpeechDecoding:
         self, batch: torch.Tensor, cells: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Return x (B, 1, T), z_q (B, D, N) and speaker vectors (B, S) of a batch."""
-        samples, indices, vectors = batch.split(
-            [cells * self.stride, cells, batch.shape[1] - cells * (self.stride + 1)], 1
+        samples, indices, vectors = batch.tensor_split(
+            [cells * self.stride, cells * (self.stride + 1)], dim=1
         )
         self._quantizer.to(batch.device)
         z_q = self._quantizer.lookup((indices.long() & 0xFFFF,))
@@ -187,7 +187,7 @@ class SpeechDecoding:
                 total += float(decoder.loss(x, z_q, cond)) * x.numel()
             samples += x.numel()
         name = "bits_per_sample" if isinstance(decoder, Density) else "loss"
-        return Evaluation({name: total / samples}, None, None)
+        return Evaluation({name: total / samples})
 
 
 def train_decoder(

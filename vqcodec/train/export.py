@@ -113,7 +113,7 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
     """
     description = read_run(run)
     weights = find_named(name) if folder is None else read_weights(folder / name)
-    kind = part_of(run)
+    kind = part_of(run) or "prior"
     settings = description["config"][kind]
     if kind == "prior":
         prior = build_prior(settings)

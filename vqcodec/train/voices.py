@@ -95,9 +95,9 @@ def _folder(source: "Source") -> str:
 def _entry(speaker: Speaker, codec: SpeechCodec, sounds: Sounds) -> dict[str, Any]:
     vectors = []
     for number in range(len(sounds)):
-        samples = sounds[number][: 10 * SAMPLE_RATE].astype(np.float32) / 32768
-        gain = 10 ** (gain_for(samples[None]) / 20)
-        stored = codec.measure_speaker((samples * gain).clip(-1, 1).astype(np.float32))
+        samples = sounds[number][: 10 * SAMPLE_RATE].astype(np.float32) / np.float32(32768)
+        gain = np.float32(10 ** (gain_for(samples[None]) / 20))
+        stored = codec.measure_speaker((samples * gain).clip(-1, 1))
         vectors.append(np.frombuffer(stored, np.int8))
     facts = asdict(speaker)
     del facts["speaker"]
