@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqcodec.coding.contextmodel import TAPS, WINDOW
+from vqcodec.coding.layout import TAPS, WINDOW
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.audio import Audio
 from vqcodec.pretrained import coding_bytes, write_part

@@ -15,11 +15,10 @@ from vqcodec.coding.contextmodel import (
     EXP_LENGTH,
     FRACTION,
     LIMIT,
-    TAPS,
-    WINDOW,
     ContextModel,
     _exp_table,
 )
+from vqcodec.coding.layout import TAPS, WINDOW
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
 from vqcodec.pretrained import coding_bytes
 from vqcodec.priors.integer import Config, IntegerPrior, from_arrays
