@@ -187,7 +187,7 @@ class SpeechDecoding:
                 total += float(decoder.loss(x, z_q, cond)) * x.numel()
             samples += x.numel()
         name = "bits_per_sample" if isinstance(decoder, Density) else "loss"
-        return Evaluation({name: total / samples}, None, None)
+        return Evaluation({name: total / samples})
 
 
 def train_decoder(

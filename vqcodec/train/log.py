@@ -7,9 +7,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vqcodec.train.tasks import Evaluation
 
+SAMPLE_RATE = 16000  # Hz, of sounds
+
 
 class Log:
-    """Writes figures, the code histogram and pictures of a run.
+    """Writes figures, the code histogram, pictures and sounds of a run.
 
     Args:
         folder: the run's; events go to its ``tensorboard`` folder, figures to ``log.jsonl``.
@@ -35,6 +37,8 @@ class Log:
             self._writer.add_histogram("codes/share", share, step)
         if evaluation.picture is not None:
             self._writer.add_image("held_out", evaluation.picture, step, dataformats="HWC")
+        for name, samples in evaluation.sounds.items():
+            self._writer.add_audio(name, samples, step, SAMPLE_RATE)
         rounded = {k: round(v, 5) for k, v in figures.items()}
         line = {"step": step, "seconds": round(seconds, 1), **rounded}
         with self._path.open("a", encoding="utf-8") as file:

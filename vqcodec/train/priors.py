@@ -101,7 +101,7 @@ class PriorOverMaps:
             "bits_per_index": nats / self.maps.held_out.size / math.log(2),
             "bits_per_dim": bound / self.maps.dimensions / math.log(2),
         }
-        return Evaluation(figures, None, None)
+        return Evaluation(figures)
 
 
 def train_prior(

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import MediaError, TrainingError
+from vqcodec.media.audio import Audio
+from vqcodec.media.level import gain_for
 from vqcodec.media.sources import Source
 
 if TYPE_CHECKING:
@@ -14,11 +16,14 @@ if TYPE_CHECKING:
     Samples = NDArray[np.int16]
 
 SAMPLE_RATE = 16000  # Hz
+HEAD = 10 * SAMPLE_RATE  # samples that the level is measured on
 LOUDER, QUIETER = 6.0, 6.0  # dB: how far the level of a crop is changed at most
 
 
 class Sounds:
     """A set of recordings, each as one row of 16-bit samples at 16 kHz, channels mixed.
+
+    They are brought to the level that the codec brings sound to.
 
     Unreadable and empty ones are left out and listed in `skipped`.
     """
@@ -59,19 +64,13 @@ class Sounds:
 
 def _try(source: Source) -> "Samples | MediaError":
     import numpy as np
-    import soundfile
-    import soxr
 
     try:
-        samples, rate = soundfile.read(io.BytesIO(source.read()), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        return MediaError(f"{source.name}: cannot be read ({error})")
-    mono = samples.mean(1)
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    if not len(mono) or not np.isfinite(mono).all():
-        return MediaError(f"{source.name}: holds no sound, or impossible samples")
-    return np.round(mono.clip(-1, 1) * 32767).astype(np.int16)
+        audio = Audio.open(io.BytesIO(source.read()), source.name).mix().resample(SAMPLE_RATE)
+    except MediaError as error:
+        return error
+    gain = 10 ** (gain_for(audio.samples[:, :HEAD]) / 20)
+    return np.round((audio.samples[0] * gain).clip(-1, 1) * 32767).astype(np.int16)
 
 
 class SoundCrops:

@@ -99,7 +99,7 @@ class SpeechVQVAE:
         stoi = _stoi()
         histogram = np.zeros(sum(model.quantizer.codebook_sizes), np.int64)
         distance, heard = 0.0, []
-        picture = None
+        picture, sounds = None, {}
         stride = model.encoder.stride
         held_out = self.held_out[:, : self.held_out.shape[1] // stride * stride]
         for start in range(0, len(held_out), MEASURED_AT_ONCE):
@@ -116,12 +116,14 @@ class SpeechVQVAE:
                 heard += [float(stoi(r, d, SAMPLE_RATE)) for r, d in pairs]
             if picture is None:
                 picture = _picture(a[:4], b[:4])
+                for name, rows in (("original", x), ("decoded", y)):
+                    sounds[f"sound/{name}"] = rows[:4].flatten().float().cpu().numpy()
         figures = {"mel_distance": distance / len(held_out)}
         if heard:
             figures["stoi"] = float(np.mean(heard))
         figures["perplexity"] = perplexity(histogram)
         figures["usage"] = float((histogram > 0).mean())
-        return Evaluation(figures, histogram, picture)
+        return Evaluation(figures, histogram, picture, sounds)
 
 
 def to_sound(samples: torch.Tensor) -> torch.Tensor:

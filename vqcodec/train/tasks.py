@@ -1,7 +1,7 @@
 """What can be trained: a task brings its model, its batches and its measures to the loop."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -39,11 +39,19 @@ class Loss:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Held-out figures by name, the histogram of codes, and a picture of results (H, W, 3)."""
+    """Held-out figures, and examples of results.
+
+    Attributes:
+        figures: by name.
+        histogram: of the codes, (K,).
+        picture: (H, W, 3).
+        sounds: (T,) float32 at 16 kHz, by name.
+    """
 
     figures: dict[str, float]
-    histogram: "NDArray[np.int64] | None"
-    picture: "Pixels | None"
+    histogram: "NDArray[np.int64] | None" = None
+    picture: "Pixels | None" = None
+    sounds: "dict[str, NDArray[np.float32]]" = field(default_factory=dict)
 
 
 class Task(Protocol):
