@@ -18,7 +18,7 @@ from vqcodec.media.audio import Audio
 from vqcodec.media.sources import find_sources
 from vqcodec.pretrained import load_decoder
 from vqcodec.speech import SpeechCodec
-from vqcodec.train.decoders import encode_sounds
+from vqcodec.train.coded import encode_sounds
 from vqcodec.train.sounds import SoundCrops, Sounds, middles
 from vqcodec.train.speech import train_speech
 from vqcodec.train.voices import read_table

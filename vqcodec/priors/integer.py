@@ -237,7 +237,7 @@ def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
         for (name, layer), shift in zip([*names, ("head", prior.head)], shifts[1:], strict=True):
             weight = real(name, shift)
             if isinstance(layer, CausalConv):
-                layer.assign(weight.unflatten(0, (-1, units)))
+                layer.assign(weight.view(-1, units, units))
             else:
                 layer.weight.copy_(weight.T[..., None, None])
             assert layer.bias is not None
