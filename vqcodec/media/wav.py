@@ -117,9 +117,7 @@ class WavReader:
         return data
 
 
-def wav_header(
-    channels: int, sample_rate: int, frames: int | None, comment: str = ""
-) -> bytes:
+def wav_header(channels: int, sample_rate: int, frames: int | None, comment: str = "") -> bytes:
     """Return the header of 16-bit samples, its sizes left open where `frames` is None.
 
     From 4 GiB on it is one of RF64 (EBU Tech 3306), which has room for the size; every header has
