@@ -206,7 +206,11 @@ def test_consent_that_cannot_be_remembered_holds_for_now(talk: Path, run: Run) -
         ([*CONVERT, "text.txt", *ANN], 1, "text.txt: "),
         ([*CONVERT, "a.wav", *ANN, "-o", "a.png"], 2, "no sound format '.png'"),
         ([*CONVERT, "a.wav", *ANN, "--seed", "3"], 2, "need --decoder wavenet"),
-        (["convert-voice", "a.wav", "--like", "short.wav"], 1, "of speech, too little to know a voice by"),
+        (
+            ["convert-voice", "a.wav", "--like", "short.wav"],
+            1,
+            "of speech, too little to know a voice by",
+        ),
         (["convert-voice", "a.wav", "--like", "silent.wav"], 1, "silent.wav: is silent"),
         (["convert-voice", "a.wav", "--like", "text.txt"], 1, "text.txt: not a sound file"),
         (["convert-voice", "a.wav", "--like", "in"], 1, "in: cannot be read"),
