@@ -20,10 +20,12 @@ from tests.helpers import Run, voice
 from vqcodec.evaluate.journal import RECORDINGS
 from vqcodec.evaluate.metrics import perplexity
 from vqcodec.evaluate.speech import quality, recogniser, similarity
+from vqcodec.evaluate.speech.alignment import align
 from vqcodec.evaluate.speech.evaluation import evaluate
 from vqcodec.evaluate.speech.spectra import log_mel_distance
 from vqcodec.media.audio import Audio
 from vqcodec.speech import SpeechCodec
+from vqcodec.streaming import Drawing
 
 ALL = quality.METRICS
 EVALUATE = ("evaluate", "--model", "spoken", "--against", "")
@@ -140,6 +142,23 @@ def test_what_is_not_installed_is_left_out_with_a_note(
         assert sum(note.startswith(f"{what} is left out") for note in notes) == 1, what
     assert b"log-mel distance" in result.stdout
     assert b"F0 correlation" in result.stdout
+
+
+def test_every_decoder_of_the_weights_is_measured(
+    tmp_path: Path, run: Run, drawn_weights: Path
+) -> None:
+    voice(9_000).save(tmp_path / "a.wav")
+    arguments = ("evaluate", "a.wav", "--model", "drawn", "--against", "")
+    result = run(*arguments, "-o", "report", "--json")
+    assert result.returncode == 0, result.stderr
+    (name, drawn), *others = json.loads(result.stdout)["evaluation"]["anchors"].items()
+    assert (name, others) == ("vqcodec-wavenet", [])
+    heard = Audio.open(tmp_path / "a.wav")
+    codec = SpeechCodec.load("drawn")
+    back = codec.decode(codec.encode(heard), drawing=Drawing()).samples[0]
+    expected = log_mel_distance(heard.samples[0], align(heard.samples[0], back))
+    assert drawn["results"]["log-mel"] == [pytest.approx(expected, abs=1e-3)]
+    assert drawn["results"]["bytes"] == json.loads(result.stdout)["results"]["bytes"]
 
 
 def test_bad_input_of_evaluate(tmp_path: Path, run: Run, spoken_weights: Path) -> None:

@@ -106,9 +106,10 @@ def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
     shown = [m for m in metrics if m.key in tree["results"]]
     typer.echo(
         f"{tree['name']}, {more['data']['recordings']:,} recordings of "
-        f"{more['data']['seconds']:,.0f} s; means, [95 % intervals], (vqcodec less the other)"
+        f"{more['data']['seconds']:,.0f} s; means, [95 % intervals], (vqcodec less the other); "
+        "↓: less is better"
     )
-    table = [["", "kbit/s", *(m.label for m in shown)]]
+    table = [["", "kbit/s", *(f"{m.label}{' ↓' if m.less_is_better else ''}" for m in shown)]]
     codecs = [(tree["name"], tree["results"], None)]
     codecs += [(a["name"], a["results"], a["difference"]) for a in more["anchors"].values()]
     for name, results, difference in codecs:

@@ -1,11 +1,13 @@
 """Our codec, as an evaluation uses it."""
 
 from collections.abc import Callable
+from functools import partial
 
 from vqcodec.evaluate.record import OURS
 from vqcodec.files.codes import Codes
 from vqcodec.media.audio import Audio
 from vqcodec.speech import SpeechCodec
+from vqcodec.streaming import Drawing
 
 Decode = Callable[[Codes], Audio]
 
@@ -14,7 +16,10 @@ CONTAINER = ".vqc"
 
 def decoders_of(codec: SpeechCodec) -> dict[str, Decode]:
     """Return the decoders that weights have by what reports call them, that of `decode` first."""
-    return {OURS: codec.decode}
+    decoders: dict[str, Decode] = {OURS: codec.decode}
+    if "wavenet" in codec.weights.config:
+        decoders[f"{OURS}-wavenet"] = partial(codec.decode, drawing=Drawing())
+    return decoders
 
 
 def through_file(codec: SpeechCodec, audio: Audio) -> tuple[int, Codes]:

@@ -73,14 +73,15 @@ def log_mel_distance(original: "Signal", other: "Signal") -> float:
 def cepstra(samples: "Signal") -> "Frames":
     """Return mel cepstra without the zeroth, (N, CEPSTRA): the shape of a spectrum, not its level.
 
-    The orthonormal cosine transform (DCT-II) of the natural logarithm of amplitudes of mel bands.
+    They are the c of log A = c_0 + 2 sum c_m cos(m w), where A are the amplitudes of mel bands, so
+    that distances between them are distances of log spectra.
     """
     import numpy as np
 
     floored = decibels(mel_power(samples))
     floored = np.maximum(floored, floored.max() - DYNAMIC_RANGE)
     n, k = np.arange(MELS), np.arange(1, CEPSTRA + 1)
-    cosine = math.sqrt(2 / MELS) * np.cos(np.pi / MELS * np.outer(k, n + 0.5))
+    cosine = np.cos(np.pi / MELS * np.outer(k, n + 0.5)) / MELS
     return floored * (math.log(10) / 20) @ cosine.T
 
 
