@@ -26,6 +26,7 @@ FLOORS = {
     "device": (),
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors", "speakers"),
     "weights": ("coding", "config"),
+    "voices": ("weights",),
     "pretrained": ("config", "decoders", "files", "priors", "vqvae", "weights"),
     "search": ("media", "nn", "priors", "vqvae"),
     "basecodec": ("device", "files", "pretrained", "weights"),
@@ -38,11 +39,11 @@ FLOORS = {
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
         *("codec", "coding", "decoders", "files", "generation", "media", "nn", "pretrained"),
-        *("rate", "sampler", "speech", "streaming", "weights"),
+        *("rate", "sampler", "speech", "streaming", "voices", "weights"),
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
-        *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
+        *("decoders", "quantizers", "speakers", "speech", "voices", "vqvae", "weights"),
     ),
     "cli": (
         *(
@@ -56,7 +57,7 @@ FLOORS = {
             "speech",
             "streaming",
         ),
-        *("train", "weights"),
+        *("train", "voices", "weights"),
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")
