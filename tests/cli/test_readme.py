@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers import Run, picture
+from tests.helpers import Run, picture, voice
 from vqcodec import Image
 
 ROOT = Path(__file__).parents[2]
@@ -49,11 +49,23 @@ def test_shown_commands_work(tmp_path: Path, run: Run) -> None:
     Image(picture(40, 40)).save(tmp_path / "image.png")
     (tmp_path / "photos").mkdir()
     shutil.copy(tmp_path / "image.png", tmp_path / "photos")
-    shown = re.search(r"## Use\n\n(.*?)\n\n[^ ]", README, re.DOTALL)
+    assert run_shown("## Use", run) >= 9
+
+
+def test_shown_commands_work_on_speech(tmp_path: Path, run: Run) -> None:
+    voice(40_000).save(tmp_path / "talk.wav")
+    voice(30_000, 44_100, 2).save(tmp_path / "talk.mp3")
+    (tmp_path / "recordings").mkdir()
+    shutil.copy(tmp_path / "talk.wav", tmp_path / "recordings")
+    assert run_shown("### Speech", run) >= 8
+
+
+def run_shown(heading: str, run: Run) -> int:
+    """Run the first block of commands below a heading of the README; return how many there are."""
+    shown = re.search(rf"\n{heading}\n\n(.*?)\n\n[^ ]", README, re.DOTALL)
     assert shown
-    lines = [line.strip() for line in shown[1].splitlines()]
     done = 0
-    for line in lines:
+    for line in map(str.strip, shown[1].splitlines()):
         if not line.startswith("vqcodec") or "benchmark" in line:
             continue
         command = shlex.split(line, comments=True)[1:]
@@ -61,7 +73,7 @@ def test_shown_commands_work(tmp_path: Path, run: Run) -> None:
         result = run(*command, *forced)
         assert result.returncode == 0, (line, result.stderr)
         done += 1
-    assert done >= 9
+    return done
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
