@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqcodec.coding.contextmodel import TAPS, WINDOW
+from vqcodec.coding.layout import of_maps, of_rows
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.audio import Audio
 from vqcodec.pretrained import coding_bytes, write_part
@@ -112,31 +112,43 @@ def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def coding_prior_arrays(
-    codebook_size: int, seed: int = 0, slope: int = 18
+    codebook_size: int, seed: int = 0, slope: int = 18, dilations: tuple[int, ...] = ()
 ) -> "dict[str, NDArray[np.int64]]":
-    """Integers of a coding prior that expects small indices, the more so the larger `slope`."""
+    """Integers of a coding prior that expects small indices, the more so the larger `slope`.
+
+    With two dilations it is one of rows.
+    """
     rng = np.random.default_rng(seed)
     embedding, units, blocks = 6, 8, 2
 
     def weights(*shape: int) -> NDArray[np.int64]:
         return rng.integers(-3000, 3000, shape)
 
+    layout = of_rows(dilations) if dilations else of_maps(blocks)
     arrays = {
         "embedding": weights(codebook_size + 1, embedding),
-        "window": weights(len(WINDOW), embedding, units),
+        "window": weights(len(layout.window), embedding, units),
         "head": weights(units, codebook_size) // 32,
         "head_bias": -(np.arange(codebook_size) << slope),
         "shifts": np.array([16, *[13] * (2 * blocks), 12]),
     }
     for i in range(blocks):
-        arrays |= {f"block.{i}.conv": weights(len(TAPS) * units, units)}
+        arrays |= {f"block.{i}.conv": weights(len(layout.blocks[i]) * units, units)}
         arrays |= {f"block.{i}.mix": weights(units, units)}
         arrays |= {f"block.{i}.{n}_bias": rng.integers(-9999, 9999, units) for n in ("conv", "mix")}
+    if dilations:
+        arrays["dilations"] = np.array(dilations)
     return arrays
 
 
-def add_coding_prior(folder: Path, codebook_size: int, seed: int = 0, slope: int = 18) -> None:
+def add_coding_prior(
+    folder: Path,
+    codebook_size: int,
+    seed: int = 0,
+    slope: int = 18,
+    dilations: tuple[int, ...] = (),
+) -> None:
     """Give weights the coding prior of `coding_prior_arrays`."""
     weights = read_weights(folder)
-    data = coding_bytes(coding_prior_arrays(codebook_size, seed, slope))
+    data = coding_bytes(coding_prior_arrays(codebook_size, seed, slope, dilations))
     write_part(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)

@@ -190,8 +190,8 @@ class Search:
         scores = self._scores(embedded)
         bits = self._bits(scores, grid)
         (gradient,) = torch.autograd.grad(bits.sum(), embedded)
-        left, right, up = self.prior.reach
-        inner = gradient[:, :, up:, -left : gradient.shape[3] - right]
+        left, right, up, _ = self.prior.window.reach
+        inner = gradient[:, :, up:, left : gradient.shape[3] - right]
         g = inner.movedim(1, -1)[at]
         table = self.prior.embedding.weight
         own = -F.log_softmax(scores.detach(), 1).movedim(1, -1)[at] / math.log(2)

@@ -82,6 +82,9 @@ def test_a_report_says_what_the_codec_does(measured: Path) -> None:
     assert results["log-mel"][0] == pytest.approx(np.mean([distances[0], distances[2]]), rel=0.2)
     counts = np.bincount(np.concatenate(maps), minlength=32)
     assert more["codes"]["perplexity"] == pytest.approx(perplexity(counts), abs=1e-3)
+    bits = more["codes"]["bits_per_index"]
+    assert bits["uniform"] == 5 and 0 < bits["adaptive mixing"] < 6
+    assert more["codes"]["indices_per_second"] == 16_000 / codec.stride
     assert more["data"]["recordings"] == 3
     assert more["data"]["seconds"] == pytest.approx(1.5 + 0.1875 + 40_000 / 22_050, abs=0.002)
     assert any("not defined for 1 of 3 recordings" in note for note in more["notes"])

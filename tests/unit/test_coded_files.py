@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.helpers import Run, add_coding_prior
 from vqcodec import Codes
+from vqcodec.coding.contextmodel import ContextModel
 from vqcodec.errors import FormatError, VqcodecError, WeightsError
-from vqcodec.files import frames
+from vqcodec.files import frames, vqc
 from vqcodec.files.contents import MediaInfo
 from vqcodec.files.vqc import is_coded
 from vqcodec.weights import CONFIG, coding_prior, read_weights
@@ -98,6 +100,53 @@ def test_a_few_bytes_cannot_claim_many_indices(coded_weights: Path) -> None:
     vast = data[:size] + b"\xff\x07" * 2 + data[size + 2 :]
     with pytest.raises(FormatError, match="too short for its indices"):
         Codes.from_bytes(vast, "vast")
+
+
+def test_a_range_coded_grid_is_of_bounded_size(
+    coded_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = codes(coded_weights, 20, 20)
+    data = original.to_bytes(".vqc")
+    assert is_coded(data)
+    monkeypatch.setattr(vqc, "MOST_CODED", 399)
+    with pytest.raises(FormatError, match="claims 400 range-coded indices"):
+        Codes.from_bytes(data, "large")
+    assert not is_coded(original.to_bytes(".vqc"))
+
+
+class Counting:
+    """A coding prior that counts the maps it has decoded."""
+
+    def __init__(self, prior: ContextModel) -> None:
+        self.prior, self.decoded = prior, 0
+        self.identity, self.codebook_size = prior.identity, prior.codebook_size
+
+    def encode(self, maps: list[NDArray[np.uint16]]) -> list[bytes]:
+        return self.prior.encode(maps)
+
+    def decode(self, payloads: list[bytes], shape: tuple[int, ...]) -> NDArray[np.uint16]:
+        self.decoded += len(payloads)
+        return self.prior.decode(payloads, shape)
+
+
+def test_damage_stops_the_decoder_where_it_shows(
+    coded_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a file of little effort could keep it busy to its end."""
+    monkeypatch.setattr(frames, "BLOCKS", {"ct": (1, 40)})
+    monkeypatch.setattr(frames, "TOGETHER", {"ct": 1})
+    original = codes(coded_weights, 1, 2000, axes="ct")
+    model = coding_prior(read_weights(coded_weights))
+    assert model is not None
+    prior = Counting(model)
+    data = bytearray(vqc.dump(original, prior))
+    assert vqc.load(bytes(data), lambda *_: prior) == original
+    assert prior.decoded == 50
+    data[len(data) // 20] ^= 1
+    prior.decoded = 0
+    with pytest.raises(FormatError, match="checksum"):
+        vqc.load(bytes(data), lambda *_: prior)
+    assert prior.decoded < 30
 
 
 def test_the_prior_must_be_the_one_that_wrote(coded_weights: Path, tmp_path: Path) -> None:

@@ -15,8 +15,6 @@ from vqcodec.coding.contextmodel import (
     EXP_LENGTH,
     FRACTION,
     LIMIT,
-    TAPS,
-    WINDOW,
     ContextModel,
     _exp_table,
 )
@@ -28,9 +26,9 @@ K = 24
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (5, 7), (7, 5), (13, 3)]
 
 
-@pytest.fixture(scope="module")
-def arrays() -> dict[str, NDArray[np.int64]]:
-    return coding_prior_arrays(K)
+@pytest.fixture(scope="module", params=[(), (1, 3)], ids=["maps", "rows"])
+def arrays(request: pytest.FixtureRequest) -> dict[str, NDArray[np.int64]]:
+    return coding_prior_arrays(K, dilations=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +91,7 @@ def slow_sizes(
     shifts = [int(s) for s in arrays["shifts"]]
     blocks = (len(shifts) - 2) // 2
     height, width = grid.shape
+    layout = ContextModel(arrays).layout
 
     def product(x: list[int], weight: NDArray[np.int64], bias: list[int], shift: int) -> list[int]:
         return [
@@ -114,7 +113,7 @@ def slow_sizes(
     def fresh(depth: int, r: int, c: int, units: int) -> list[int]:
         if depth == 0:
             total = [0] * units
-            for offset, (up, right) in enumerate(WINDOW):
+            for offset, (up, right) in enumerate(layout.window):
                 y, x = r - up, c + right
                 inside = 0 <= y < height and 0 <= x < width
                 z = arrays["embedding"][int(grid[y, x]) if inside else K].tolist()
@@ -122,7 +121,11 @@ def slow_sizes(
                 total = [a + b for a, b in zip(total, part, strict=True)]
             return clamp(total)
         name = f"block.{depth - 1}"
-        around = [max(0, v) for up, right in TAPS for v in h(depth - 1, r - up, c + right)]
+        around = [
+            max(0, v)
+            for up, right in layout.blocks[depth - 1]
+            for v in h(depth - 1, r - up, c + right)
+        ]
         v = product(
             around, arrays[f"{name}.conv"], arrays[f"{name}.conv_bias"].tolist(),
             shifts[2 * depth - 1],
@@ -182,19 +185,34 @@ def test_each_cell_depends_only_on_earlier_ones(model: ContextModel) -> None:
             assert c + (r - row) >= column, "seen further up-right than a column for each row"
 
 
-def test_integers_follow_the_trained_network() -> None:
+def test_rows_do_not_see_each_other() -> None:
+    model = ContextModel(coding_prior_arrays(K, dilations=(1, 3)))
+    grid = random_map((3, 60))
+    apart = [model.bits([row[None]])[0, 0] for row in grid]
+    np.testing.assert_array_equal(model.bits([grid])[0], apart)
+    other = grid.copy()
+    other[1, 10] = (other[1, 10] + 1) % K
+    changed = np.argwhere(model.bits([other])[0] != model.bits([grid])[0])
+    seen = 24 + 2 * (1 + 3)  # by the window, and two blocks behind it
+    assert set(changed[:, 0]) == {1} and changed[:, 1].min() >= 10
+    assert 10 + 24 < changed[:, 1].max() <= 10 + seen
+
+
+@pytest.mark.parametrize("dilations", [(), (1, 3)])
+def test_integers_follow_the_trained_network(dilations: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    prior = lively_prior()
-    grid = random_map((12, 10), seed=1)
+    prior = lively_prior(dilations)
+    grid = random_map((12, 30), seed=1)
     with torch.no_grad():
         nats = -float(prior.log_prob((torch.from_numpy(grid.astype(np.int64))[None],)))
     bits = ContextModel(prior.arrays()).bits([grid]).sum()
     assert bits == pytest.approx(nats / math.log(2), rel=0.01)
 
 
-def test_the_trained_network_comes_back_from_its_integers() -> None:
+@pytest.mark.parametrize("dilations", [(), (1, 3)])
+def test_the_trained_network_comes_back_from_its_integers(dilations: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    prior = lively_prior()
+    prior = lively_prior(dilations)
     again = from_arrays(prior.arrays())
     grid = (torch.from_numpy(random_map((9, 8)).astype(np.int64))[None],)
     with torch.no_grad():
@@ -203,7 +221,7 @@ def test_the_trained_network_comes_back_from_its_integers() -> None:
 
 def test_the_integers_survive_their_file() -> None:
     """Some come out of transposed weights, whose memory lies otherwise."""
-    arrays = lively_prior().arrays()
+    arrays = lively_prior((2, 1)).arrays()
     data = coding_bytes(arrays)
     again = safetensors.numpy.load(data)
     assert set(again) == set(arrays)
@@ -213,8 +231,8 @@ def test_the_integers_survive_their_file() -> None:
     assert ContextModel(wide).identity == ContextModel(arrays).identity
 
 
-def lively_prior() -> IntegerPrior:
-    prior = Config(K, 1, units=16, blocks=2, embedding=6).build()
+def lively_prior(dilations: tuple[int, ...]) -> IntegerPrior:
+    prior = Config(K, 1, units=16, blocks=2, embedding=6, dilations=dilations).build()
     for parameter in prior.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -228,6 +246,9 @@ def lively_prior() -> IntegerPrior:
         {"shifts": np.array([0])},
         {"embedding": np.full((K + 1, 6), 1 << 16)},
         {"block.0.conv_bias": np.full(8, 1 << 46)},
+        {"dilations": np.array([1])},
+        {"dilations": np.array([1, 257])},
+        {"dilations": np.array([[1, 1]])},
     ],
 )
 def test_arrays_that_could_leave_exact_arithmetic_are_refused(

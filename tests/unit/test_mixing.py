@@ -13,6 +13,7 @@ from vqcodec.evaluate import bits as bits_module
 from vqcodec.evaluate import mixing
 from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.mixing import ContextMixing, ranks
+from vqcodec.files import frames
 from vqcodec.files.contents import MediaInfo
 from vqcodec.weights import coding_prior
 
@@ -122,7 +123,7 @@ def test_the_meter_asks_the_coding_prior_block_by_block(
     assert found[bits_module.CODING] == pytest.approx(prior.bits([grid]).sum())
     size = 8 * len(prior.encode([grid])[0])
     assert found[bits_module.CODING] == pytest.approx(size, abs=16)
-    monkeypatch.setattr(bits_module, "SIDE", 16)
+    monkeypatch.setattr(frames, "BLOCKS", {"hw": (16, 16)})
     parts = [grid[:16, :16], grid[:16, 16:], grid[16:, :16], grid[16:, 16:]]
     expected = sum(prior.bits([part]).sum() for part in parts)
     assert meter.measure(codes)[bits_module.CODING] == pytest.approx(expected)

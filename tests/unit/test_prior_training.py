@@ -12,8 +12,7 @@ from vqcodec.config import load_preset, parse
 from vqcodec.device import choose_bf16
 from vqcodec.train.config import Config
 from vqcodec.train.loop import Loop
-from vqcodec.train.maps import Maps
-from vqcodec.train.priors import PriorOverMaps
+from vqcodec.train.maps import Maps, PriorOverMaps
 from vqcodec.vqvae import build_prior
 
 STAY = 0.9  # how likely an index repeats the one that it follows

@@ -12,13 +12,16 @@ import torch
 from safetensors.torch import load_file
 
 from tests.helpers import Run, tiny_speech_config, voice
+from vqcodec import Codes
 from vqcodec.config import override
 from vqcodec.errors import TrainingError
+from vqcodec.evaluate.bits import CODING, BitMeter
+from vqcodec.files.vqc import is_stream
 from vqcodec.media.audio import Audio
 from vqcodec.media.sources import find_sources
 from vqcodec.pretrained import load_decoder
 from vqcodec.speech import SpeechCodec
-from vqcodec.train.decoders import encode_sounds
+from vqcodec.train.coded import encode_sounds
 from vqcodec.train.sounds import SoundCrops, Sounds, middles
 from vqcodec.train.speech import train_speech
 from vqcodec.train.voices import read_table
@@ -122,6 +125,56 @@ def test_a_decoder_learns_frozen_codes_and_joins_the_codec(
     assert "## WaveNet decoder" in (weights.folder / "README.md").read_text()
     done = run("export", "run", "spoken", "-o", "weights")
     assert done.returncode == 1  # never a silent overwrite
+
+
+def test_a_prior_learns_codes_and_makes_files_smaller(
+    recordings: Path,
+    spoken_weights: Path,
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = tmp_path / "weights" / "spoken"
+    shutil.copytree(spoken_weights, weights)
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(weights.parent))
+    small = ["train.steps=60", "train.batch_size=4", "train.crop_size=100", "prior.units=16"]
+    small += ["train.evaluate_every=30", "train.warmup_steps=2", "train.learning_rate=0.02"]
+    small += ["train.muon_learning_rate=0.02", "prior.blocks=2", "prior.dilations=[1, 2]"]
+    command = [
+        *("train", "prior", recordings, "-o", "run", "--codec", "spoken"),
+        *("--held-out", recordings / "speaker1", "--preset"),
+    ]
+    changed = [part for s in small for part in ("--set", s)]
+    done = run(*command, "prior-coding-speech", *changed)
+    assert done.returncode == 0, done.stderr.decode()
+    logged = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    first, last = (json.loads(line) for line in logged)
+    assert last["held_out/bits_per_index"] < first["held_out/bits_per_index"] < 5  # K is 32
+    rate = last["held_out/bits_per_second"] / last["held_out/bits_per_index"]
+    assert rate == pytest.approx(16000 / SpeechCodec.load("spoken").stride, rel=1e-4)
+    again = run(*command, "prior-coding-speech", *changed)
+    assert b"was finished already" in again.stdout
+    assert b"preset is for other codes" in run(*command, "prior-image").stderr
+    assert run("export", "run", "spoken", "-o", "weights").returncode == 0
+    voice(40_000, channels=2, seed=7).save(tmp_path / "a.wav")
+    for name, *flags in (("coded.vqc",), ("packed.vqc", "--no-prior")):
+        assert run("encode", "a.wav", "-o", name, "--model", "spoken", *flags).returncode == 0
+    coded, packed = (tmp_path / f"{n}.vqc" for n in ("coded", "packed"))
+    assert coded.stat().st_size < 0.9 * packed.stat().st_size
+    assert Codes.load(coded) == Codes.load(packed)
+    piped = run(
+        "encode", "-", "-o", "-", "--model", "spoken", stdin=(tmp_path / "a.wav").read_bytes()
+    )
+    assert is_stream(piped.stdout)  # which stays packed
+    held_out = Sounds(find_sources([recordings / "speaker1"], "audio"))
+    assert len(held_out) == 1
+    codec = SpeechCodec.load("spoken")
+    samples = held_out[0].astype(np.float32)[None] / np.float32(32768)
+    codes = codec.encode(Audio(samples, 16000))
+    bits = BitMeter(codec).measure(codes)
+    size = codes.grids[0].size
+    # what training saw in floating point, files take in integers
+    assert bits[CODING] / size == pytest.approx(last["held_out/bits_per_index"], rel=0.005)
 
 
 def test_codes_of_a_recording_lie_beside_their_samples(spoken_weights: Path) -> None:

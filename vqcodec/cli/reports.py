@@ -59,8 +59,12 @@ def print_codes(codes: dict[str, Any]) -> None:
         f"codes: {100 * codes['usage']:.1f} % of {codes['codebook_size']} used, perplexity "
         f"{codes['perplexity']:.1f}"
     )
-    typer.echo("bits an index")
-    print_table([["", name, f"{bits:.3f}"] for name, bits in codes["bits_per_index"].items()])
+    rate = codes.get("indices_per_second")  # of sound
+    typer.echo("bits an index" + (", and a second" if rate else ""))
+    rows = []
+    for name, bits in codes["bits_per_index"].items():
+        rows.append(["", name, f"{bits:.3f}", *([f"{bits * rate:,.0f}"] if rate else [])])
+    print_table(rows)
 
 
 def print_table(rows: Rows) -> None:

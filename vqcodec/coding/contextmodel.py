@@ -7,20 +7,23 @@ probabilities are therefore equal on all machines, and so are files.
 
 The network, for a map whose cells hold a vector h of C numbers (fixed point, `FRACTION` bits):
 
-    h = sum over the `WINDOW` of neighbours of table[neighbour, index]    (an index K outside)
-    h = h + 1x1(relu(conv(relu(h))))     some times; conv sees `TAPS`
+    h = sum over a window of neighbours of table[neighbour, index]    (an index K outside)
+    h = h + 1x1(relu(conv(relu(h))))     some times
     frequencies = table of exp at (1x1(relu(h)) - its maximum)
 
-A cell sees cells above it up to one column further right for each row up, whatever the depth. So
-all cells with the same column + 2 row can be computed at once: h x w cells take w + 2 (h - 1)
-steps, for encoding and decoding alike.
+Which neighbours those are, `vqcodec.coding.layout` says: one layout is for pictures, one for sound.
+In pictures all cells with the same column + 2 row can be computed at once: h x w cells take
+w + 2 (h - 1) steps, for encoding and decoding alike. In sound the rows, its channels, do not see
+each other: w steps.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vqcodec.coding.layout import MOST_DILATION, Taps, of_maps, of_rows
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
 
 if TYPE_CHECKING:
@@ -28,17 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Places = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and columns of some cells
+    Take = Callable[[Places, NDArray[np.int64]], list[list[int]]]
 
-# (rows up, columns right) of the neighbours that a cell looks at, all of them coded before it
-WINDOW = (
-    *((3, x) for x in range(-2, 3)),
-    *((2, x) for x in range(-3, 3)),
-    *((1, x) for x in range(-3, 2)),
-    *((0, x) for x in range(-4, 0)),
-)
-# likewise for what the convolutions look at, the cell itself included
-TAPS = ((0, 0), (0, -1), (1, -1), (1, 0), (1, 1))
 FRACTION = 8  # bits behind the point of activations
+OTHER_BOUNDS = {"shifts": (0, 20), "dilations": (1, MOST_DILATION)}
 LIMIT = (1 << 15) - 1  # activations are clamped to +-LIMIT
 MOST_UNITS = 512  # C; with 16-bit weights, 5 C products of 30 bits each stay below 2^53
 # exp(-d / 2^FRACTION) * 2^24 by repeated multiplication, so that no library's exp is asked
@@ -74,10 +71,11 @@ class ContextModel:
     """An integer network that predicts each index of a map from those before it.
 
     Args:
-        arrays: ``embedding`` (K + 1, d), ``window`` (len(WINDOW), d, C), for each block i
-            ``block.i.conv`` (5 C, C), ``block.i.conv_bias``, ``block.i.mix`` (C, C),
+        arrays: ``embedding`` (K + 1, d), ``window`` (neighbours, d, C), for each block i
+            ``block.i.conv`` (taps C, C), ``block.i.conv_bias``, ``block.i.mix`` (C, C),
             ``block.i.mix_bias``, then ``head`` (C, K), ``head_bias``: int16, biases int64; and
-            ``shifts``: of window, then of each matrix in this order.
+            ``shifts``: of window, then of each matrix in this order. A prior of sound has also
+            ``dilations``, of each block.
 
     Raises:
         ValueError: the arrays do not fit each other, or could exceed 2^53.
@@ -94,17 +92,23 @@ class ContextModel:
         blocks = (len(shifts) - 2) // 2
         c, k = self.units, self.codebook_size
         shapes = {"embedding": (k + 1, embedding.shape[1]), "head": (c, k), "head_bias": (k,)}
-        shapes["window"] = (len(WINDOW), embedding.shape[1], c)
-        for i in range(blocks):
-            shapes |= {f"block.{i}.conv": (len(TAPS) * c, c), f"block.{i}.conv_bias": (c,)}
+        if "dilations" in arrays:
+            self.layout = of_rows(tuple(arrays["dilations"].ravel().tolist()))
+            shapes["dilations"] = (blocks,)
+        else:
+            self.layout = of_maps(blocks)
+        shapes["window"] = (len(self.layout.window), embedding.shape[1], c)
+        for i, taps in zip(range(blocks), self.layout.blocks, strict=False):
+            shapes |= {f"block.{i}.conv": (len(taps) * c, c), f"block.{i}.conv_bias": (c,)}
             shapes |= {f"block.{i}.mix": (c, c), f"block.{i}.mix_bias": (c,)}
         if {n: a.shape for n, a in arrays.items() if n != "shifts"} != shapes:
             raise ValueError("its arrays are not those of a coding prior")
         if c > MOST_UNITS or not 2 <= k <= 1 << 14 or len(shifts) != 2 * blocks + 2:
             raise ValueError("its arrays are not those of a coding prior")
         for name, array in arrays.items():
-            bound = 20 if name == "shifts" else 1 << (45 if name.endswith("bias") else 15)
-            if array.min() < (0 if name == "shifts" else -bound) or array.max() > bound:
+            bound = 1 << (45 if name.endswith("bias") else 15)
+            least, most = OTHER_BOUNDS.get(name, (-bound, bound))
+            if array.min() < least or array.max() > most:
                 raise ValueError(f"its array '{name}' holds numbers that are too large")
         exact = embedding.astype(np.float64) @ window.astype(np.float64)
         self.table = np.floor(exact * 2.0 ** -shifts[0]).reshape(-1, c)  # neighbour after neighbour
@@ -125,8 +129,8 @@ class ContextModel:
         """Return the bytes of maps, (h, w) each and all of one shape."""
         coders = [RangeEncoder() for _ in maps]
 
-        def take(rows: range, step: int, cumulative: "NDArray[np.int64]") -> list[list[int]]:
-            cells = [[int(m[r, step - 2 * r]) for r in rows] for m in maps]
+        def take(places: "Places", cumulative: "NDArray[np.int64]") -> list[list[int]]:
+            cells = [m[places].tolist() for m in maps]
             for coder, symbols, bounds in zip(coders, cells, cumulative, strict=True):
                 for symbol, bound in zip(symbols, bounds, strict=True):
                     start = int(bound[symbol])
@@ -140,7 +144,7 @@ class ContextModel:
         """Reverse `encode`: (N, h, w) uint16. Foreign bytes give some map, never an error."""
         coders = [RangeDecoder(data) for data in payloads]
 
-        def take(_rows: range, _step: int, cumulative: "NDArray[np.int64]") -> list[list[int]]:
+        def take(_: "Places", cumulative: "NDArray[np.int64]") -> list[list[int]]:
             return [
                 [coder.decode(bound) for bound in bounds.tolist()]
                 for coder, bounds in zip(coders, cumulative, strict=True)
@@ -154,12 +158,11 @@ class ContextModel:
 
         cost = np.zeros((len(maps), *maps[0].shape))
 
-        def take(rows: range, step: int, cumulative: "NDArray[np.int64]") -> list[list[int]]:
-            cells = [[int(m[r, step - 2 * r]) for r in rows] for m in maps]
+        def take(places: "Places", cumulative: "NDArray[np.int64]") -> list[list[int]]:
+            cells = [m[places].tolist() for m in maps]
             sizes = np.diff(cumulative, axis=-1)
             size = np.take_along_axis(sizes, np.array(cells)[..., None], -1)[..., 0]
-            for column, r in enumerate(rows):
-                cost[:, r, step - 2 * r] = np.log2(TOTAL / size[:, column])
+            cost[:, places[0], places[1]] = np.log2(TOTAL / size)
             return cells
 
         self._walk(len(maps), maps[0].shape, take)
@@ -171,52 +174,46 @@ class ContextModel:
 
         found = np.empty((*grid.shape, self.codebook_size), np.uint16)
 
-        def take(rows: range, step: int, cumulative: "NDArray[np.int64]") -> list[list[int]]:
-            for column, r in enumerate(rows):
-                found[r, step - 2 * r] = np.diff(cumulative[0, column])
-            return [[int(grid[r, step - 2 * r]) for r in rows]]
+        def take(places: "Places", cumulative: "NDArray[np.int64]") -> list[list[int]]:
+            found[places] = np.diff(cumulative[0])
+            return [grid[places].tolist()]
 
         self._walk(1, grid.shape, take)
         return found
 
-    def _walk(
-        self,
-        number: int,
-        shape: tuple[int, ...],
-        take: "Callable[[range, int, NDArray[np.int64]], list[list[int]]]",
-    ) -> "NDArray[np.uint16]":
+    def _walk(self, number: int, shape: tuple[int, ...], take: "Take") -> "NDArray[np.uint16]":
         """Visit the cells of `number` maps of one shape in coding order.
 
-        `take(rows, step, cumulative)` gets the cumulative frequencies, (number, rows, K + 1), of
-        the cells (r, step - 2 r) and returns their indices.
+        `take(places, cumulative)` gets the cumulative frequencies, (number, places, K + 1), of
+        the cells at these rows and columns, and returns their indices.
         """
         import numpy as np
 
         height, width = shape
-        margin = 4  # of cells outside, as far as WINDOW reaches
-        known = np.full((number, height + margin, width + 2 * margin), self.codebook_size, np.int64)
-        stride = known.shape[2]
-        offsets = np.array([right - up * stride for up, right in WINDOW])
-        entries = np.arange(len(WINDOW)) * (
-            self.codebook_size + 1
-        )  # where a neighbour's rows start
-        memory = [_Memory(number, height, self.units) for _ in self.blocks]
-        for step, rows in _steps(height, width):
-            r = np.arange(rows.start, rows.stop) + margin
-            x = step - 2 * (r - margin) + margin
-            cells = known.reshape(number, -1)[:, (r * stride + x)[:, None] + offsets]
+        layout, outside = self.layout, self.codebook_size
+        rights = [right for _, right in layout.window]
+        top, left = max(up for up, _ in layout.window), -min(rights)
+        stride = left + width + max(0, *rights)
+        known = np.full((number, top + height, stride), outside, np.int64)
+        offsets = np.array([right - up * stride for up, right in layout.window])
+        entries = np.arange(len(offsets)) * (outside + 1)  # where a neighbour's rows start
+        memory = [_Memory(number, height, self.units, taps, layout.skew) for taps in layout.blocks]
+        for step, rows in layout.steps(height, width):
+            r = np.arange(rows.start, rows.stop)
+            x = step - layout.skew * r
+            there = (r + top) * stride + x + left
+            cells = known.reshape(number, -1)[:, there[:, None] + offsets]
             h = self.table.take(cells + entries, axis=0).sum(2)  # (number, rows, C)
             np.clip(h, -LIMIT, LIMIT, out=h)
             for (conv, mix), seen in zip(self.blocks, memory, strict=True):
-                u = np.maximum(h, 0)
-                around = seen.around(u, rows)
+                around = seen.around(np.maximum(h, 0), rows)
                 v = conv(around.reshape(-1, around.shape[-1]))
                 h += mix(np.clip(v, 0, LIMIT, out=v)).reshape(h.shape)
                 np.clip(h, -LIMIT, LIMIT, out=h)
             scores = self.head(np.maximum(h, 0).reshape(-1, self.units))
             cumulative = self._cumulative(scores).reshape(number, len(rows), -1)
-            known[:, r, x] = take(rows, step, cumulative)
-        return known[:, margin:, margin:-margin].astype(np.uint16)
+            known[:, r + top, x + left] = take((r, x), cumulative)
+        return known[:, top:, left : left + width].astype(np.uint16)
 
     def _cumulative(self, scores: "Array") -> "NDArray[np.int64]":
         """Return cumulative frequencies, (P, K + 1), from 0 to `TOTAL`, for scores, (P, K)."""
@@ -233,38 +230,32 @@ class ContextModel:
 
 
 class _Memory:
-    """What a convolution still has to see: its input at the last three steps.
+    """What a convolution still has to see: its input at the last steps.
 
-    A cell (r, x) is computed at step x + 2 r, so its neighbours come from the same row one step
-    ago, and from the row above three, two and one steps ago. Rows that have not begun or have
+    A cell (r, x) is computed at step x + skew * r, so a neighbour `up` rows above and `right`
+    columns to the right was computed skew * up - right steps ago. Rows that have not begun or have
     ended hold zeros, which is what lies outside a map.
     """
 
-    def __init__(self, number: int, height: int, units: int) -> None:
+    def __init__(self, number: int, height: int, units: int, taps: Taps, skew: int) -> None:
         import numpy as np
 
-        # row 0 lies above the map
-        self.steps = [np.zeros((number, height + 1, units)) for _ in range(4)]
+        self.top = max(up for up, _ in taps)  # rows above the map
+        self.taps = [(skew * up - right, up) for up, right in taps]
+        ages = range(1 + max(age for age, _ in self.taps))
+        self.steps = deque(np.zeros((number, self.top + height, units)) for _ in ages)
 
     def around(self, u: "Array", rows: range) -> "Array":
-        """Return what lies around cells, (N, rows, 5 C), and remember their u, (N, rows, C)."""
+        """Return what lies around cells, (N, rows, taps C), and remember their u, (N, rows, C)."""
         import numpy as np
 
-        now, one, two, three = [self.steps[3], *self.steps[:3]]
-        self.steps = [now, one, two, three]
+        self.steps.rotate(1)
+        now = self.steps[0]
         now.fill(0)
-        own, above = slice(rows.start + 1, rows.stop + 1), slice(rows.start, rows.stop)
-        now[:, own] = u
-        return np.concatenate([u, one[:, own], three[:, above], two[:, above], one[:, above]], -1)
-
-
-def _steps(height: int, width: int) -> "Iterator[tuple[int, range]]":
-    """Yield each step and the rows r of the cells (r, step - 2 r) that lie on the map."""
-    for step in range(width + 2 * (height - 1)):
-        first = max(0, -((width - 1 - step) // 2))
-        last = min(height - 1, step // 2)
-        if first <= last:  # a map of one column has no cell at odd steps
-            yield step, range(first, last + 1)
+        first, last = rows.start + self.top, rows.stop + self.top
+        now[:, first:last] = u
+        seen = [self.steps[age][:, first - up : last - up] for age, up in self.taps]
+        return np.concatenate(seen, -1)
 
 
 def _exp_table() -> "NDArray[np.int64]":

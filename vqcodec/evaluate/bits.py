@@ -1,4 +1,4 @@
-"""What the indices of pictures cost, in bits, under everything that predicts them."""
+"""What the indices of pictures and sounds cost, in bits, under everything that predicts them."""
 
 import math
 from collections import defaultdict
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vqcodec.codec import Codec
+from vqcodec.basecodec import BaseCodec
 from vqcodec.coding.rangecoder import TOTAL
 from vqcodec.evaluate.mixing import ContextMixing
 from vqcodec.files.codes import Codes
+from vqcodec.files.frames import blocks
 from vqcodec.pretrained import load_sampling_prior
 from vqcodec.weights import SAMPLING_PRIOR, coding_prior
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIDE = 256  # cells of a block; larger maps are predicted block by block, as in files
 MIXING, CODING, MIXED, SAMPLING = (
     "adaptive mixing",
     "coding prior",
@@ -33,7 +33,7 @@ class BitMeter:
         codec: of one index map.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: BaseCodec) -> None:
         import numpy as np
 
         (size,) = codec.codebook_sizes
@@ -46,17 +46,18 @@ class BitMeter:
         self.sampling = load_sampling_prior(codec.weights).to(self.device) if has_sampling else None
 
     def measure(self, codes: Codes) -> dict[str, float]:
-        """Return the bits that the whole map of a picture costs, by what predicts it.
+        """Return the bits that a whole map costs, block by block as in files, by what predicts it.
 
-        Mixing begins anew with each picture and learns as it goes.
+        Mixing begins anew with each map and learns as it goes.
         """
         import numpy as np
 
         (grid,) = codes.grids
-        alone = ContextMixing(self.codebook)
-        beside = ContextMixing(self.codebook, prior=True)
+        alone = ContextMixing(self.codebook, codes.axes)
+        beside = ContextMixing(self.codebook, codes.axes, prior=True)
         bits: defaultdict[str, float] = defaultdict(float)
-        for block in _blocks(grid):
+        for place in blocks(grid.shape, codes.axes):
+            block = grid[place]
             bits[MIXING] += float(alone.bits(block).sum())
             if self.coding is not None:
                 expected = self.coding.frequencies(block)
@@ -72,12 +73,3 @@ class BitMeter:
         assert self.sampling is not None
         indices = torch.from_numpy(block.astype("int64"))[None].to(self.device)
         return -float(self.sampling.log_prob((indices,))) / math.log(2)
-
-
-def _blocks(grid: "NDArray[np.uint16]") -> "list[NDArray[np.uint16]]":
-    height, width = grid.shape
-    return [
-        grid[top : top + SIDE, left : left + SIDE]
-        for top in range(0, height, SIDE)
-        for left in range(0, width, SIDE)
-    ]

@@ -1,7 +1,7 @@
 """Context mixing without a network, the yardstick of a coding prior: what indices would cost.
 
 As in lpaq and zpaq, an index is told bit by bit, down a binary tree of the codes. Each of some
-`CONTEXTS`, such as the index to the left, keeps a probability for every node of the tree, and how
+contexts, such as the index to the left, keeps a probability for every node of the tree, and how
 often it came there. The probabilities are mixed in the logistic domain, by weights that learn, and
 a coding prior may be one more voice among them. Everything adapts: but for the codebook, which
 orders the tree, nothing is known before the first index. Integers throughout.
@@ -21,16 +21,29 @@ Integers = NDArray[np.int64]
 ALL = 16
 # (rows up, columns right, leading bits) of the neighbours that make up each context; the leading
 # bits of an index tell a branch of codes that are near each other
-CONTEXTS: tuple[tuple[tuple[int, int, int], ...], ...] = (
-    (),
-    ((0, -1, ALL),),
-    ((1, 0, ALL),),
-    ((1, 1, ALL),),
-    ((0, -1, ALL), (1, 0, ALL)),
-    ((0, -1, 4), (1, 0, 4)),
-    ((0, -1, 3), (1, 0, 3), (1, 1, 3)),
-    ((0, -1, 2), (1, 0, 2), (1, 1, 2), (1, -1, 2), (0, -2, 2)),
-)
+CONTEXTS: dict[str, tuple[tuple[tuple[int, int, int], ...], ...]] = {
+    "hw": (
+        (),
+        ((0, -1, ALL),),
+        ((1, 0, ALL),),
+        ((1, 1, ALL),),
+        ((0, -1, ALL), (1, 0, ALL)),
+        ((0, -1, 4), (1, 0, 4)),
+        ((0, -1, 3), (1, 0, 3), (1, 1, 3)),
+        ((0, -1, 2), (1, 0, 2), (1, 1, 2), (1, -1, 2), (0, -2, 2)),
+    ),
+    "ct": (
+        (),
+        ((0, -1, ALL),),
+        ((0, -2, ALL),),
+        ((0, -1, 5),),
+        ((0, -1, ALL), (0, -2, 4)),
+        ((0, -1, 4), (0, -2, 4)),
+        ((0, -1, 3), (0, -2, 3), (0, -3, 3)),
+        ((0, -1, 2), (0, -2, 2), (0, -3, 2), (0, -4, 2)),
+    ),
+}
+MARGIN = 4  # of cells outside, as far as they reach
 SLOT_BITS = 20  # of each context's table, which a hash addresses
 ONE = 1 << 16  # probabilities are parts of it
 LOGIT_BITS, WEIGHT_BITS = 8, 16  # behind the point
@@ -47,18 +60,23 @@ class ContextMixing:
 
     Args:
         codebook: (K, D), which orders the tree.
+        axes: ``hw`` for maps of pictures, ``ct`` for those of sound.
         prior: whether maps come with what a coding prior expects.
     """
 
-    def __init__(self, codebook: NDArray[np.float32], *, prior: bool = False) -> None:
+    def __init__(
+        self, codebook: NDArray[np.float32], axes: str = "hw", *, prior: bool = False
+    ) -> None:
+        self.contexts = CONTEXTS[axes]
+        number = len(self.contexts)
         self.width = _width(len(codebook))
         self.rank = ranks(codebook)
-        self._chances = np.full((len(CONTEXTS), 1 << SLOT_BITS), ONE // 2, np.int32)
-        self._counts = np.zeros((len(CONTEXTS), 1 << SLOT_BITS), np.uint8)
+        self._chances = np.full((number, 1 << SLOT_BITS), ONE // 2, np.int32)
+        self._counts = np.zeros((number, 1 << SLOT_BITS), np.uint8)
         first = np.array(FIRST_WEIGHTS) * (BESIDE_PRIOR if prior else 1) * (1 << WEIGHT_BITS)
-        shape = (len(CONTEXTS) + prior, len(FIRST_WEIGHTS), self.width)
+        shape = (number + prior, len(FIRST_WEIGHTS), self.width)
         self._weights = np.full(shape, 1 << WEIGHT_BITS)
-        self._weights[: len(CONTEXTS)] = first.astype(np.int64)[:, None]
+        self._weights[:number] = first.astype(np.int64)[:, None]
 
     def bits(
         self, grid: NDArray[np.uint16], frequencies: NDArray[np.uint16] | None = None
@@ -76,7 +94,7 @@ class ContextMixing:
             leaves[:, self.rank] = frequencies.reshape(grid.size, -1)
         told = _tell(
             symbols.reshape(-1),
-            _contexts(symbols, self.width),
+            self._hashes(symbols),
             leaves,
             self._chances,
             self._counts,
@@ -85,6 +103,22 @@ class ContextMixing:
         )
         cost = -np.log2(told / ONE).sum(1)
         return cost.reshape(grid.shape)
+
+    def _hashes(self, symbols: Integers) -> Integers:
+        """Return a hash of every context of every cell of a map, (h, w): (h w, contexts)."""
+        padded = np.pad(symbols, ((MARGIN, 0), (MARGIN, MARGIN)), constant_values=1 << self.width)
+        height, columns = symbols.shape
+        found = []
+        for context in self.contexts:
+            value = np.zeros_like(symbols)
+            for up, right, leading in context:
+                top, left = MARGIN - up, MARGIN + right
+                there = padded[top : top + height, left : left + columns]
+                there = there >> max(0, self.width - leading)
+                value = value * (2 << self.width) + there + 1
+                value = (value & 0xFFFFFFFF) * HASH & 0xFFFFFFFF
+            found.append(value.reshape(-1))
+        return np.stack(found, 1)
 
 
 def ranks(codebook: NDArray[np.float32]) -> Integers:
@@ -112,22 +146,6 @@ def ranks(codebook: NDArray[np.float32]) -> Integers:
 
 def _width(codes: int) -> int:
     return max(1, (codes - 1).bit_length())
-
-
-def _contexts(symbols: Integers, width: int) -> Integers:
-    """Return a hash of every context of every cell of a map, (h, w): (h w, contexts)."""
-    margin = 2
-    padded = np.pad(symbols, ((margin, 0), (margin, margin)), constant_values=1 << width)
-    height, columns = symbols.shape
-    found = []
-    for context in CONTEXTS:
-        value = np.zeros_like(symbols)
-        for up, right, leading in context:
-            top, left = margin - up, margin + right
-            there = padded[top : top + height, left : left + columns] >> max(0, width - leading)
-            value = ((value * (2 << width) + there + 1) & 0xFFFFFFFF) * HASH & 0xFFFFFFFF
-        found.append(value.reshape(-1))
-    return np.stack(found, 1)
 
 
 @functools.cache

@@ -4,11 +4,12 @@ Both come in frames that end in a CRC-32 of what they hold. It goes on from the 
 before, and in the first one from the header's, so frames cannot be exchanged or left out.
 """
 
+import contextlib
 import itertools
 import math
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 RUN = 1 << 16  # indices in a packed frame
 BLOCKS = {"hw": (256, 256), "ct": (8, 4096)}  # cells of a range-coded frame, at most
-TOGETHER = 4  # blocks of one shape that are coded side by side by one thread
+# Rows, of blocks of one shape, that are coded side by side by one thread, at most.
+TOGETHER = {"hw": 1024, "ct": 32}
+MOST_CODED = 1 << 24  # cells of a range-coded grid; that many take some ten minutes on one core
 CRC_BYTES = 4
 # The likeliest index has at most 65,025 parts in 65,536, which is 1 / 708 of a byte; and six bytes
 # of the coder's state may be told by nothing.
@@ -97,28 +100,29 @@ def read_packed(
 
 def write_coded(grid: "Grid", axes: str, prior: Prior, crc: int) -> bytes:
     """Return the range-coded frames of a file's only grid, behind a header of this CRC."""
-    blocks = [grid[block] for block in _blocks(grid.shape, axes)]
-    payloads = _by_shape(lambda _, maps: prior.encode(maps), [b.shape for b in blocks], blocks)
+    maps = [grid[place] for place in blocks(grid.shape, axes)]
+    payloads = _by_shape(lambda _, m: prior.encode(m), [m.shape for m in maps], maps, axes)
     out = bytearray()
-    for number, (block, payload) in enumerate(zip(blocks, payloads, strict=True), 1):
+    for number, (block, payload) in enumerate(zip(maps, payloads, strict=True), 1):
         crc = _crc(block, zlib.crc32(payload, crc))
-        if number < len(blocks):  # the last one fills what is left
+        if number < len(maps):  # the last one fills what is left
             out += varint(len(payload))
         out += payload + crc.to_bytes(CRC_BYTES, "little")
     return bytes(out)
 
 
 def read_coded(read: Reader, shape: tuple[int, ...], axes: str, prior: Prior, crc: int) -> "Grid":
-    """Reverse `write_coded`, up to the end of the file.
+    """Reverse `write_coded`, up to the end of the file; stop where damage shows.
 
     Raises:
         FormatError: it is truncated, damaged, or claims more indices than its bytes could tell.
     """
     import numpy as np
 
-    where = _blocks(shape, axes)
+    where = blocks(shape, axes)
     shapes = [tuple(s.stop - s.start for s in block) for block in where]
-    payloads, stored = [], []
+    payloads: list[bytes] = []
+    stored = []
     for number, block in enumerate(shapes, 1):
         length = read.varint() if number < len(shapes) else read.left - CRC_BYTES
         payloads.append(read.take(max(0, length)))
@@ -127,17 +131,18 @@ def read_coded(read: Reader, shape: tuple[int, ...], axes: str, prior: Prior, cr
             raise FormatError("truncated or damaged: too short for its indices")
     if read.left:
         raise FormatError("followed by foreign bytes")
-    blocks = _by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads)
     grid = np.empty(shape, np.uint16)
-    for place, block, payload, check in zip(where, blocks, payloads, stored, strict=True):
-        crc = _crc(block, zlib.crc32(payload, crc))
-        if crc != check:
-            raise FormatError("damaged: the checksum is wrong")
-        grid[place] = block
+    decoded = _by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, axes)
+    with contextlib.closing(decoded):
+        for place, block, payload, check in zip(where, decoded, payloads, stored, strict=True):
+            crc = _crc(block, zlib.crc32(payload, crc))
+            if crc != check:
+                raise FormatError("damaged: the checksum is wrong")
+            grid[place] = block
     return grid
 
 
-def _blocks(shape: tuple[int, ...], axes: str) -> list[tuple[slice, ...]]:
+def blocks(shape: tuple[int, ...], axes: str) -> list[tuple[slice, ...]]:
     """Return where the blocks of a grid lie, row after row."""
     cuts = [
         [slice(start, min(n, start + side)) for start in range(0, n, side)]
@@ -150,24 +155,33 @@ def _by_shape(
     code: Callable[[tuple[int, ...], list[T]], list[R]],
     shapes: list[tuple[int, ...]],
     items: list[T],
-) -> list[R]:
-    """Code items of equal shape together, groups of them on all cores; results in order."""
+    axes: str,
+) -> Generator[R, None, None]:
+    """Code items of equal shape together, groups of them on all cores; yield results in order.
+
+    To close it early leaves undone what has not begun.
+    """
+    cores = os.cpu_count() or 1
     places: dict[tuple[int, ...], list[int]] = {}
     for place, shape in enumerate(shapes):
         places.setdefault(shape, []).append(place)
-    groups = [
-        (shape, found[i : i + TOGETHER])
-        for shape, found in places.items()
-        for i in range(0, len(found), TOGETHER)
-    ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    groups = []
+    for shape, found in places.items():
+        size = max(1, min(TOGETHER[axes] // shape[0], -(-len(found) // cores)))
+        groups += [(shape, found[i : i + size]) for i in range(0, len(found), size)]
+    groups.sort(key=lambda group: group[1])
+    results: dict[int, R] = {}
+    following = 0
+    pool = ThreadPoolExecutor(cores)
+    try:
         coded = pool.map(lambda g: code(g[0], [items[place] for place in g[1]]), groups)
-        results = {
-            place: result
-            for (_, found), group in zip(groups, coded, strict=True)
-            for place, result in zip(found, group, strict=True)
-        }
-    return [results[place] for place in range(len(items))]
+        for (_, found), group in zip(groups, coded, strict=True):
+            results.update(zip(found, group, strict=True))
+            while following in results:
+                yield results.pop(following)
+                following += 1
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _crc(run: "Grid", crc: int) -> int:

@@ -28,11 +28,11 @@ sections              only with flag bit 2: type u8, length varint, content; a t
 packed frames         without flag bit 4: grid after grid, in runs of 65,536 indices in reading
                       order (the last run of a grid holds what is left): the indices, ceil(log2 K)
                       bits each, highest bit first, zero-padded to a whole byte; then a CRC-32
-range-coded frames    with flag bit 4, of one grid: blocks of at most 256 x 256 cells (``hw``) or
-                      8 x 4096 (``ct``), row after row: varint length of the payload (not in the
-                      last block, whose payload leaves four bytes to the end of the file); the
-                      payload, by `vqcodec.coding.rangecoder` with the frequencies and the order of
-                      `vqcodec.coding.contextmodel`; then a CRC-32
+range-coded frames    with flag bit 4, of one grid of at most 2^24 cells: blocks of at most
+                      256 x 256 cells (``hw``) or 8 x 4096 (``ct``), row after row: varint length of
+                      the payload (not in the last block, whose payload leaves four bytes to the
+                      end of the file); the payload, by `vqcodec.coding.rangecoder` with the
+                      frequencies and the order of `vqcodec.coding.contextmodel`; then a CRC-32
 stream                with flag bit 5: frames of about a second each: varint cells, 1 or more; as
                       many indices of each channel, channel after channel, at most 65,536 in all,
                       packed as above; a CRC-32. Then the end: a 0; varint n - 1 of the original
@@ -54,6 +54,7 @@ from vqcodec.errors import FormatError
 from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo
 from vqcodec.files.frames import (
     BLOCKS,
+    MOST_CODED,
     Prior,
     packed_size,
     read_coded,
@@ -86,6 +87,8 @@ def dump(codes: Contents, prior: Prior | None = None) -> bytes:
         frames, crc = write_packed(grid, size, crc)
         packed += frames
     if prior is None or codes.axes not in BLOCKS or codes.codebook_sizes != (prior.codebook_size,):
+        return packed
+    if header.cells > MOST_CODED:
         return packed
     coded = write_header(dataclasses.replace(header, prior_id=prior.identity))
     coded += write_coded(codes.grids[0], codes.axes, prior, zlib.crc32(coded))
@@ -129,6 +132,8 @@ def load(data: bytes, find_prior: FindPrior) -> Contents:
         if header.prior_id is None:
             grids = _read_packed(read, header, crc)
         else:
+            if header.cells > MOST_CODED:
+                raise FormatError(f"claims {header.cells:,} range-coded indices; too many")
             prior = find_prior(header.model, header.codebook_id, header.prior_id)
             if prior.codebook_size != header.codebook_sizes[0]:
                 raise FormatError("damaged: its codebook size is not that of its coding prior")

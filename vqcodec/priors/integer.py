@@ -5,6 +5,7 @@ behind the point. That rounding is fine enough to cost less than a thousandth of
 training need not know of it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vqcodec.coding.contextmodel import FRACTION, MOST_UNITS, TAPS, WINDOW
+from vqcodec.coding.contextmodel import FRACTION, MOST_UNITS
+from vqcodec.coding.layout import MOST_DILATION, Taps, of_maps, of_rows
 from vqcodec.config import check_range
 from vqcodec.priors.base import Prior
 
@@ -34,6 +36,8 @@ class Config:
         units: C, numbers per cell.
         blocks: residual blocks; each widens the view by one row and one column.
         embedding: numbers that stand for an index.
+        dilations: of a prior of sound, whose channels it sees each on its own: one for each block,
+            which widens the view by twice as many cells back; none for pictures.
     """
 
     codebook_size: int
@@ -41,6 +45,7 @@ class Config:
     units: int = 96
     blocks: int = 5
     embedding: int = 32
+    dilations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_range("codebook_size", self.codebook_size, 2, 1 << 14)
@@ -48,6 +53,10 @@ class Config:
         check_range("units", self.units, 8, MOST_UNITS)
         check_range("blocks", self.blocks, 0, 64)
         check_range("embedding", self.embedding, 1, 256)
+        for dilation in self.dilations:
+            check_range("dilation", dilation, 1, MOST_DILATION)
+        if self.dilations and len(self.dilations) != self.blocks:
+            raise ValueError(f"dilations must be {self.blocks}, one for each block, or none")
 
     @property
     def least_parameters(self) -> int:
@@ -59,48 +68,72 @@ class Config:
         return IntegerPrior(self)
 
 
-class Block(nn.Module):
-    """h + 1x1(relu(conv(relu(h)))), starting as the identity."""
+class CausalConv(nn.Conv2d):
+    """A convolution that sees given taps only.
+
+    Attributes:
+        reach: cells to the left, right, above and below that its input has in addition.
+    """
 
     mask: torch.Tensor
 
-    def __init__(self, units: int) -> None:
+    def __init__(self, inputs: int, outputs: int, taps: Taps, *, bias: bool = True) -> None:
+        ups, rights = zip(*taps, strict=True)
+        step = math.gcd(*rights)
+        size = 1 + max(ups), 1 + (max(rights) - min(rights)) // step
+        super().__init__(inputs, outputs, size, dilation=(1, step), bias=bias)
+        self.reach = -min(rights), max(rights), max(ups), 0
+        self.places = [
+            (max(ups) - up, (right - min(rights)) // step) for up, right in taps
+        ]  # of the taps in the kernel
+        mask = torch.zeros(size)
+        for place in self.places:
+            mask[place] = 1
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve x, (B, inputs, ...), that is padded by `reach`."""
+        return F.conv2d(x, self.weight * self.mask, self.bias, dilation=self.dilation)
+
+    def matrices(self) -> torch.Tensor:
+        """Return the weights, (taps, inputs, outputs)."""
+        kernel = self.weight.permute(2, 3, 1, 0)
+        return torch.stack([kernel[place] for place in self.places])
+
+    @torch.no_grad()
+    def assign(self, matrices: torch.Tensor) -> None:
+        """Reverse `matrices`."""
+        for (row, column), matrix in zip(self.places, matrices, strict=True):
+            self.weight[:, :, row, column] = matrix.T
+
+
+class Block(nn.Module):
+    """h + 1x1(relu(conv(relu(h)))), starting as the identity."""
+
+    def __init__(self, units: int, taps: Taps) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(units, units, (2, 3))
+        self.conv = CausalConv(units, units, taps)
         self.mix = nn.Conv2d(units, units, 1)
         nn.init.zeros_(self.mix.weight)
-        mask = torch.zeros(2, 3)
-        for up, right in TAPS:
-            mask[1 - up, 1 + right] = 1
-        self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """Update h, (B, C, height, width)."""
-        u = F.pad(F.relu(h), (1, 1, 1, 0))
-        v = F.conv2d(u, self.conv.weight * self.mask, self.conv.bias)
-        return h + self.mix(F.relu(v))
+        u = F.pad(F.relu(h), self.conv.reach)
+        return h + self.mix(F.relu(self.conv(u)))
 
 
 class IntegerPrior(Prior):
     """Causal convolutions over one index map; what it is for is `arrays`."""
 
-    mask: torch.Tensor
-
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.codebook_sizes = (config.codebook_size,)
-        rows, columns = 1 + max(up for up, _ in WINDOW), [right for _, right in WINDOW]
-        self.reach = (min(columns), max(columns), rows - 1)  # left, right, up
+        dilations = config.dilations
+        layout = of_rows(dilations) if dilations else of_maps(config.blocks)
         self.embedding = nn.Embedding(config.codebook_size + 1, config.embedding)
-        self.window = nn.Conv2d(
-            config.embedding, config.units, (rows, 1 + max(columns) - min(columns)), bias=False
-        )
-        mask = torch.zeros(self.window.kernel_size)
-        for up, right in WINDOW:
-            mask[rows - 1 - up, right - min(columns)] = 1
-        self.register_buffer("mask", mask, persistent=False)
-        self.blocks = nn.ModuleList(Block(config.units) for _ in range(config.blocks))
+        self.window = CausalConv(config.embedding, config.units, layout.window, bias=False)
+        self.blocks = nn.ModuleList(Block(config.units, taps) for taps in layout.blocks)
         self.head = nn.Conv2d(config.units, config.codebook_size, 1)
 
     @torch.no_grad()
@@ -117,14 +150,13 @@ class IntegerPrior(Prior):
 
     def embed(self, grid: torch.Tensor) -> torch.Tensor:
         """Return what stands for each index of grid, (B, h, w), and around it: (B, d, ...)."""
-        left, right, up = self.reach
-        padded = F.pad(grid, (-left, right, up, 0), value=self.config.codebook_size)
+        padded = F.pad(grid, self.window.reach, value=self.config.codebook_size)
         z: torch.Tensor = self.embedding(padded).movedim(-1, 1)
         return z
 
     def logits(self, z: torch.Tensor) -> torch.Tensor:
         """Return scores, (B, K, h, w), of each index of a map given those before it, of `embed`."""
-        h = F.conv2d(z, self.window.weight * self.mask)
+        h = self.window(z)
         for block in self.blocks:
             h = block(h)
         scores: torch.Tensor = self.head(F.relu(h))
@@ -162,18 +194,17 @@ class IntegerPrior(Prior):
         embedding = self.embedding.weight
         shift = _shift(embedding)
         found["embedding"] = _integers(embedding, shift)
-        kernel = self.window.weight.permute(2, 3, 1, 0)  # (rows, columns, d, C)
-        left, _, rows = self.reach
-        matrix("window", torch.stack([kernel[rows - u, r - left] for u, r in WINDOW]), None, 0)
+        matrix("window", self.window.matrices(), None, 0)
         shifts[0] += shift - FRACTION
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            kernel = block.conv.weight.permute(2, 3, 1, 0)  # (2, 3, C, C)
-            taps = torch.cat([kernel[1 - up, 1 + right] for up, right in TAPS])
+            taps = block.conv.matrices().flatten(0, 1)
             matrix(f"block.{i}.conv", taps, block.conv.bias, FRACTION)
             matrix(f"block.{i}.mix", block.mix.weight[..., 0, 0].T, block.mix.bias, FRACTION)
         matrix("head", self.head.weight[..., 0, 0].T, self.head.bias, FRACTION)
         found["shifts"] = np.array(shifts)
+        if self.config.dilations:
+            found["dilations"] = np.array(self.config.dilations)
         return found
 
 
@@ -182,7 +213,8 @@ def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
     shifts = [int(s) for s in arrays["shifts"]]
     entries, dim = arrays["embedding"].shape
     units, blocks = arrays["window"].shape[2], (len(shifts) - 2) // 2
-    prior = Config(entries - 1, 1, units, blocks, dim).build()
+    dilations = tuple(arrays["dilations"].tolist()) if "dilations" in arrays else ()
+    prior = Config(entries - 1, 1, units, blocks, dim, dilations).build()
 
     def real(name: str, shift: int) -> torch.Tensor:
         return torch.from_numpy(arrays[name]).double().mul(2.0**-shift).float()
@@ -197,21 +229,17 @@ def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
         embedding, window = real("embedding", FRACTION), real("window", shifts[0])
         size = embedding.std()
         prior.embedding.weight.copy_(embedding / size)
-        window *= size
-        left, _, rows = prior.reach
-        for offset, (up, right) in enumerate(WINDOW):
-            prior.window.weight[:, :, rows - up, right - left] = window[offset].T
+        prior.window.assign(window * size)
         names = []
         for i, block in enumerate(prior.blocks):
             assert isinstance(block, Block)
             names += [(f"block.{i}.conv", block.conv), (f"block.{i}.mix", block.mix)]
         for (name, layer), shift in zip([*names, ("head", prior.head)], shifts[1:], strict=True):
             weight = real(name, shift)
-            if layer.kernel_size == (1, 1):
-                layer.weight.copy_(weight.T[..., None, None])
+            if isinstance(layer, CausalConv):
+                layer.assign(weight.view(-1, units, units))
             else:
-                for tap, (up, right) in enumerate(TAPS):
-                    layer.weight[:, :, 1 - up, 1 + right] = weight[tap * units :][:units].T
+                layer.weight.copy_(weight.T[..., None, None])
             assert layer.bias is not None
             layer.bias.copy_(bias(f"{name}_bias", shift))
     return prior.eval().requires_grad_(False)

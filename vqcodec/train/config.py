@@ -1,8 +1,11 @@
 """Settings of the training loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
-from vqcodec.config import check_range
+from vqcodec.config import Tree, check_range, parse
+
+Data = TypeVar("Data")
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,10 @@ class Config:
             raise ValueError("optimizer must be muon or adamw")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ValueError("precision must be auto, fp32 or bf16")
+
+
+def split(table: Tree, data: type[Data]) -> tuple[Data, Config]:
+    """Return the settings of the data and of the loop, which share the table ``train``."""
+    keys = {f.name for f in fields(data)}  # type: ignore[arg-type]
+    own = parse(data, {k: v for k, v in table.items() if k in keys}, "train")
+    return own, parse(Config, {k: v for k, v in table.items() if k not in keys}, "train")

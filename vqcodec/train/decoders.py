@@ -1,9 +1,7 @@
 """Stage two of speech: a decoder on the frozen codes of a finished codec."""
 
 import math
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +12,12 @@ from torch import nn
 from vqcodec.config import Tree
 from vqcodec.decoders.base import Decoder, Density
 from vqcodec.device import choose_bf16
-from vqcodec.errors import TrainingError, UsageError
-from vqcodec.files.atomic import writing
-from vqcodec.media.audio import Audio
+from vqcodec.errors import UsageError
 from vqcodec.speakers.base import STEPS
 from vqcodec.speech import SpeechCodec
+from vqcodec.train.coded import Coded, CodedCrops, encode_all, load_coded, save_coded
 from vqcodec.train.loop import Loop, Progress
-from vqcodec.train.run import Start, checkpoint_step, claim, command, hold_out
-from vqcodec.train.sounds import SAMPLE_RATE, Sounds
+from vqcodec.train.run import Start, checkpoint_step, claim, command
 from vqcodec.train.speech import split_table, to_sound
 from vqcodec.train.tasks import Evaluation, Loss
 from vqcodec.vqvae import build_decoder
@@ -30,47 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CACHE = "codes.npz"
 HELD_OUT_CELLS = 500  # codes of a held-out recording that are measured, from its start: 2 s at 64x
-
-
-@dataclass(frozen=True)
-class Coded:
-    """Recordings with their codes, one behind the other.
-
-    Attributes:
-        samples: (T,) int16 at 16 kHz, at the level that the codec brings sound to.
-        indices: (T / stride,) uint16.
-        vectors: (N, S) int8, a speaker vector of each recording.
-        ends: (N,) in codes.
-    """
-
-    samples: "NDArray[np.int16]"
-    indices: "NDArray[np.uint16]"
-    vectors: "NDArray[np.int8]"
-    ends: "NDArray[np.int64]"
-
-
-def encode_sounds(
-    codec: SpeechCodec, sounds: Sounds, report: Callable[[int], None] | None = None
-) -> Coded:
-    """Encode recordings as a user would; `report` is called with the number done."""
-    import numpy as np
-
-    samples, indices, vectors = [], [], []
-    for number in range(len(sounds)):
-        sound = sounds[number].astype(np.float32)[None] / np.float32(32768)
-        codes = codec.encode(Audio(sound, SAMPLE_RATE))
-        gain = 10 ** (codes.media.level / 20)
-        cells = codes.grids[0].shape[1]
-        padded = np.pad(sound[0] * gain, (0, cells * codec.stride - sound.shape[1]))
-        samples.append(np.round(padded.clip(-1, 1) * 32767).astype(np.int16))
-        indices.append(codes.grids[0][0])
-        vectors.append(np.frombuffer(codes.media.speaker, np.int8))
-        if report:
-            report(number + 1)
-    ends = np.cumsum([len(i) for i in indices])
-    return Coded(np.concatenate(samples), np.concatenate(indices), np.stack(vectors), ends)
 
 
 class DecoderLoss(nn.Module):
@@ -110,17 +66,10 @@ class SpeechDecoding:
         crop_size: int,
         seed: int,
     ) -> None:
-        import numpy as np
-
         self.model, self.train, self.held_out = DecoderLoss(model), train, held_out
-        self.batch_size, self.seed = batch_size, seed
         self.stride, self.cells = codec.stride, crop_size // codec.stride
         self._quantizer = codec.model.quantizer
-        lengths = np.diff(train.ends, prepend=0)
-        room = np.maximum(0, lengths - self.cells + 1)
-        if not room.any():
-            raise TrainingError(f"every recording is shorter than a crop of {crop_size} samples")
-        self._share = room / room.sum()
+        self.crops = CodedCrops(train, self.cells, batch_size, seed)
 
     def batch(self, number: int) -> "NDArray[np.int16]":
         """Return training batch `number`: in a row, samples, indices and speaker vector.
@@ -129,14 +78,7 @@ class SpeechDecoding:
         """
         import numpy as np
 
-        rng = np.random.default_rng([self.seed, number])
-        chosen = rng.choice(len(self._share), self.batch_size, p=self._share)
-        rows = []
-        for which in chosen:
-            first = int(self.train.ends[which - 1]) if which else 0
-            last = int(self.train.ends[which]) - self.cells
-            start = int(rng.integers(first, last + 1))
-            rows.append(self._row(self.train, int(which), start, self.cells))
+        rows = [self._row(self.train, *place, self.cells) for place in self.crops.batch(number)]
         return np.stack(rows)
 
     def _row(self, coded: Coded, which: int, start: int, cells: int) -> "NDArray[np.int16]":
@@ -231,12 +173,12 @@ def train_decoder(
     with state.main_process_first():  # the others find the codes that it has made
         if state.is_main_process:
             claim(folder, description)
-        coded = _load(folder)
+        coded = load_coded(folder)
         skipped: list[str] = []
         if coded is None:
-            train, test, skipped = _encode(codec, data, held_out, on_encode)
+            train, test, skipped = encode_all(codec, data, held_out, on_encode)
             coded = train, test
-            _save(folder, *coded)
+            save_coded(folder, *coded)
     task = SpeechDecoding(
         model, codec, *coded, loop_config.batch_size, settings.crop_size, loop_config.seed
     )
@@ -271,45 +213,3 @@ def _start_from(decoder: Decoder, codec: SpeechCodec) -> None:
     own, learned = conditioning.state_dict(), codec.model.decoder.state_dict()
     fitting = {k: v for k, v in learned.items() if k in own and own[k].shape == v.shape}
     conditioning.load_state_dict(own | fitting)
-
-
-def _encode(
-    codec: SpeechCodec,
-    data: list[Path],
-    held_out: list[Path],
-    report: Callable[[float], None] | None,
-) -> tuple[Coded, Coded, list[str]]:
-    """Return what is to be learned from and measured on, and a sentence for each bad file."""
-    sources, measured = hold_out(data, held_out, "audio")
-    sounds, test = Sounds(sources), Sounds(measured)
-    total = len(sounds) + len(test)
-    parts = []
-    for part, before in ((sounds, 0), (test, len(sounds))):
-        tell = (lambda n, b=before: report((b + n) / total)) if report else None
-        parts.append(encode_sounds(codec, part, tell))
-    return parts[0], parts[1], sounds.skipped + test.skipped
-
-
-def _save(folder: Path, train: Coded, held_out: Coded) -> None:
-    import numpy as np
-
-    arrays = {f"train_{k}": v for k, v in vars(train).items()}
-    arrays |= {f"held_out_{k}": v for k, v in vars(held_out).items()}
-    with writing(folder / CACHE, force=True) as file:
-        np.savez(file, allow_pickle=False, **arrays)
-
-
-def _load(folder: Path) -> tuple[Coded, Coded] | None:
-    import numpy as np
-
-    try:
-        with np.load(folder / CACHE) as arrays:
-            names = Coded.__dataclass_fields__
-            return (
-                Coded(**{n: arrays[f"train_{n}"] for n in names}),
-                Coded(**{n: arrays[f"held_out_{n}"] for n in names}),
-            )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise TrainingError(f"{folder / CACHE}: is damaged; remove it to encode again") from None

@@ -1,5 +1,6 @@
 """Pictures to the index maps that a prior learns from, encoded once and kept."""
 
+import math
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,18 +9,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from vqcodec.codec import Codec
+from vqcodec.config import Tree, check_range
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.nn.pixels import to_signal
-from vqcodec.train.data import Crops
+from vqcodec.priors.base import Prior
+from vqcodec.train.config import split
+from vqcodec.train.data import Crops, Pictures, centre_squares
+from vqcodec.train.priortask import PriorTask, Ready
+from vqcodec.train.run import HELD_OUT_SIDE, hold_out
+from vqcodec.train.tasks import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 CACHE = "maps.npz"
+ENCODED_AT_ONCE = 32  # crops
+MEASURED_AT_ONCE = 8  # maps
+
+
+@dataclass(frozen=True)
+class PriorData:
+    """Settings of the data in a preset's ``train`` table.
+
+    Attributes:
+        crop_size: side in pixels of the crops whose maps are learned.
+        picture_side: larger pictures are shrunk to this short side first.
+        zoom: a crop is cut as a square of crop_size times a factor from this range, then shrunk.
+        crops: encoded for each picture, on average; half of them mirrored.
+    """
+
+    crop_size: int
+    picture_side: int
+    zoom: tuple[float, float]
+    crops: int
+
+    def __post_init__(self) -> None:
+        check_range("crop_size", self.crop_size, 8, 2048)
+        check_range("picture_side", self.picture_side, self.crop_size, 8192)
+        check_range("zoom", self.zoom[0], 1, self.zoom[1])
+        check_range("crops", self.crops, 1, 10000)
 
 
 @dataclass(frozen=True)
@@ -37,6 +70,94 @@ class Maps:
     held_out: "NDArray[np.uint16]"
     log_prob: "NDArray[np.float64]"
     dimensions: int
+
+
+class PriorOverMaps(PriorTask):
+    """A prior on maps.
+
+    Args:
+        model: the prior to train.
+        maps: what to learn from and to measure on.
+        batch_size: maps per batch.
+        seed: of the choice of maps.
+    """
+
+    def __init__(self, model: Prior, maps: Maps, batch_size: int, seed: int) -> None:
+        super().__init__(model)
+        self.maps = maps
+        self.batch_size, self.seed = batch_size, seed
+
+    def batch(self, number: int) -> "NDArray[np.uint16]":
+        """Return training batch `number`, (B, maps, h, w)."""
+        import numpy as np
+
+        rng = np.random.default_rng([self.seed, number])
+        return self.maps.train[rng.integers(len(self.maps.train), size=self.batch_size)]
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Return bits per index, and bits/dim of the bound on the pictures' likelihood."""
+        assert isinstance(model, Prior)
+        device = next(model.parameters()).device
+        nats = 0.0
+        for start in range(0, len(self.maps.held_out), MEASURED_AT_ONCE):
+            part = torch.from_numpy(self.maps.held_out[start : start + MEASURED_AT_ONCE])
+            nats -= float(model.log_prob(part.long().to(device).unbind(1)).sum())
+        bound = (nats - float(self.maps.log_prob.sum())) / len(self.maps.held_out)
+        figures = {
+            "bits_per_index": nats / self.maps.held_out.size / math.log(2),
+            "bits_per_dim": bound / self.maps.dimensions / math.log(2),
+        }
+        return Evaluation(figures)
+
+
+def prepare(
+    model: Prior,
+    codec: Codec,
+    data: list[Path],
+    held_out: list[Path],
+    folder: Path,
+    table: Tree,
+    report: Callable[[float], None] | None,
+) -> Ready:
+    """Return the task of training a prior on the maps of pictures, which the folder keeps.
+
+    Args:
+        model: the prior.
+        codec: encodes, where that has not been done.
+        data: pictures to learn from.
+        held_out: pictures to measure on.
+        folder: of the run.
+        table: the preset's ``train``.
+        report: called with the fraction that is encoded.
+    """
+    settings, loop_config = split(table, PriorData)
+    maps = load_maps(folder)
+    skipped: list[str] = []
+    if maps is None:
+        maps, skipped = _encode_pictures(codec, data, held_out, settings, loop_config.seed, report)
+        save_maps(folder, maps)
+    task = PriorOverMaps(model, maps, loop_config.batch_size, loop_config.seed)
+    return Ready(task, len(maps.train), len(maps.held_out), skipped, "maps")
+
+
+def _encode_pictures(
+    codec: Codec,
+    data: list[Path],
+    held_out: list[Path],
+    settings: PriorData,
+    seed: int,
+    report: Callable[[float], None] | None,
+) -> tuple[Maps, list[str]]:
+    """Return the maps of all pictures, and a sentence for each that cannot be read."""
+    sources, measured = hold_out(data, held_out)
+    pictures = Pictures(sources, settings.picture_side, settings.crop_size)
+    test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
+    crops = Crops(pictures, ENCODED_AT_ONCE, settings.crop_size, settings.zoom, seed)
+    batches = -(-settings.crops * len(pictures) // ENCODED_AT_ONCE)
+    squares = centre_squares(test, HELD_OUT_SIDE)
+    maps = encode_maps(codec, crops, batches, squares, report)
+    return maps, pictures.skipped + test.skipped
 
 
 def encode_maps(

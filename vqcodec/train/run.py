@@ -4,20 +4,20 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 
-from vqcodec.config import Tree, check_range, parse, to_json
+from vqcodec.config import Tree, check_range, to_json
 from vqcodec.device import choose_bf16
 from vqcodec.errors import TrainingError
 from vqcodec.media.sources import Source, find_sources
 from vqcodec.pretrained import read_state
 from vqcodec.priors.integer import from_arrays
-from vqcodec.train.config import Config
+from vqcodec.train.config import split
 from vqcodec.train.data import Crops, Pictures, centre_squares
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import ImageVQVAE
@@ -97,10 +97,7 @@ def train_image(
         TrainingError: no pictures, other settings than the run in `folder` has, or a failed run.
         UsageError: settings that do not fit.
     """
-    table = dict(config.get("train", {}))
-    image_keys = {f.name for f in fields(ImageData)}
-    settings = parse(ImageData, {k: v for k, v in table.items() if k in image_keys}, "train")
-    loop_config = parse(Config, {k: v for k, v in table.items() if k not in image_keys}, "train")
+    settings, loop_config = split(dict(config.get("train", {})), ImageData)
     torch.manual_seed(loop_config.seed)
     model = build(config.get("model", {}))
     sources, measured = hold_out(data, held_out)

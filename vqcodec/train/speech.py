@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,13 @@ import torch
 from accelerate import PartialState
 from torch import nn
 
-from vqcodec.config import Tree, check_range, parse
+from vqcodec.config import Tree, check_range
 from vqcodec.device import choose_bf16
 from vqcodec.evaluate.metrics import perplexity
 from vqcodec.nn.spectra import log_mel
 from vqcodec.pretrained import read_state
 from vqcodec.quantizers.base import Quantizer
-from vqcodec.train.config import Config
+from vqcodec.train.config import Config, split
 from vqcodec.train.loop import Loop, Progress
 from vqcodec.train.run import Start, checkpoint_step, claim, command, hold_out
 from vqcodec.train.sounds import SAMPLE_RATE, SoundCrops, Sounds, middles
@@ -54,10 +54,7 @@ class SpeechData:
 
 def split_table(config: Tree) -> tuple[SpeechData, Config]:
     """Return the settings of the data and of the loop, which share the table ``train``."""
-    table = dict(config.get("train", {}))
-    keys = {f.name for f in fields(SpeechData)}
-    data = parse(SpeechData, {k: v for k, v in table.items() if k in keys}, "train")
-    return data, parse(Config, {k: v for k, v in table.items() if k not in keys}, "train")
+    return split(dict(config.get("train", {})), SpeechData)
 
 
 class SpeechVQVAE:

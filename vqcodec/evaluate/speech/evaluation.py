@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import vqcodec
+from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.journal import RECORDINGS, Journal
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.results import digest, write_recordings, write_results
@@ -17,7 +18,7 @@ from vqcodec.evaluate.speech.quality import EXPLAINED, SpeechMetric, find_metric
 from vqcodec.evaluate.speech.recordings import LONGEST, RecordingMeter
 from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.summary import summarise_codec, summarise_codes, summarise_other
-from vqcodec.evaluate.table import BYTES, KBPS, Table, count_codes
+from vqcodec.evaluate.table import BYTES, KBPS, Table, count_codes, sum_bits
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
 
@@ -57,7 +58,9 @@ def evaluate(
     codec = SpeechCodec.load(model)
     journal = Journal(folder, RECORDINGS)
     journal.begin(_settings(codec, anchors, metrics, spoken), force=force)
-    run = Run(journal, RecordingMeter(codec, anchors, metrics, spoken), "recordings")
+    run = Run(
+        journal, RecordingMeter(codec, BitMeter(codec), anchors, metrics, spoken), "recordings"
+    )
     left_out = run.measure(sources, progress)
     ours = list(decoders_of(codec))
     keys = [m.key for m in metrics]
@@ -67,7 +70,9 @@ def evaluate(
     if left_out:
         notes.append(f"{len(left_out):,} recordings could not be read and are left out")
     usage = count_codes(journal.records(), codec.codebook_sizes[-1])
-    tree = _tree(table, summarise_codes(usage, {}), codec, anchors, metrics, notes)
+    codes = summarise_codes(usage, sum_bits(journal.records()))
+    codes["indices_per_second"] = RATE / codec.stride
+    tree = _tree(table, codes, codec, anchors, metrics, notes)
     write_recordings(folder, journal.records(), keys)
     write_results(folder, tree)
     shown = gallery.build(gallery.choose(table), journal.records(), sources, codec, anchors)

@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.record import Measured, Record, count_used
 from vqcodec.evaluate.speech.alignment import align
 from vqcodec.evaluate.speech.anchors import SpeechAnchor
@@ -72,12 +73,14 @@ class RecordingMeter:
 
     Attributes:
         codec: ours.
+        bits: asks its priors.
         anchors: the others.
         metrics: what to measure.
         languages: of recordings by name, where known; English otherwise.
     """
 
     codec: SpeechCodec
+    bits: BitMeter
     anchors: list[SpeechAnchor]
     metrics: list[SpeechMetric]
     languages: dict[str, str]
@@ -107,7 +110,7 @@ class RecordingMeter:
             identity=hashlib.sha256(samples.tobytes()).hexdigest()[:32],
             input_bytes=source.length,
             shape=(max(1, round(1000 * len(samples) / RATE)),),
-            bits={},
+            bits=self.bits.measure(codes),
             usage=count_used(codes),
             measured=tuple(measured),
         )
