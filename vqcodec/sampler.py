@@ -11,6 +11,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import UsageError
 from vqcodec.media.image import Image, check_size
 from vqcodec.pretrained import load_sampling_prior
+from vqcodec.priors.base import Prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +75,7 @@ class Sampler:
         """Return `number` new pictures of size (height, width)."""
         check_size(*size, "the new picture")
         height, width = (-(-n // self.codec.stride) for n in size)
-        grids = self._draw((number, height, width), settings or Settings(), None, report)
+        grids = draw(self.prior, (number, height, width), settings or Settings(), report=report)
         pixels = self.codec.decode_batch(grids)
         return [Image(p[: size[0], : size[1]]) for p in pixels]
 
@@ -103,41 +104,44 @@ class Sampler:
             indices[:, round(keep * grid.shape[0]) :] = -1
             known.append(indices.to(self.codec.device))
         shape = (1, *codes.grids[0].shape)
-        grids = self._draw(shape, settings or Settings(), tuple(known), report)
+        settings = settings or Settings()
+        grids = draw(self.prior, shape, settings, known=tuple(known), report=report)
         return self.codec.decode(replace(codes, grids=tuple(g[0] for g in grids)))
 
-    def _draw(
-        self,
-        shape: tuple[int, ...],
-        settings: Settings,
-        known: tuple[torch.Tensor, ...] | None,
-        report: Report | None,
-    ) -> "tuple[NDArray[np.uint16], ...]":
-        """Draw maps, (N, h, w) each, as many at once as there is room for.
 
-        They take their random numbers one after the other, so that the first of many pictures are
-        those of few.
-        """
-        import numpy as np
+def draw(
+    prior: Prior,
+    shape: tuple[int, ...],
+    settings: Settings,
+    *,
+    known: tuple[torch.Tensor, ...] | None = None,
+    report: Report | None = None,
+) -> "tuple[NDArray[np.uint16], ...]":
+    """Draw maps, (N, h, w) each, as many at once as there is room for.
 
-        number, height, width = shape
-        step = max(1, CELLS_AT_ONCE // (height * width))
-        generator = torch.Generator().manual_seed(settings.seed)
-        parts = []
-        for first in range(0, number, step):
-            count = min(step, number - first)
+    Indices of `known` that are not -1 are kept. The maps take their random numbers one after the
+    other, so that the first of many are those of few.
+    """
+    import numpy as np
 
-            def part(done: float, first: int = first, count: int = count) -> None:
-                if report:
-                    report((first + done * count) / number)
+    number, height, width = shape
+    step = max(1, CELLS_AT_ONCE // (height * width))
+    generator = torch.Generator().manual_seed(settings.seed)
+    parts = []
+    for first in range(0, number, step):
+        count = min(step, number - first)
 
-            maps = self.prior.sample(
-                ((count, height, width),) * len(self.prior.codebook_sizes),
-                generator=generator,
-                temperature=settings.temperature,
-                top_k=settings.top_k,
-                known=known,
-                report=part,
-            )
-            parts.append([m.cpu().numpy().astype(np.uint16) for m in maps])
-        return tuple(np.concatenate(maps) for maps in zip(*parts, strict=True))
+        def part(done: float, first: int = first, count: int = count) -> None:
+            if report:
+                report((first + done * count) / number)
+
+        maps = prior.sample(
+            ((count, height, width),) * len(prior.codebook_sizes),
+            generator=generator,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            known=known,
+            report=part,
+        )
+        parts.append([m.cpu().numpy().astype(np.uint16) for m in maps])
+    return tuple(np.concatenate(maps) for maps in zip(*parts, strict=True))

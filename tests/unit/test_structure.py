@@ -35,7 +35,10 @@ FLOORS = {
     "speech": (
         *("basecodec", "decoders", "files", "media", "pretrained", "speakers", "streaming"),
     ),
-    "sampler": ("codec", "media", "pretrained", "weights"),
+    "sampler": ("codec", "media", "pretrained", "priors", "weights"),
+    "speechsampler": (
+        *("files", "media", "pretrained", "sampler", "speech", "streaming", "voices"),
+    ),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
         *("codec", "coding", "decoders", "files", "generation", "media", "nn", "pretrained"),
@@ -55,6 +58,7 @@ FLOORS = {
             "rate",
             "sampler",
             "speech",
+            "speechsampler",
             "streaming",
         ),
         *("train", "voices", "weights"),

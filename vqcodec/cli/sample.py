@@ -20,6 +20,7 @@ from vqcodec.cli.jobs import (
     read_stdin,
 )
 from vqcodec.errors import UsageError
+from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
     from vqcodec.media.image import Image
@@ -30,10 +31,10 @@ Model = Annotated[
     str, typer.Option(help="Weights with a sampling prior: a name, or a folder of weights.")
 ]
 Seed = Annotated[
-    int, typer.Option(help="Of the random numbers, 0 or more: the same seed, the same picture.")
+    int, typer.Option(help="Of the random numbers, 0 or more: the same seed, the same output.")
 ]
 Temperature = Annotated[
-    float, typer.Option(help="Above 0; below 1 more likely, plainer pictures, above 1 wilder ones.")
+    float, typer.Option(help="Above 0; below 1 more likely, plainer ones, above 1 wilder ones.")
 ]
 TopK = Annotated[
     int, typer.Option("--top-k", help="Draw among this many likeliest codes only; 0 for all.")
@@ -43,15 +44,33 @@ TopK = Annotated[
 def sample(
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="Picture to write (format by suffix), - for stdout."),
+        typer.Option(
+            "-o", "--output", help="Picture or sound to write (format by suffix), - for stdout."
+        ),
     ],
     model: Model = "image-f4",
     number: Annotated[
-        int, typer.Option("-n", "--number", min=1, max=10000, help="Pictures to draw, 1 to 10000.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            "-n", "--number", min=1, max=10000, help="Pictures to draw, 1 to 10000. [default: 16]"
+        ),
+    ] = None,
     size: Annotated[
-        str, typer.Option(help="Width and height of each in pixels, such as 192x128.")
-    ] = "128x128",
+        str | None,
+        typer.Option(
+            help="Width and height of each in pixels, such as 192x128. [default: 128x128]"
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Of speech: how long, 0.1 to 3600 seconds. [default: 10]"),
+    ] = None,
+    speaker: Annotated[
+        str | None,
+        typer.Option(
+            help="Of speech: who speaks, a name that `vqcodec speakers` lists. [default: drawn]"
+        ),
+    ] = None,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     seed: Seed = 0,
@@ -60,10 +79,22 @@ def sample(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Draw new pictures from the model's prior and write them side by side into one."""
+    """Draw from the model's prior: new pictures, side by side in one; or speech without words."""
+    if find_weights(model).modality == "audio":
+        if number is not None or size is not None:
+            raise UsageError(f"--number and --size are for pictures; {model} codes speech")
+        from vqcodec.cli.babble import sample_speech
+
+        loading = (model, device, precision)
+        how = (temperature, top_k, seed)
+        sample_speech(output, loading, seconds, speaker, how, force=force, as_json=as_json)
+        return
+    if seconds is not None or speaker is not None:
+        raise UsageError(f"--seconds and --speaker are for speech; {model} codes pictures")
     from vqcodec.media.image import check_size, format_of_suffix
 
-    width, height = _size(size)
+    number = 16 if number is None else number
+    width, height = _size(size or "128x128")
     columns, rows = _layout(number)
     check_size(rows * (height + GAP), columns * (width + GAP), str(output))
     kind = format_of_suffix(".png" if output == STREAM else output.suffix, str(output))

@@ -155,7 +155,7 @@ def decode_sound(
     from vqcodec.files.contents import Contents
     from vqcodec.media.resample import resampled_length
 
-    _suffix(job, wanted)
+    suffix_of(job, wanted)
     media, start = source.media, time.perf_counter()
     rate = wanted.rate or media.sample_rate
     blocks: Iterable[Samples]
@@ -168,7 +168,7 @@ def decode_sound(
         )
     else:
         blocks = codec.decode_stream(source, sample_rate=rate, drawing=wanted.drawing)
-    _write(job, blocks, (media.size[0], rate), length, wanted)
+    write_sound(job, blocks, (media.size[0], rate), length, wanted)
     seconds = time.perf_counter() - start
     facts = _facts(job, source.media.size, media.sample_rate, rate, seconds)
     return facts, sentence(facts)
@@ -194,7 +194,7 @@ def convert_sound(
     """
     from vqcodec.media.soundfiles import open_sound
 
-    _suffix(job, wanted)
+    suffix_of(job, wanted)
     name = "standard input" if job.source == STREAM else str(job.source)
     start = time.perf_counter()
     with open_sound(source, name) as sound:
@@ -202,7 +202,7 @@ def convert_sound(
         blocks = codec.convert(
             _read(sound, False, bar), channels, rate, speaker, drawing=wanted.drawing
         )
-        frames = _write(job, blocks, (channels, rate), None, wanted)
+        frames = write_sound(job, blocks, (channels, rate), None, wanted)
         seconds = time.perf_counter() - start
         facts = _facts(job, (channels, frames), rate, rate, seconds)
         if sound.notes:
@@ -210,7 +210,7 @@ def convert_sound(
     return facts
 
 
-def _suffix(job: Job, wanted: Rendering) -> str:
+def suffix_of(job: Job, wanted: Rendering) -> str:
     """Return the suffix of the format to write; raise UsageError if there is no such format."""
     from vqcodec.media.soundformats import check_suffix
 
@@ -218,7 +218,7 @@ def _suffix(job: Job, wanted: Rendering) -> str:
     return check_suffix(suffix, str(job.target))
 
 
-def _write(
+def write_sound(
     job: Job,
     blocks: "Iterable[Samples]",
     form: tuple[int, int],
@@ -232,7 +232,7 @@ def _write(
     with (
         opened(job, force=wanted.force) as file,
         SoundWriter(
-            file, _suffix(job, wanted), *form, name, length, seek=seek, comment=wanted.comment
+            file, suffix_of(job, wanted), *form, name, length, seek=seek, comment=wanted.comment
         ) as writer,
     ):
         for block in blocks:

@@ -55,7 +55,7 @@ class Pairs:
         found["intervals"] = {
             key: [round(end, 4) for end in interval(drawn[:, i])]
             for i, key in enumerate([*KEYS, SHARE])
-            if found[key] is not None
+            if found[key] is not None and key != PITCH.key  # whose median mixes the targets
         }
         return found
 
