@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers import picture
-from vqcodec import Codec, Codes, Image
+from tests.helpers import picture, voice
+from vqcodec import Audio, Codec, Codes, Image, SpeechCodec
 from vqcodec.files.vqc import is_coded
-from vqcodec.weights import list_weights
+from vqcodec.weights import list_weights, read_weights
 
 FOLDER = Path(__file__).parent
-SHIPPED = sorted(p.name for p in (FOLDER.parents[1] / "weights").iterdir() if p.is_dir())
+WEIGHTS = FOLDER.parents[1] / "weights"
+SHIPPED = sorted(p.name for p in WEIGHTS.iterdir() if p.is_dir())
+PICTURES, SPEECH = (
+    [n for n in SHIPPED if read_weights(WEIGHTS / n).modality == m] for m in ("image", "audio")
+)
 CODED = ("plain",)  # the other is so small that packed bits win
 CASES = {"plain": (70, 98, False), "alpha": (33, 21, True)}
 
@@ -28,12 +32,13 @@ def original(case: str) -> Image:
 
 
 def test_weights_are_shipped_and_found_by_name() -> None:
-    assert "image-f4" in SHIPPED
+    assert "image-f4" in PICTURES
+    assert "speech-64x" in SPEECH
     assert set(SHIPPED) <= {w.name for w in list_weights()}
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", PICTURES)
 def test_files_and_pixels_stay_as_they_are(
     name: str, case: str, request: pytest.FixtureRequest
 ) -> None:
@@ -46,12 +51,7 @@ def test_files_and_pixels_stay_as_they_are(
         for suffix in suffixes[:-1]:
             codes.save(files[suffix], force=True, prior=suffix != ".packed.vqc")
         codec.decode(codes).save(files[".png"], force=True)
-    codes = Codes.load(files[".npz"])
-    for suffix, prior in ((".vqc", True), (".packed.vqc", False)):
-        assert Codes.load(files[suffix]) == codes
-        assert codes.to_bytes(".vqc", prior=prior) == files[suffix].read_bytes()
-        # exact on every machine: nothing between file and indices is approximate
-        assert is_coded(files[suffix].read_bytes()) == (prior and case in CODED)
+    codes = read_all(files, coded=case in CODED)
     assert codes.codebook_id == codec.weights.codebook_id
     kept, decoded = Image.open(files[".png"]), codec.decode(codes)
     assert np.abs(decoded.pixels.astype(int) - kept.pixels).max() <= 1
@@ -60,3 +60,37 @@ def test_files_and_pixels_stay_as_they_are(
     # The encoder computes in floating point: a few ties may fall the other way elsewhere.
     assert np.mean(fresh.grids[0] == codes.grids[0]) > 0.98
     assert fresh.media == codes.media
+
+
+@pytest.mark.parametrize("name", SPEECH)
+def test_files_and_samples_stay_as_they_are(name: str, request: pytest.FixtureRequest) -> None:
+    codec = SpeechCodec.load(name, device="cpu", precision="fp32")
+    sound = voice(30_000, 22_050, 2, seed=5)
+    suffixes = (".npz", ".vqc", ".packed.vqc", ".flac")
+    files = {suffix: FOLDER / f"{name}{suffix}" for suffix in suffixes}
+    if request.config.getoption("--regenerate-golden"):
+        codes = codec.encode(sound)
+        for suffix in suffixes[:-1]:
+            codes.save(files[suffix], force=True, prior=suffix != ".packed.vqc")
+        codec.decode(codes).save(files[".flac"], force=True)
+    codes = read_all(files, coded=True)
+    assert codes.codebook_id == codec.weights.codebook_id
+    kept, decoded = Audio.open(files[".flac"]).samples, codec.decode(codes).samples
+    assert np.sqrt(np.mean((kept - decoded) ** 2)) < 0.01 * np.sqrt(np.mean(kept**2))
+    fresh = codec.encode(sound)
+    assert np.mean(fresh.grids[0] == codes.grids[0]) > 0.98
+    speakers = [np.frombuffer(m.speaker, np.int8).astype(int) for m in (fresh.media, codes.media)]
+    assert np.abs(speakers[0] - speakers[1]).max() <= 1
+
+
+def read_all(files: dict[str, Path], *, coded: bool) -> Codes:
+    """Return the codes that all files hold, checked to be written again byte by byte.
+
+    That is exact on every machine: nothing between file and indices is approximate.
+    """
+    codes = Codes.load(files[".npz"])
+    for suffix, prior in ((".vqc", True), (".packed.vqc", False)):
+        assert Codes.load(files[suffix]) == codes
+        assert codes.to_bytes(".vqc", prior=prior) == files[suffix].read_bytes()
+        assert is_coded(files[suffix].read_bytes()) == (prior and coded)
+    return codes
