@@ -1,21 +1,28 @@
-"""New pictures from a codec's sampling prior, and new ends to pictures that are there."""
+"""New pictures and speech from a codec's sampling prior, and new ends to pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 
 from vqcodec.codec import Codec
 from vqcodec.errors import UsageError
+from vqcodec.files.codes import Codes
+from vqcodec.files.contents import MediaInfo
+from vqcodec.media.audio import Audio
 from vqcodec.media.image import Image, check_size
 from vqcodec.pretrained import load_sampling_prior
+from vqcodec.priors.base import Prior
+from vqcodec.speech import SpeechCodec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SAMPLE_RATE = 16_000  # Hz, of speech
+MOST_SECONDS = 600
 CELLS_AT_ONCE = 32 * 1024  # of several pictures that are drawn together
 
 Report = Callable[[float], None]
@@ -74,7 +81,7 @@ class Sampler:
         """Return `number` new pictures of size (height, width)."""
         check_size(*size, "the new picture")
         height, width = (-(-n // self.codec.stride) for n in size)
-        grids = self._draw((number, height, width), settings or Settings(), None, report)
+        grids = _draw(self.prior, (number, height, width), settings or Settings(), None, report)
         pixels = self.codec.decode_batch(grids)
         return [Image(p[: size[0], : size[1]]) for p in pixels]
 
@@ -103,41 +110,92 @@ class Sampler:
             indices[:, round(keep * grid.shape[0]) :] = -1
             known.append(indices.to(self.codec.device))
         shape = (1, *codes.grids[0].shape)
-        grids = self._draw(shape, settings or Settings(), tuple(known), report)
+        grids = _draw(self.prior, shape, settings or Settings(), tuple(known), report)
         return self.codec.decode(replace(codes, grids=tuple(g[0] for g in grids)))
 
-    def _draw(
+
+class SpeechSampler:
+    """Draws the codes of speech from a prior and decodes them: babble, for it knows no words.
+
+    Args:
+        codec: decodes; its weights must come with a sampling prior.
+
+    Raises:
+        WeightsError: they do not.
+    """
+
+    def __init__(self, codec: SpeechCodec) -> None:
+        self.codec = codec
+        self.prior = load_sampling_prior(codec.weights).to(codec.device)
+
+    @classmethod
+    def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> Self:
+        """Load weights by name or path; see `SpeechCodec.load`."""
+        return cls(SpeechCodec.load(name, device, precision))
+
+    def sample(
         self,
-        shape: tuple[int, ...],
-        settings: Settings,
-        known: tuple[torch.Tensor, ...] | None,
-        report: Report | None,
-    ) -> "tuple[NDArray[np.uint16], ...]":
-        """Draw maps, (N, h, w) each, as many at once as there is room for.
+        seconds: float,
+        settings: Settings | None = None,
+        *,
+        speaker: bytes | None = None,
+        report: Report | None = None,
+    ) -> Audio:
+        """Return new speech of one channel, at 16 kHz.
 
-        They take their random numbers one after the other, so that the first of many pictures are
-        those of few.
+        Args:
+            seconds: how long, above 0, at most `MOST_SECONDS`.
+            settings: how to draw.
+            speaker: the vector of the voice, int8 numbers; by default one in the middle of all.
+            report: called with the fraction done.
         """
-        import numpy as np
+        if not 0 < seconds <= MOST_SECONDS:
+            raise UsageError(f"the length is {seconds} s, must be above 0, at most {MOST_SECONDS}")
+        size = (1, max(1, round(seconds * SAMPLE_RATE)))
+        shape = (1, 1, -(-size[1] // self.codec.stride))
+        (grid,) = _draw(self.prior, shape, settings or Settings(), None, report)
+        if speaker is None:
+            model = self.codec.model.speaker
+            speaker = bytes(model.dim if model is not None else 0)
+        media = MediaInfo(size, size, sample_rate=SAMPLE_RATE, speaker=speaker)
+        weights = self.codec.weights
+        sizes = self.codec.codebook_sizes
+        codes = Codes((grid[0],), sizes, "ct", weights.name, weights.codebook_id, media)
+        return self.codec.decode(codes)
 
-        number, height, width = shape
-        step = max(1, CELLS_AT_ONCE // (height * width))
-        generator = torch.Generator().manual_seed(settings.seed)
-        parts = []
-        for first in range(0, number, step):
-            count = min(step, number - first)
 
-            def part(done: float, first: int = first, count: int = count) -> None:
-                if report:
-                    report((first + done * count) / number)
+def _draw(
+    prior: Prior,
+    shape: tuple[int, ...],
+    settings: Settings,
+    known: tuple[torch.Tensor, ...] | None,
+    report: Report | None,
+) -> "tuple[NDArray[np.uint16], ...]":
+    """Draw maps, (N, h, w) each, as many at once as there is room for.
 
-            maps = self.prior.sample(
-                ((count, height, width),) * len(self.prior.codebook_sizes),
-                generator=generator,
-                temperature=settings.temperature,
-                top_k=settings.top_k,
-                known=known,
-                report=part,
-            )
-            parts.append([m.cpu().numpy().astype(np.uint16) for m in maps])
-        return tuple(np.concatenate(maps) for maps in zip(*parts, strict=True))
+    They take their random numbers one after the other, so that the first of many pictures are
+    those of few.
+    """
+    import numpy as np
+
+    number, height, width = shape
+    step = max(1, CELLS_AT_ONCE // (height * width))
+    generator = torch.Generator().manual_seed(settings.seed)
+    parts = []
+    for first in range(0, number, step):
+        count = min(step, number - first)
+
+        def part(done: float, first: int = first, count: int = count) -> None:
+            if report:
+                report((first + done * count) / number)
+
+        maps = prior.sample(
+            ((count, height, width),) * len(prior.codebook_sizes),
+            generator=generator,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            known=known,
+            report=part,
+        )
+        parts.append([m.cpu().numpy().astype(np.uint16) for m in maps])
+    return tuple(np.concatenate(maps) for maps in zip(*parts, strict=True))

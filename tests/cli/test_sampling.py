@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers import Run, picture
+from tests.helpers import Run, picture, voice
 from vqcodec import Codec, Codes, Image
 from vqcodec.config import load_preset, override
 from vqcodec.evaluate.bits import SAMPLING, BitMeter
 from vqcodec.evaluate.sampling import speedup
+from vqcodec.media.audio import Audio
 from vqcodec.sampler import Sampler
 from vqcodec.train.priors import train_prior
+from vqcodec.vqvae import build_prior
 
 SMALL = (
     "prior.width=16", "prior.dilations=[1, 2]", "prior.embedding=8", "prior.first=[1, 1]",
@@ -257,3 +259,47 @@ def test_a_coding_prior_learns_and_makes_files_smaller(
         sizes.append(json.loads(done.stdout)["bytes"])
     assert sizes[0] < sizes[1]
     assert Codes.load(tmp_path / "a.vqc") == Codes.load(tmp_path / "b.vqc")
+
+
+def test_from_recordings_to_babble(spoken_weights: Path, tmp_path: Path, run: Run) -> None:
+    weights = tmp_path / "weights" / "spoken"
+    shutil.copytree(spoken_weights, weights)
+    (tmp_path / "speech").mkdir()
+    for i in range(2):
+        voice(32_000, seed=i).save(tmp_path / "speech" / f"{i}.wav")
+    small = ["prior.width=16", "prior.dilations=[1, 2]", "prior.embedding=8", "train.steps=20"]
+    small += ["train.batch_size=4", "train.crop_size=64", "train.evaluate_every=20"]
+    changed = [f"--set={s}" for s in small]
+    done = run("train", "prior", "speech", "-o", "run", "--codec", weights, *changed)
+    assert done.returncode == 0, done.stderr
+    assert b"1 recordings to train on, 1 to measure on" in done.stderr
+    assert run("sample", "--model", weights, "-o", "a.wav").returncode == 1  # no prior yet
+    assert run("export", "run", "spoken", "-o", weights.parent).returncode == 0
+    for name, seed in (("a.wav", "1"), ("b.wav", "1"), ("c.wav", "2")):
+        words = ("--seconds", "0.7", "--seed", seed, "--json")
+        done = run("sample", "--model", weights, "-o", name, *words)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"output": name, "seconds": 0.7, "seed": int(seed)}
+    sounds = [Audio.open(tmp_path / f"{name}.wav") for name in "abc"]
+    assert all(s.size == (1, 11_200) and s.sample_rate == 16_000 for s in sounds)
+    assert np.array_equal(sounds[0].samples, sounds[1].samples)
+    assert not np.array_equal(sounds[0].samples, sounds[2].samples)
+    for wrong in (("--seconds", "0"), ("--seconds", "nan"), ("-n", "2"), ("--size", "8x8")):
+        assert run("sample", "--model", weights, "-o", "d.wav", *wrong).returncode == 2
+    assert run("sample", "--model", "tiny", "-o", "d.png", "--seconds", "1").returncode == 2
+    assert not list(tmp_path.glob("d.*"))
+
+
+def test_speech_is_drawn_as_its_prior_expects() -> None:
+    """Cached, along a row much longer than the view, as the whole network would."""
+    torch.manual_seed(0)
+    table = {"width": 16, "dilations": [1, 4], "embedding": 8, "codebook_size": 12, "channels": 1}
+    prior = build_prior({**load_preset("prior-speech")["prior"], **table})
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    generator = torch.Generator().manual_seed(1)
+    (drawn,) = prior.sample(((2, 1, 90),), generator=generator, top_k=1)
+    with torch.no_grad():
+        likeliest = prior(drawn[:, None]).argmax(-1)[:, 0]
+    assert torch.equal(drawn, likeliest)
+    assert len(set(drawn.flatten().tolist())) > 3

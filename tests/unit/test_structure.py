@@ -34,15 +34,15 @@ FLOORS = {
     "speech": (
         *("basecodec", "decoders", "files", "media", "pretrained", "speakers", "streaming"),
     ),
-    "sampler": ("codec", "media", "pretrained", "weights"),
+    "sampler": ("codec", "files", "media", "pretrained", "priors", "speech", "weights"),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
         *("codec", "coding", "decoders", "files", "generation", "media", "nn", "pretrained"),
-        *("rate", "sampler", "speech", "streaming", "weights"),
+        *("basecodec", "rate", "sampler", "speech", "streaming", "weights"),
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
-        *("decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
+        *("basecodec", "decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
     ),
     "cli": (
         *(

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ Model = Annotated[
     str, typer.Option(help="Weights with a sampling prior: a name, or a folder of weights.")
 ]
 Seed = Annotated[
-    int, typer.Option(help="Of the random numbers, 0 or more: the same seed, the same picture.")
+    int, typer.Option(help="Of the random numbers, 0 or more: the same seed, the same result.")
 ]
 Temperature = Annotated[
     float, typer.Option(help="Above 0; below 1 more likely, plainer pictures, above 1 wilder ones.")
@@ -43,15 +44,27 @@ TopK = Annotated[
 def sample(
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="Picture to write (format by suffix), - for stdout."),
+        typer.Option(
+            "-o", "--output", help="Picture or sound to write (format by suffix), - for stdout."
+        ),
     ],
     model: Model = "image-f4",
     number: Annotated[
-        int, typer.Option("-n", "--number", min=1, max=10000, help="Pictures to draw, 1 to 10000.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            "-n", "--number", min=1, max=10000, help="Pictures to draw, 1 to 10000. [default: 16]"
+        ),
+    ] = None,
     size: Annotated[
-        str, typer.Option(help="Width and height of each in pixels, such as 192x128.")
-    ] = "128x128",
+        str | None,
+        typer.Option(
+            help="Width and height of each in pixels, such as 192x128. [default: 128x128]"
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Length of speech, above 0, at most 600 s. [default: 10]"),
+    ] = None,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     seed: Seed = 0,
@@ -60,10 +73,24 @@ def sample(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Draw new pictures from the model's prior and write them side by side into one."""
-    from vqcodec.media.image import check_size, format_of_suffix
+    """Draw new pictures from the model's prior and write them side by side into one.
 
-    width, height = _size(size)
+    Of a speech model: draw speech, which is babble, for the prior knows no words.
+    """
+    from vqcodec.media.image import check_size, format_of_suffix
+    from vqcodec.weights import find_weights
+
+    if find_weights(model).modality == "audio":
+        if number is not None or size is not None:
+            raise UsageError(f"--number and --size are for pictures; '{model}' codes speech")
+        length = 10.0 if seconds is None else seconds
+        draw = _Draw(model, seed, temperature, top_k, device, precision)
+        _sample_speech(output, length, draw, force=force, as_json=as_json)
+        return
+    if seconds is not None:
+        raise UsageError(f"--seconds is for speech; '{model}' codes pictures")
+    number = 16 if number is None else number
+    width, height = _size(size or "128x128")
     columns, rows = _layout(number)
     check_size(rows * (height + GAP), columns * (width + GAP), str(output))
     kind = format_of_suffix(".png" if output == STREAM else output.suffix, str(output))
@@ -84,6 +111,50 @@ def sample(
                 {**facts, "seed": seed},
                 f"{output}: {number} of {width}×{height} pixels, seed {seed}",
             )
+    outcome.close()
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """How speech is drawn; see the options of the command."""
+
+    model: str
+    seed: int
+    temperature: float
+    top_k: int
+    device: str
+    precision: str
+
+
+def _sample_speech(
+    output: Path, seconds: float, draw: _Draw, *, force: bool, as_json: bool
+) -> None:
+    """Draw speech and write it."""
+    from vqcodec.media.soundfiles import SoundWriter
+    from vqcodec.media.soundformats import check_suffix
+
+    suffix = check_suffix(".wav" if output == STREAM else output.suffix, str(output))
+    jobs = [Job(output, output)]
+    outcome = Outcome(jobs, as_json=as_json)
+    for job in left_to_do(jobs, outcome, force=force, skip=False):
+        from vqcodec.sampler import Settings, SpeechSampler
+
+        settings = Settings(draw.seed, draw.temperature, draw.top_k)
+        sampler = SpeechSampler.load(draw.model, draw.device, draw.precision)
+        with outcome.catching(job):
+            with progress_bar("sampling") as bar:
+                audio = sampler.sample(seconds, settings, report=bar)
+            channels, frames = audio.size
+            with (
+                opened(job, force=force) as file,
+                SoundWriter(
+                    file, suffix, channels, audio.sample_rate, str(output), frames
+                ) as writer,
+            ):
+                writer.write(audio.samples)
+            facts = {"output": str(output), "seconds": audio.seconds, "seed": draw.seed}
+            text = f"{output}: {audio.seconds:g} s of babble, seed {draw.seed}"
+            outcome.done(facts, text)
     outcome.close()
 
 
