@@ -123,8 +123,8 @@ def _load(weights: Weights, file: str, build: Callable[[int], Built]) -> Built:
 def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
     """Write ``config.json`` and ``model.safetensors`` of a model into an existing folder.
 
-    Kernels are rounded to float16, which halves the file and changes no picture visibly; vectors,
-    scales and the codebook stay float32.
+    Kernels and matrices are rounded to float16, which halves the file and changes no picture
+    visibly; vectors, scales and the codebook stay float32.
 
     Args:
         folder: where to write.
@@ -137,7 +137,9 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
     import safetensors.torch
 
     tensors = {
-        key: (value.half() if value.ndim > 2 else value.float()).contiguous()
+        key: (
+            value.half() if value.ndim > 1 and not key.startswith("quantizer.") else value.float()
+        ).contiguous()
         for key, value in model.state_dict().items()
     }
     data = safetensors.torch.save(tensors)

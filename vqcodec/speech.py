@@ -10,16 +10,18 @@ import torch
 
 from vqcodec.basecodec import BaseCodec
 from vqcodec.decoders.wavenet import WaveNet
-from vqcodec.errors import FormatError, MediaError, UsageError
+from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
+from vqcodec.media.level import gain_for
 from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
 from vqcodec.pretrained import load_decoder
 from vqcodec.speakers.base import STEPS, quantize
 from vqcodec.streaming import (
+    HEAD,
     Drawing,
     FastRenderer,
     Renderer,
@@ -172,6 +174,38 @@ class SpeechCodec(BaseCodec):
             yield decoder.feed(indices)
         yield decoder.finish(frames.media)
 
+    def convert(
+        self,
+        blocks: "Iterable[Samples]",
+        channels: int,
+        sample_rate: int,
+        speaker: bytes,
+        *,
+        drawing: Drawing | None = None,
+    ) -> "Iterator[Samples]":
+        """Yield sound as another speaker says it, as it comes and as long, (channels, n).
+
+        Args:
+            blocks: the sound, (channels, n) float32 in [-1, 1] each.
+            channels: how many.
+            sample_rate: in Hz.
+            speaker: the vector of who shall speak, as files keep it.
+            drawing: draw it with the weights' WaveNet.
+
+        Raises:
+            WeightsError: there is no WaveNet.
+            FormatError: the vector is one for other weights.
+        """
+        encoder = self.encoder(channels, sample_rate)
+        decoder = None
+        for indices in encoder.run(blocks):
+            if decoder is None and encoder.media is not None:
+                decoder = self.decoder(replace(encoder.media, speaker=speaker), drawing=drawing)
+            if decoder is not None and indices.size:
+                yield decoder.feed(indices)
+        assert decoder is not None and encoder.media is not None
+        yield decoder.finish(encoder.media)
+
     def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
         """Return what codes one recording, of this rate in Hz, as it comes."""
         return SpeechEncoder(self, channels, sample_rate)
@@ -241,6 +275,24 @@ class SpeechCodec(BaseCodec):
             return b""
         x = torch.from_numpy(np.ascontiguousarray(samples))[None, None].to(self.device)
         return quantize(self.model.speaker(x))[0].cpu().numpy().tobytes()
+
+    def speaker_of(self, recordings: "Iterable[Samples]") -> bytes:
+        """Return the vector, as files keep it, of who speaks in all of some recordings.
+
+        Args:
+            recordings: (T,) at 16 kHz each, not silent; of each the beginning counts.
+
+        Raises:
+            WeightsError: the model takes no speaker.
+        """
+        if self.model.speaker is None:
+            raise WeightsError(f"the weights '{self.weights.name}' take no speaker")
+        vectors = []
+        for samples in recordings:
+            head = samples[:HEAD]
+            head = head * np.float32(10 ** (gain_for(head[None]) / 20))
+            vectors.append(np.frombuffer(self.measure_speaker(head.clip(-1, 1)), np.int8))
+        return np.round(np.mean(vectors, 0)).astype(np.int8).tobytes()
 
     @functools.cached_property
     def _wavenet(self) -> WaveNet:

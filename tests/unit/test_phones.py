@@ -15,7 +15,7 @@ from vqcodec.evaluate.speech.phones import (
 )
 from vqcodec.evaluate.speech.probe import histograms, probe
 from vqcodec.evaluate.speech.spectra import RATE
-from vqcodec.evaluate.speech.voices import cepstral_distance, pitch_offset
+from vqcodec.evaluate.speech.voices import KnownVoice, cepstral_distance, pitch_offset
 
 NAMES = ("sil", "a", "t")
 
@@ -110,6 +110,8 @@ def test_cepstral_distance_forgives_time_and_level() -> None:
 def test_pitch_offset_is_in_semitones() -> None:
     time = np.arange(RATE) / RATE
     low, high = (np.sign(np.sin(2 * np.pi * f * time)) * 0.1 for f in (110.0, 220.0))
-    assert pitch_offset(high, [low, low]) == pytest.approx(12, abs=0.1)
-    assert pitch_offset(low, [high]) == pytest.approx(-12, abs=0.1)
-    assert pitch_offset(0 * low, [high]) is None
+    deep, bright = (KnownVoice.hear(x, embed=False) for x in ([low, low], [high]))
+    assert pitch_offset(bright.pitch, deep) == pytest.approx(12, abs=0.1)
+    assert pitch_offset(deep.pitch, bright) == pytest.approx(-12, abs=0.1)
+    assert KnownVoice.hear([0 * low], embed=False).pitch is None
+    assert pitch_offset(None, deep) is None

@@ -26,6 +26,7 @@ FLOORS = {
     "device": (),
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors", "speakers"),
     "weights": ("coding", "config"),
+    "voices": ("weights",),
     "pretrained": ("config", "decoders", "files", "priors", "vqvae", "weights"),
     "search": ("media", "nn", "priors", "vqvae"),
     "basecodec": ("device", "files", "pretrained", "weights"),
@@ -38,11 +39,12 @@ FLOORS = {
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
         *("codec", "coding", "decoders", "files", "generation", "media", "nn", "pretrained"),
-        *("basecodec", "rate", "sampler", "speech", "streaming", "weights"),
+        *("basecodec", "rate", "sampler", "speech", "streaming", "voices", "weights"),
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
-        *("basecodec", "decoders", "quantizers", "speakers", "speech", "vqvae", "weights"),
+        *("basecodec", "decoders", "quantizers", "speakers", "speech", "voices", "vqvae"),
+        "weights",
     ),
     "cli": (
         *(
@@ -56,7 +58,7 @@ FLOORS = {
             "speech",
             "streaming",
         ),
-        *("train", "weights"),
+        *("train", "voices", "weights"),
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")

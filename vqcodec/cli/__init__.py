@@ -8,7 +8,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import vqcodec
-from vqcodec.cli import benchmark, decode, encode, evaluate, files, inspect, sample, train
+from vqcodec.cli import (
+    benchmark,
+    convert,
+    decode,
+    encode,
+    evaluate,
+    files,
+    inspect,
+    sample,
+    train,
+)
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
 
@@ -23,6 +33,8 @@ app = typer.Typer(
 )
 app.command("encode")(encode.encode)
 app.command("decode")(decode.decode)
+app.command("convert-voice")(convert.convert_voice)
+app.command("speakers")(convert.speakers)
 app.command("repack")(files.repack)
 app.command("sample")(sample.sample)
 app.command("complete")(sample.complete)

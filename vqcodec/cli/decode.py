@@ -54,22 +54,9 @@ def decode(
             help="Samples of sound a second, 1000 to 768000. [default: as many as the original had]"
         ),
     ] = None,
-    decoder: Annotated[
-        str,
-        typer.Option(
-            help="Of speech: fast, or wavenet, which draws it sample by sample and takes longer."
-        ),
-    ] = "fast",
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            help="Of the WaveNet, 0.05 to 2: below 1, likely samples become likelier. [default: 1]"
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Of the WaveNet, 0 or more: the same seed, the same sound. [default: 0]"),
-    ] = None,
+    decoder: options.SpeechDecoder = "fast",
+    temperature: options.DrawingTemperature = None,
+    seed: options.DrawingSeed = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     skip_existing: options.SkipExisting = False,
@@ -81,7 +68,7 @@ def decode(
     A stream of sound from standard input is decoded as it comes.
     """
     suffix = _suffix(file_format)
-    drawing = _drawing(decoder, temperature, seed)
+    drawing = drawing_of(decoder, temperature, seed)
 
     def name(path: Path, to_folder: bool, source: Path) -> Path:
         own = suffix or (SOUND if axes_of(source) == "ct" else PICTURE)
@@ -90,7 +77,7 @@ def decode(
     jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
     outcome = Outcome(jobs, as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
-    decoding = _Decoding(_Loaded(model, device, precision), suffix, rate, drawing, force)
+    decoding = _Decoding(Loaded(model, device, precision), suffix, rate, drawing, force)
     with progress_bar("decoding") as bar:
         for count, job in enumerate(jobs, 1):
             with outcome.catching(job):
@@ -104,7 +91,7 @@ Facts = tuple[dict[str, Any], str]  # and a sentence of them
 AnyCodec = TypeVar("AnyCodec", "Codec", "SpeechCodec")
 
 
-class _Loaded:
+class Loaded:
     """Codecs, each loaded once: by the name that a file tells, unless the user told another."""
 
     def __init__(self, model: str | None, device: str, precision: str) -> None:
@@ -112,6 +99,7 @@ class _Loaded:
         self._found: dict[tuple[type, str], Any] = {}
 
     def get(self, kind: type[AnyCodec], named: str) -> AnyCodec:
+        """Return the codec for a file that names these weights."""
         key = kind, self._model or named
         if key not in self._found:
             load = kind.load if self._model else kind.load_named
@@ -124,7 +112,7 @@ class _Loaded:
 class _Decoding:
     """Decodes jobs, as the options of the same names say."""
 
-    loaded: _Loaded
+    loaded: Loaded
     suffix: str | None
     rate: int | None
     drawing: "Drawing | None"
@@ -191,7 +179,7 @@ def _suffix(file_format: str | None) -> str | None:
     return suffix
 
 
-def _drawing(decoder: str, temperature: float | None, seed: int | None) -> "Drawing | None":
+def drawing_of(decoder: str, temperature: float | None, seed: int | None) -> "Drawing | None":
     """Return how the WaveNet is to draw, or None for the fast decoder."""
     if decoder not in DECODERS:
         raise UsageError(f"no decoder '{decoder}'; there are: {', '.join(DECODERS)}")

@@ -49,6 +49,15 @@ def evaluate(
             help="Measure what codes tell of phones, on speech whose phones.csv marks them.",
         ),
     ] = False,
+    voices: Annotated[
+        str | None,
+        typer.Option(
+            help="Convert the recordings to these speakers, names that `vqcodec speakers` lists, "
+            "with commas, and measure that. Recordings must lie in folders by the names of who "
+            "speaks (DATA/SPEAKER/x.flac), those of the named speakers among them: they tell what "
+            "these sound like. Files of one name are the same sentence."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Start over where the folder holds a report.")
     ] = False,
@@ -62,6 +71,11 @@ def evaluate(
     targets = _numbers("--target-bytes", target_bytes, 1 << 30)
     if qualities and targets:
         raise UsageError("--quality and --target-bytes exclude each other")
+    if voices is not None:
+        if phones or qualities or targets or against:
+            raise UsageError("--voices goes with --model, --force and --json only")
+        speech.evaluate_voices(data, output, model, voices, force=force, as_json=as_json)
+        return
     model = model or _default_model(data, phones)
     if find_weights(model).modality == "audio":
         if qualities or targets:

@@ -21,3 +21,19 @@ Prior = Annotated[
         "pack them: faster, and read without any weights.",
     ),
 ]
+SpeechDecoder = Annotated[
+    str,
+    typer.Option(
+        help="Of speech: fast, or wavenet, which draws it sample by sample and takes longer."
+    ),
+]
+DrawingTemperature = Annotated[
+    float | None,
+    typer.Option(
+        help="Of the WaveNet, 0.05 to 2: below 1, likely samples become likelier. [default: 1]"
+    ),
+]
+DrawingSeed = Annotated[
+    int | None,
+    typer.Option(help="Of the WaveNet, 0 or more: the same seed, the same sound. [default: 0]"),
+]

@@ -1,4 +1,4 @@
-"""Sound for `vqcodec encode` and `vqcodec decode`."""
+"""Sound for `vqcodec encode`, `vqcodec decode` and `vqcodec convert-voice`."""
 
 import contextlib
 import time
@@ -11,7 +11,6 @@ from vqcodec.cli.jobs import STREAM, Job, Outcome, opened, progress_bar
 
 if TYPE_CHECKING:
     from vqcodec.files.codes import Codes
-    from vqcodec.files.contents import MediaInfo
     from vqcodec.files.stream import StreamFrames
     from vqcodec.media.soundfiles import SoundReader
     from vqcodec.media.soundformats import Samples
@@ -96,7 +95,7 @@ def _encode(
             size = len(data)
             with opened(job, force=wanted.force) as file:
                 file.write(data)
-        facts = _facts(job, media, rate, seconds)
+        facts = _facts(job, media.size, media.sample_rate, rate, seconds)
         facts["indices"] = channels * -(-media.coded_size[1] // codec.stride)
         facts["bytes"] = size
         facts["bits_per_second"] = round(8 * size * rate / media.size[1], 1)
@@ -127,12 +126,14 @@ class Rendering:
         rate: samples a second, in Hz; the original's by default.
         drawing: how the WaveNet draws it; None for the fast decoder.
         force: overwrite.
+        comment: that the file carries.
     """
 
     suffix: str
     rate: int | None
     drawing: "Drawing | None"
     force: bool
+    comment: str = ""
 
 
 def decode_sound(
@@ -153,11 +154,8 @@ def decode_sound(
     """
     from vqcodec.files.contents import Contents
     from vqcodec.media.resample import resampled_length
-    from vqcodec.media.soundfiles import SoundWriter
-    from vqcodec.media.soundformats import check_suffix
 
-    through = job.target == STREAM
-    suffix = check_suffix(wanted.suffix if through else job.target.suffix, str(job.target))
+    _suffix(job, wanted)
     media, start = source.media, time.perf_counter()
     rate = wanted.rate or media.sample_rate
     blocks: Iterable[Samples]
@@ -170,16 +168,77 @@ def decode_sound(
         )
     else:
         blocks = codec.decode_stream(source, sample_rate=rate, drawing=wanted.drawing)
+    _write(job, blocks, (media.size[0], rate), length, wanted)
+    seconds = time.perf_counter() - start
+    facts = _facts(job, source.media.size, media.sample_rate, rate, seconds)
+    return facts, sentence(facts)
+
+
+def convert_sound(
+    codec: "SpeechCodec",
+    job: Job,
+    source: Path | BinaryIO,
+    speaker: bytes,
+    wanted: Rendering,
+    bar: Move | None,
+) -> dict[str, Any]:
+    """Let another speaker say what is in one sound file, and return the facts about it.
+
+    Args:
+        codec: with what.
+        job: from where to where.
+        source: the file, or its stream.
+        speaker: the vector of who shall speak.
+        wanted: how; its rate is left alone.
+        bar: moved along.
+    """
+    from vqcodec.media.soundfiles import open_sound
+
+    _suffix(job, wanted)
+    name = "standard input" if job.source == STREAM else str(job.source)
+    start = time.perf_counter()
+    with open_sound(source, name) as sound:
+        channels, rate = sound.channels, sound.sample_rate
+        blocks = codec.convert(
+            _read(sound, False, bar), channels, rate, speaker, drawing=wanted.drawing
+        )
+        frames = _write(job, blocks, (channels, rate), None, wanted)
+        seconds = time.perf_counter() - start
+        facts = _facts(job, (channels, frames), rate, rate, seconds)
+        if sound.notes:
+            facts["notes"] = list(sound.notes)
+    return facts
+
+
+def _suffix(job: Job, wanted: Rendering) -> str:
+    """Return the suffix of the format to write; raise UsageError if there is no such format."""
+    from vqcodec.media.soundformats import check_suffix
+
+    suffix = wanted.suffix if job.target == STREAM else job.target.suffix
+    return check_suffix(suffix, str(job.target))
+
+
+def _write(
+    job: Job,
+    blocks: "Iterable[Samples]",
+    form: tuple[int, int],
+    length: int | None,
+    wanted: Rendering,
+) -> int:
+    """Write sound of (channels, rate in Hz), `length` samples if known, and return how many."""
+    from vqcodec.media.soundfiles import SoundWriter
+
+    name, seek, total = str(job.target), job.target != STREAM, 0
     with (
         opened(job, force=wanted.force) as file,
         SoundWriter(
-            file, suffix, media.size[0], rate, str(job.target), length, seek=not through
+            file, _suffix(job, wanted), *form, name, length, seek=seek, comment=wanted.comment
         ) as writer,
     ):
         for block in blocks:
             writer.write(block)
-    facts = _facts(job, source.media, rate, time.perf_counter() - start)
-    return facts, _sentence(facts)
+            total += block.shape[1]
+    return total
 
 
 def _told(
@@ -195,20 +254,24 @@ def _told(
             bar(done / length, f"{speed:.1f} × real time")
 
 
-def _facts(job: Job, media: "MediaInfo", rate: int, seconds: float) -> dict[str, Any]:
-    duration = media.size[1] / media.sample_rate
+def _facts(
+    job: Job, size: tuple[int, ...], own_rate: int, rate: int, seconds: float
+) -> dict[str, Any]:
+    """Return what there is to say of sound of `size` at its own rate, heard at another."""
+    duration = size[1] / own_rate
     return {
         "input": str(job.source),
         "output": str(job.target),
         "duration": round(duration, 4),
-        "channels": media.size[0],
+        "channels": size[0],
         "sample_rate": rate,
         "seconds": round(seconds, 4),
         "speed": round(duration / seconds, 2),
     }
 
 
-def _sentence(facts: dict[str, Any]) -> str:
+def sentence(facts: dict[str, Any]) -> str:
+    """Say in words what `decode_sound` and `convert_sound` tell."""
     channels = "1 channel" if facts["channels"] == 1 else f"{facts['channels']} channels"
     return (
         f"{facts['input']} -> {facts['output']}: {facts['duration']:.2f} s of {channels} at "
@@ -218,7 +281,7 @@ def _sentence(facts: dict[str, Any]) -> str:
 
 def _encoded(facts: dict[str, Any]) -> str:
     text = (
-        f"{_sentence(facts)}, {facts['indices']:,} indices, {facts['bytes']:,} bytes, "
+        f"{sentence(facts)}, {facts['indices']:,} indices, {facts['bytes']:,} bytes, "
         f"{facts['bits_per_second']:,.0f} bit/s"
     )
     if "input_bytes" in facts:

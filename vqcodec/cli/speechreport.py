@@ -53,6 +53,54 @@ def evaluate_phones(
     typer.echo(json.dumps(tree) if as_json else f"{summary(tree)}\n{output / PICTURE}")
 
 
+def evaluate_voices(
+    data: list[Path],
+    output: Path,
+    model: str | None,
+    voices: str,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Measure conversions to named speakers; arguments are those of the command."""
+    targets = list(dict.fromkeys(names(voices)))
+    if not targets:
+        raise UsageError("--voices takes names that `vqcodec speakers` lists, with commas")
+    from vqcodec.evaluate.speech.conversion import evaluate_voices as measure
+    from vqcodec.voices import default_weights
+
+    with progress_bar("converting") as bar:
+        found = measure(
+            data,
+            output,
+            model=model or default_weights(),
+            targets=targets,
+            force=force,
+            progress=bar,
+        )
+    finish(found, output, "recordings", _print_voices, as_json=as_json)
+
+
+def _print_voices(tree: dict[str, Any], metrics: list[Any]) -> None:
+    shown = [m for m in metrics if tree["overall"][m.key] is not None]
+    typer.echo(
+        f"{tree['name']}, {tree['overall']['pairs']:,} pairs of a recording and a target; means, "
+        "of F0 the median, [95 % intervals]"
+    )
+    lines = {**tree["targets"], "all": tree["overall"], "reconstruction": tree["reconstruction"]}
+    table = [["", "pairs", "nearer", *(m.label for m in shown), "own F0"]]
+    for name, found in lines.items():
+        ends = found.get("intervals", {})
+        share, own = found.get("share"), found.get("own-f0")
+        cells = [name, f"{found['pairs']:,}", "" if share is None else f"{100 * share:.0f} %"]
+        for m in shown:
+            value = found.get(m.key)
+            range_ = f" {interval(m, ends[m.key])}" if m.key in ends else ""
+            cells.append("" if value is None else f"{m.format(value)}{range_}")
+        table.append([*cells, "" if own is None else f"{own:.0f} Hz"])
+    print_table(table)
+
+
 def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
     more = tree["evaluation"]
     shown = [m for m in metrics if m.key in tree["results"]]

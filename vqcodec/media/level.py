@@ -24,13 +24,27 @@ def gain_for(samples: "Samples") -> int:
     """
     import numpy as np
 
+    active = _active(samples)
+    if not active.size:
+        return 0
+    level = 10 * math.log10(np.mean(10 ** (active / 10)))
+    room = 20 * math.log10(PEAK / float(np.abs(samples).max()))
+    return max(LEAST, min(MOST, round(WANTED - level), math.floor(room)))
+
+
+def seconds_of_speech(samples: "Samples") -> float:
+    """Return how long there is neither a pause nor silence in sound at 16 kHz, (T,)."""
+    return _active(samples[None]).size * FRAME / 16_000
+
+
+def _active(samples: "Samples") -> "NDArray[np.float64]":
+    """Return the power, in dB, of the frames that count in `gain_for`; none of silence."""
+    import numpy as np
+
     whole = samples.shape[1] // FRAME * FRAME
     frames = samples[:, :whole].reshape(-1, FRAME) if whole else samples
     power = 10 * np.log10(np.square(frames, dtype=np.float64).mean(1) + 1e-12)
     noise, top = np.percentile(power, (5, 95))
     if top < SILENT:
-        return 0
-    active = power[power >= max(noise + 0.35 * (top - noise), top - 35)]
-    level = 10 * math.log10(np.mean(10 ** (active / 10)))
-    room = 20 * math.log10(PEAK / float(np.abs(samples).max()))
-    return max(LEAST, min(MOST, round(WANTED - level), math.floor(room)))
+        return np.zeros(0)
+    return power[power >= max(noise + 0.35 * (top - noise), top - 35)]

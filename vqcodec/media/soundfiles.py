@@ -207,6 +207,7 @@ class SoundWriter:
         name: what messages call it.
         frames: samples of each channel that will come, or None if that is not known.
         seek: whether to go back in the file where it can; never in one that others write to.
+        comment: a text, ASCII for all formats to hold it, that the file carries along.
 
     Raises:
         MediaError: the format cannot hold this sound.
@@ -222,6 +223,7 @@ class SoundWriter:
         frames: int | None = None,
         *,
         seek: bool = True,
+        comment: str = "",
     ) -> None:
         import soundfile
 
@@ -229,10 +231,10 @@ class SoundWriter:
 
         self.kind, coding = KINDS[suffix]
         self.file = file
-        self._format = channels, sample_rate
+        self._format, self._comment = (channels, sample_rate), comment
         self._expected, self._done = frames, 0
         if self.kind == "WAV":
-            file.write(wav_header(*self._format, frames))
+            file.write(wav_header(*self._format, frames, comment))
             return
         if coding == "OPUS" and sample_rate not in OPUS_RATES:
             rates = ", ".join(f"{r // 1000}" for r in OPUS_RATES)
@@ -251,6 +253,8 @@ class SoundWriter:
             raise MediaError(
                 f"{name}: {self.kind} does not hold {channels} channels of {sample_rate:,} Hz"
             ) from None
+        if comment:
+            self._sound.comment = comment
 
     def write(self, block: "Samples") -> None:
         """Write samples, (channels, n); what lies beyond [-1, 1] is clipped."""
@@ -283,7 +287,7 @@ class SoundWriter:
                     self._give_back()
         elif kind is None and self._done != self._expected and self._seeks:
             self.file.seek(0)
-            self.file.write(wav_header(*self._format, self._done))
+            self.file.write(wav_header(*self._format, self._done, self._comment))
             self.file.seek(0, os.SEEK_END)
 
     def _give_back(self) -> None:

@@ -117,20 +117,30 @@ class WavReader:
         return data
 
 
-def wav_header(channels: int, sample_rate: int, frames: int | None) -> bytes:
+def wav_header(channels: int, sample_rate: int, frames: int | None, comment: str = "") -> bytes:
     """Return the header of 16-bit samples, its sizes left open where `frames` is None.
 
     From 4 GiB on it is one of RF64 (EBU Tech 3306), which has room for the size; every header has
-    `HEADER_BYTES`.
+    `HEADER_BYTES`, and more only for a comment.
     """
+    told = _comment(comment)
     align = 2 * channels
     form = struct.pack("<HHIIHH", PCM, channels, sample_rate, sample_rate * align, align, 16)
     size = UNKNOWN if frames is None else align * frames
-    whole = size + HEADER_BYTES - 8
+    whole = size + HEADER_BYTES + len(told) - 8
     large = frames is not None and whole > UNKNOWN
     # a chunk that says nothing keeps the place of the one that tells large sizes
     extra = struct.pack("<QQQI", *((whole, size, frames, 0) if large else (0, 0, 0, 0)))
     chunks = ((b"ds64" if large else b"JUNK", extra), (b"fmt ", form))
     head = struct.pack("<4sI4s", b"RF64" if large else b"RIFF", min(whole, UNKNOWN), b"WAVE")
     head += b"".join(struct.pack("<4sI", name, len(c)) + c for name, c in chunks)
-    return head + struct.pack("<4sI", b"data", min(size, UNKNOWN))
+    return head + told + struct.pack("<4sI", b"data", min(size, UNKNOWN))
+
+
+def _comment(text: str) -> bytes:
+    """Return the chunk of a comment, the ICMT of a LIST of INFO; nothing for none."""
+    if not text:
+        return b""
+    data = text.encode() + b"\0"
+    data += bytes(len(data) & 1)
+    return struct.pack("<4sI4s4sI", b"LIST", len(data) + 12, b"INFO", b"ICMT", len(data)) + data

@@ -10,10 +10,10 @@ import numpy as np
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
-from vqcodec.media.level import gain_for
 from vqcodec.speech import SpeechCodec
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.sounds import SAMPLE_RATE, Sounds
+from vqcodec.voices import NAME
 from vqcodec.weights import CONFIG, Weights
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ def read_table(path: Path) -> list[Speaker]:
     lacking = [n for n in names if not rows or not all(row.get(n) for row in rows)]
     if lacking or len(rows) > MOST_SPEAKERS:
         raise TrainingError(f"{path}: needs 1 to {MOST_SPEAKERS} rows with {', '.join(names)}")
+    odd = [row["speaker"] for row in rows if not NAME.fullmatch(row["speaker"])]
+    if odd:
+        raise TrainingError(f"{path}: '{odd[0]}' is no name: letters, digits, '.', '-' and '_'")
     return [Speaker(**{n: row[n] for n in names}) for row in rows]
 
 
@@ -93,14 +96,9 @@ def _folder(source: "Source") -> str:
 
 
 def _entry(speaker: Speaker, codec: SpeechCodec, sounds: Sounds) -> dict[str, Any]:
-    vectors = []
-    for number in range(len(sounds)):
-        samples = sounds[number][: 10 * SAMPLE_RATE].astype(np.float32) / np.float32(32768)
-        gain = np.float32(10 ** (gain_for(samples[None]) / 20))
-        stored = codec.measure_speaker((samples * gain).clip(-1, 1))
-        vectors.append(np.frombuffer(stored, np.int8))
+    heard = (sounds[number] for number in range(len(sounds)))
+    vector = codec.speaker_of(x.astype(np.float32) / np.float32(32768) for x in heard)
     facts = asdict(speaker)
     del facts["speaker"]
     minutes = round(sum(sounds.lengths) / SAMPLE_RATE / 60, 1)
-    vector = np.round(np.mean(vectors, 0)).astype(int).tolist()
-    return {**facts, "minutes": minutes, "vector": vector}
+    return {**facts, "minutes": minutes, "vector": np.frombuffer(vector, np.int8).tolist()}

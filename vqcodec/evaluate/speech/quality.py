@@ -59,10 +59,12 @@ class SpeechMetric(Measure):
         return round(float(value), 6) if value is not None and np.isfinite(value) else None
 
 
-def find_metrics() -> tuple[list[SpeechMetric], list[str]]:
-    """Return the measures that can be computed here, and a note for each that cannot."""
+def find_metrics(
+    wanted: "tuple[SpeechMetric, ...] | None" = None,
+) -> tuple[list[SpeechMetric], list[str]]:
+    """Return the measures, all or those wanted, that work here, and a note for each other."""
     found, notes = [], []
-    for metric in METRICS:
+    for metric in METRICS if wanted is None else wanted:
         if not metric.source():
             notes.append(
                 f"{metric.label} is left out: needs pip install 'vqcodec[evaluate-speech]'"

@@ -1,6 +1,8 @@
 """How well speech has been given another voice: whose it sounds like, and what is left of it."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.evaluate.speech.alignment import warp
@@ -17,19 +19,45 @@ if TYPE_CHECKING:
 QUIET = 40.0  # dB below the loudest frame, where a pause is
 
 
-def likeness(samples: "Signal", voice: "list[Signal]") -> float | None:
-    """Return the cosine between a recording's embedding and the mean one of a voice.
+@dataclass(frozen=True)
+class KnownVoice:
+    """What is known of a voice from recordings of it.
 
-    None where the recording, or all of the voice, says too little.
+    Attributes:
+        embedding: the mean of theirs, of length 1; None where they say too little.
+        pitch: median fundamental frequency in Hz; None without any.
     """
-    import numpy as np
 
+    embedding: "NDArray[np.float32] | None"
+    pitch: float | None
+
+    @classmethod
+    def hear(cls, recordings: "Iterable[Signal]", *, embed: bool = True) -> "KnownVoice":
+        """Listen to recordings, (T,) each; embeddings need Resemblyzer, and `embed`."""
+        import numpy as np
+
+        tracks, embeddings = [], []
+        for samples in recordings:
+            tracks.append(pitch(samples))
+            own = embedding(samples) if embed else None
+            if own is not None:
+                embeddings.append(own)
+        mean = None
+        if embeddings:
+            total = np.sum(embeddings, 0)
+            mean = total / np.linalg.norm(total)
+        return cls(mean, median_pitch(np.concatenate(tracks)))
+
+
+def likeness(samples: "Signal", voice: KnownVoice) -> float | None:
+    """Return the cosine between a recording's embedding and that of a voice.
+
+    None where the recording, or what is known of the voice, says too little.
+    """
     own = embedding(samples)
-    known = [e for e in map(embedding, voice) if e is not None]
-    if own is None or not known:
+    if own is None or voice.embedding is None:
         return None
-    mean = np.mean(known, 0)
-    return float(own @ mean / np.linalg.norm(mean))
+    return float((own * voice.embedding).sum())
 
 
 def cepstral_distance(a: "Signal", b: "Signal") -> float | None:
@@ -49,13 +77,11 @@ def cepstral_distance(a: "Signal", b: "Signal") -> float | None:
     return float(10 / math.log(10) * np.sqrt(2 * apart).mean())
 
 
-def pitch_offset(samples: "Signal", voice: "list[Signal]") -> float | None:
-    """Return by how many semitones the median pitch is above that of a voice; None without any."""
-    import numpy as np
-
-    own = median_pitch(pitch(samples))
-    theirs = median_pitch(np.concatenate([pitch(s) for s in voice]))
-    return None if own is None or theirs is None else 12 * math.log2(own / theirs)
+def pitch_offset(frequency: float | None, voice: KnownVoice) -> float | None:
+    """Return by how many semitones a frequency in Hz is above the median pitch of a voice."""
+    if frequency is None or voice.pitch is None:
+        return None
+    return 12 * math.log2(frequency / voice.pitch)
 
 
 def _spoken(samples: "Signal") -> "NDArray[np.float64]":

@@ -1,0 +1,210 @@
+"""`vqcodec convert-voice` and `vqcodec speakers`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from vqcodec.cli import options
+from vqcodec.cli.consent import require_consent
+from vqcodec.cli.decode import SOUND, Loaded, drawing_of
+from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, plan, progress_bar, stdin
+from vqcodec.cli.sounds import Rendering, convert_sound, decode_sound, is_sound_file, sentence
+from vqcodec.errors import FormatError, UsageError, WeightsError
+from vqcodec.files.codes import SUFFIXES, Codes, read_stream
+from vqcodec.media.soundfiles import peek
+from vqcodec.media.soundformats import SOUND_SUFFIXES, is_sound
+from vqcodec.voices import NAME, default_weights, find_voice, synthetic, voices_of
+from vqcodec.weights import find_weights
+
+if TYPE_CHECKING:
+    from vqcodec.media.soundformats import Samples
+    from vqcodec.speech import SpeechCodec
+
+
+def convert_voice(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Sounds, code files, folders of them; - for standard input."),
+    ],
+    speaker: Annotated[
+        str | None, typer.Option(help="Who shall speak: a name that `vqcodec speakers` lists.")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --speaker: a recording of whoever shall speak, who must agree to it."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Sound (format by suffix), folder, or - for stdout. "
+            "[default: in.NAME.wav beside in.wav]",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights, a name or a folder. [default: of code files, those that they name; of "
+            "sounds, speech-voice where it is installed, else speech-64x]"
+        ),
+    ] = None,
+    decoder: options.SpeechDecoder = "fast",
+    temperature: options.DrawingTemperature = None,
+    seed: options.DrawingSeed = None,
+    consent: Annotated[
+        bool,
+        typer.Option(
+            "--i-have-consent",
+            help="With --like: whose voice it is agrees. Needed once, remembered for this user.",
+        ),
+    ] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    skip_existing: options.SkipExisting = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Let another speaker say it: the codes of speech, decoded with another voice.
+
+    What is written carries a comment that says it is synthetic.
+    """
+    if (speaker is None) == (like is None):
+        raise UsageError("name who shall speak: either --speaker NAME or --like RECORDING")
+    if consent and like is None:
+        raise UsageError("--i-have-consent goes with --like")
+    drawing = drawing_of(decoder, temperature, seed)
+    if speaker is not None and not NAME.fullmatch(speaker):
+        raise UsageError(f"no speaker has a name like '{speaker}'; vqcodec speakers lists all")
+    who = like.stem if like is not None else str(speaker)
+    jobs = plan(inputs, output, lambda p, *_: p.with_name(f"{p.stem}.{who}{SOUND}"), _is_input)
+    if like is not None:
+        require_consent(consent)
+    target = _Target(who, _reference(like))
+    sounds = any(job.source != STREAM and is_sound_file(job.source) for job in jobs)
+    if like is None and (model or sounds):
+        find_voice(find_weights(model or default_weights()), who)  # or an error before any work
+    outcome = Outcome(jobs, as_json=as_json)
+    jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
+    how = Rendering(SOUND, None, drawing, force, synthetic(who))
+    converting = _Converting(Loaded(model, device, precision), target, how)
+    with progress_bar("converting") as bar:
+        for count, job in enumerate(jobs, 1):
+            with outcome.catching(job):
+                outcome.done(*converting.run(job, bar if len(jobs) == 1 else None))
+            if len(jobs) > 1:
+                bar(count / len(jobs))
+    outcome.close()
+
+
+def speakers(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights, a name or a folder. [default: those that convert-voice would take]"
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per speaker.")
+    ] = False,
+) -> None:
+    """List the speakers that weights can speak as."""
+    weights = find_weights(model or default_weights())
+    for voice in voices_of(weights).values():
+        facts = {key: getattr(voice, key) for key in ("name", "gender", "corpus", "licence")}
+        facts |= {"minutes": voice.minutes, "consent": voice.consent, "model": weights.name}
+        typer.echo(
+            json.dumps(facts)
+            if as_json
+            else f"{voice.name}: {voice.gender}, {voice.corpus} ({voice.licence}), "
+            f"{voice.minutes:.1f} minutes heard; {voice.consent}"
+        )
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Who shall speak: by name, or as in the pieces of a recording."""
+
+    who: str
+    reference: "list[Samples] | None"
+    found: dict[str, bytes] = field(default_factory=dict)  # by the name of weights
+
+    def vector(self, codec: "SpeechCodec") -> bytes:
+        """Return the vector for the decoder of a codec."""
+        name = codec.weights.name
+        if name not in self.found:
+            if self.reference is None:
+                self.found[name] = find_voice(codec.weights, self.who).vector
+            else:
+                self.found[name] = codec.speaker_of(self.reference)
+        return self.found[name]
+
+
+@dataclass(frozen=True)
+class _Converting:
+    """Converts jobs."""
+
+    loaded: Loaded
+    target: _Target
+    how: Rendering
+
+    def run(self, job: Job, bar: Callable[..., None] | None) -> tuple[dict[str, Any], str]:
+        """Convert one file; return the facts about it, and a sentence."""
+        source: Path | BinaryIO = job.source
+        if job.source == STREAM:
+            head, source = peek(stdin())
+            spoken = is_sound(head, "")
+        else:
+            spoken = is_sound_file(job.source)
+        if spoken:
+            facts = self._sound(job, source, bar)
+        else:
+            facts = self._codes(job, source, bar)
+        facts |= {"speaker": self.target.who, "comment": self.how.comment}
+        return facts, "; ".join([f"{sentence(facts)}, {self.how.comment}", *facts.get("notes", ())])
+
+    def _sound(
+        self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
+    ) -> dict[str, Any]:
+        from vqcodec.speech import SpeechCodec
+
+        codec = self.loaded.get(SpeechCodec, default_weights())
+        return convert_sound(codec, job, source, self.target.vector(codec), self.how, bar)
+
+    def _codes(
+        self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
+    ) -> dict[str, Any]:
+        from vqcodec.speech import SpeechCodec
+
+        if isinstance(source, Path):
+            name, codes = str(source), Codes.load(source)
+        else:
+            name = "standard input"
+            codes = Codes.from_bytes(read_stream(source, name), name)
+        try:
+            if codes.axes != "ct":
+                raise FormatError("holds no speech, so there is no voice to convert")
+            codec = self.loaded.get(SpeechCodec, codes.model)
+            media = replace(codes.media, speaker=self.target.vector(codec))
+            facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
+        except (FormatError, WeightsError) as error:
+            raise type(error)(f"{name}: {error}") from None
+        return facts
+
+
+def _reference(like: Path | None) -> "list[Samples] | None":
+    if like is None:
+        return None
+    from vqcodec.media.reference import read_reference
+
+    return read_reference(like)
+
+
+def _is_input(path: Path) -> bool:
+    return path.suffix.lower() in SOUND_SUFFIXES | set(SUFFIXES)

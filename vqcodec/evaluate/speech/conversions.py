@@ -1,0 +1,191 @@
+"""Recordings as other speakers say them, measured."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from vqcodec.errors import MediaError
+from vqcodec.evaluate.measure import Measure
+from vqcodec.evaluate.record import OURS, Measured, Record, count_used
+from vqcodec.evaluate.speech.pitch import median_pitch, pitch
+from vqcodec.evaluate.speech.quality import CER
+from vqcodec.evaluate.speech.recordings import ENGLISH, open_recording
+from vqcodec.evaluate.speech.spectra import RATE
+from vqcodec.evaluate.speech.voices import (
+    KnownVoice,
+    cepstral_distance,
+    likeness,
+    pitch_offset,
+)
+from vqcodec.files.codes import Codes
+from vqcodec.media.audio import Audio
+from vqcodec.media.sources import Source
+from vqcodec.speech import SpeechCodec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Signal = NDArray[np.float32]
+
+KNOWN_BY = 20  # recordings of a speaker, the first by name, that their voice is known by
+
+TO_TARGET = Measure("similarity-target", "similarity to target", "", 3)
+TO_SOURCE = Measure("similarity-source", "similarity to source", "", 3)
+READING = Measure("cer", "CER", "", 3)
+PITCH = Measure("f0", "median F0", "Hz", 0)
+OFFSET = Measure("f0-offset", "F0 off target", "semitones", 1)
+DISTANCE = Measure("mcd", "MCD", "dB", 2)
+BEFORE = Measure("mcd-source", "MCD of the source", "dB", 2)
+MEASURES = (TO_TARGET, TO_SOURCE, READING, PITCH, OFFSET, DISTANCE, BEFORE)
+EXPLAINED = {
+    TO_TARGET.key: "cosine between the embedding (Resemblyzer) and the mean one of the target's "
+    "own recordings",
+    TO_SOURCE.key: "the same of the recordings of whoever spoke",
+    READING.key: "edits per character between what pocketsphinx reads in the source and in the "
+    "converted, English only; lower is better",
+    PITCH.key: "median fundamental frequency",
+    OFFSET.key: "semitones between it and the target's, either way",
+    DISTANCE.key: "mel-cepstral distance, after warping in time, to the target's own reading of "
+    "the sentence, where there is one of the same file name; lower is better",
+    BEFORE.key: "the same of the source before conversion",
+}
+
+
+def speaker_of(source: Source) -> str:
+    """Return who speaks in a recording: the name of its folder."""
+    inside = PurePosixPath(source.name).parent.name
+    return inside or (source.path.parent.name if source.size < 0 else "")
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Recordings in folders by the names of who speaks, and what they tell of the voices.
+
+    Attributes:
+        sources: all, by a name of their own.
+        embed: whether Resemblyzer can be asked.
+        voices: those that were listened to so far.
+    """
+
+    sources: dict[str, Source]
+    embed: bool
+    voices: dict[str, KnownVoice] = field(default_factory=dict)
+
+    def by(self, speaker: str) -> Iterator[tuple[str, Source]]:
+        """Yield the recordings of a speaker, and their names."""
+        return ((n, s) for n, s in self.sources.items() if speaker_of(s) == speaker)
+
+    def voice(self, speaker: str) -> KnownVoice:
+        """Return what is known of a speaker's voice.
+
+        Raises:
+            MediaError: none of their recordings can be read.
+        """
+        if speaker not in self.voices:
+            heard = list(self._heard(speaker))
+            if not heard:
+                raise MediaError(f"no recording of '{speaker}' can be read")
+            self.voices[speaker] = KnownVoice.hear(heard, embed=self.embed)
+        return self.voices[speaker]
+
+    def reading(self, speaker: str, sentence: str) -> "Signal | None":
+        """Return how a speaker reads a sentence: their recording of the same file name."""
+        for name, source in self.by(speaker):
+            if PurePosixPath(source.name).stem == sentence:
+                return open_recording(source, name)
+        return None
+
+    def _heard(self, speaker: str) -> "Iterator[Signal]":
+        for _, (name, source) in zip(range(KNOWN_BY), self.by(speaker), strict=False):
+            try:
+                yield open_recording(source, name)
+            except MediaError:
+                continue  # which is reported where it is to be converted
+
+
+def as_said_by(codec: SpeechCodec, codes: Codes, vector: bytes) -> "Signal":
+    """Return what codes say, (T,), in the voice of a speaker vector."""
+    return codec.decode(replace(codes, media=replace(codes.media, speaker=vector))).samples[0]
+
+
+@dataclass(frozen=True)
+class ConversionMeter:
+    """Converts recordings to several speakers and measures what comes out.
+
+    Attributes:
+        codec: with what.
+        targets: speaker vectors by name; nobody is converted to themselves.
+        recordings: of all speakers.
+        reads: whether pocketsphinx can be asked.
+        languages: of recordings by name, where known; English otherwise.
+    """
+
+    codec: SpeechCodec
+    targets: dict[str, bytes]
+    recordings: Recordings
+    reads: bool
+    languages: dict[str, str]
+
+    def measure(self, source: Source, name: str) -> Record:
+        """Measure one recording: its plain reconstruction, and as each target says it.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        samples = open_recording(source, name)
+        codes = self.codec.encode(Audio(samples[None], RATE))
+        plain = self.codec.decode(codes).samples[0]
+        measured = [_measured(OURS, self._always(source, samples, plain))]
+        for target, vector in self.targets.items():
+            if target != speaker_of(source):
+                said = as_said_by(self.codec, codes, vector)
+                values = self._always(source, samples, said)
+                values |= self._of_target(source, samples, said, target, values[PITCH.key])
+                measured.append(_measured(target, values))
+        return Record(
+            name=name,
+            identity=hashlib.sha256(samples.tobytes()).hexdigest()[:32],
+            input_bytes=source.length,
+            shape=(max(1, round(1000 * len(samples) / RATE)),),
+            bits={},
+            usage=count_used(codes),
+            measured=tuple(measured),
+        )
+
+    def _always(self, source: Source, samples: "Signal", said: "Signal") -> dict[str, float | None]:
+        values: dict[str, float | None] = {PITCH.key: median_pitch(pitch(said))}
+        if self.recordings.embed:
+            voice = self.recordings.voice(speaker_of(source))
+            values[TO_SOURCE.key] = likeness(said, voice)
+        english = self.languages.get(source.name, ENGLISH).startswith(ENGLISH)
+        if self.reads and english:
+            values[READING.key] = CER.measure(samples, said)
+        return values
+
+    def _of_target(
+        self,
+        source: Source,
+        samples: "Signal",
+        said: "Signal",
+        target: str,
+        frequency: float | None,
+    ) -> dict[str, float | None]:
+        voice = self.recordings.voice(target)
+        values: dict[str, float | None] = {}
+        if self.recordings.embed:
+            values[TO_TARGET.key] = likeness(said, voice)
+        offset = pitch_offset(frequency, voice)
+        values[OFFSET.key] = None if offset is None else abs(offset)
+        own = self.recordings.reading(target, PurePosixPath(source.name).stem)
+        if own is not None:
+            values[DISTANCE.key] = cepstral_distance(said, own)
+            values[BEFORE.key] = cepstral_distance(samples, own)
+        return values
+
+
+def _measured(codec: str, values: dict[str, float | None]) -> Measured:
+    rounded = {k: None if v is None else round(v, 6) for k, v in values.items()}
+    return Measured(codec, 0, 0, {}, rounded)

@@ -1,0 +1,102 @@
+"""Named speakers: those that weights can speak as, and how what they say is labelled.
+
+They are the table ``speakers`` in the ``config.json`` of weights: name -> gender, corpus, licence,
+minutes, consent, and the vector for the decoder.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from vqcodec.errors import UsageError, WeightsError
+from vqcodec.weights import CONFIG, Weights, list_weights
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # becomes a part of file names
+# that sound is converted with unless somebody says otherwise: the first that are installed
+CONVERTERS = ("speech-voice", "speech-64x")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A named speaker.
+
+    Attributes:
+        name: unique among those of the weights.
+        gender: F, M or whatever the corpus says.
+        corpus: where the recordings are from.
+        licence: of the corpus.
+        minutes: of their speech that the weights were trained on.
+        consent: a sentence about what the speaker agreed to.
+        vector: int8 numbers, as code files keep it.
+    """
+
+    name: str
+    gender: str
+    corpus: str
+    licence: str
+    minutes: float
+    consent: str
+    vector: bytes
+
+
+def default_weights() -> str:
+    """Return the name of the weights that convert best, of those that are installed."""
+    installed = {weights.name for weights in list_weights()}
+    return next((name for name in CONVERTERS if name in installed), CONVERTERS[-1])
+
+
+def voices_of(weights: Weights) -> dict[str, Voice]:
+    """Return the speakers that weights name.
+
+    Raises:
+        WeightsError: they name none, or the table is damaged.
+    """
+    table = weights.config.get("speakers")
+    if not table:
+        others = [w.name for w in list_weights() if w.config.get("speakers")]
+        known = f"; these do: {', '.join(others)}" if others else ""
+        raise WeightsError(f"the weights '{weights.name}' name no speakers{known}")
+    try:
+        return {name: _voice(weights, name, entry) for name, entry in table.items()}
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        raise WeightsError(f"{weights.folder / CONFIG}: its table of speakers is damaged") from None
+
+
+def find_voice(weights: Weights, name: str) -> Voice:
+    """Return a speaker that weights name.
+
+    Raises:
+        UsageError: there is none of this name; near ones are told.
+        WeightsError: the weights name no speakers at all.
+    """
+    voices = voices_of(weights)
+    if name in voices:
+        return voices[name]
+    sentence = f"the weights '{weights.name}' know no speaker '{name}'"
+    folded = {known.casefold(): known for known in voices}
+    near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
+    elsewhere = [w.name for w in list_weights() if name in (w.config.get("speakers") or ())]
+    if near:
+        sentence += f"; did you mean {' or '.join(folded[n] for n in near)}?"
+    elif elsewhere:
+        sentence += f"; the weights {' and '.join(elsewhere)} do"
+    raise UsageError(f"{sentence} (vqcodec speakers lists all)")
+
+
+def synthetic(name: str) -> str:
+    """Return the label that converted sound carries, in ASCII, which every format holds."""
+    plain = "".join(c if c.isprintable() else "?" for c in name)
+    return f"synthetic: converted to {plain.encode('ascii', 'replace').decode()} by vqcodec"
+
+
+def _voice(weights: Weights, name: str, entry: dict[str, Any]) -> Voice:
+    """Read an entry; raises what wrong types raise."""
+    vector = bytes(n + 256 if n < 0 else n for n in entry["vector"] if -128 <= n < 128)
+    size = weights.config["model"]["speaker"]["dim"]
+    if not NAME.fullmatch(name) or len(vector) != size or len(entry["vector"]) != size:
+        raise ValueError(name)
+    texts = {key: entry[key] for key in ("gender", "corpus", "licence", "consent")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise TypeError(name)
+    return Voice(name=name, minutes=float(entry["minutes"]), vector=vector, **texts)
