@@ -287,7 +287,9 @@ def test_from_recordings_to_babble(spoken_weights: Path, tmp_path: Path, run: Ru
     for wrong in (("--seconds", "0"), ("--seconds", "nan"), ("-n", "2"), ("--size", "8x8")):
         assert run("sample", "--model", weights, "-o", "d.wav", *wrong).returncode == 2
     assert run("sample", "--model", "tiny", "-o", "d.png", "--seconds", "1").returncode == 2
+    assert run("sample", "--model", weights, "-o", "d.wav", "--speaker", "ann").returncode == 1
     assert not list(tmp_path.glob("d.*"))
+    assert b"synthetic: babble" in (tmp_path / "a.wav").read_bytes()
 
 
 def test_speech_is_drawn_as_its_prior_expects() -> None:

@@ -25,6 +25,7 @@ from vqcodec.errors import UsageError
 if TYPE_CHECKING:
     from vqcodec.media.image import Image
 
+LABEL = "synthetic: babble drawn by vqcodec"  # a comment in files of speech
 GAP = 2  # pixels between the pictures of a grid
 
 Model = Annotated[
@@ -65,6 +66,12 @@ def sample(
         float | None,
         typer.Option(help="Length of speech, above 0, at most 600 s. [default: 10]"),
     ] = None,
+    speaker: Annotated[
+        str | None,
+        typer.Option(
+            help="Voice of the speech, see vqcodec speakers. [default: none in particular]"
+        ),
+    ] = None,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     seed: Seed = 0,
@@ -84,11 +91,11 @@ def sample(
         if number is not None or size is not None:
             raise UsageError(f"--number and --size are for pictures; '{model}' codes speech")
         length = 10.0 if seconds is None else seconds
-        draw = _Draw(model, seed, temperature, top_k, device, precision)
+        draw = _Draw(model, speaker, seed, temperature, top_k, device, precision)
         _sample_speech(output, length, draw, force=force, as_json=as_json)
         return
-    if seconds is not None:
-        raise UsageError(f"--seconds is for speech; '{model}' codes pictures")
+    if seconds is not None or speaker is not None:
+        raise UsageError(f"--seconds and --speaker are for speech; '{model}' codes pictures")
     number = 16 if number is None else number
     width, height = _size(size or "128x128")
     columns, rows = _layout(number)
@@ -119,6 +126,7 @@ class _Draw:
     """How speech is drawn; see the options of the command."""
 
     model: str
+    speaker: str | None
     seed: int
     temperature: float
     top_k: int
@@ -132,6 +140,7 @@ def _sample_speech(
     """Draw speech and write it."""
     from vqcodec.media.soundfiles import SoundWriter
     from vqcodec.media.soundformats import check_suffix
+    from vqcodec.voices import find_voice
 
     suffix = check_suffix(".wav" if output == STREAM else output.suffix, str(output))
     jobs = [Job(output, output)]
@@ -141,15 +150,17 @@ def _sample_speech(
 
         settings = Settings(draw.seed, draw.temperature, draw.top_k)
         sampler = SpeechSampler.load(draw.model, draw.device, draw.precision)
+        voice = None
+        if draw.speaker is not None:
+            voice = find_voice(sampler.codec.weights, draw.speaker).vector
         with outcome.catching(job):
             with progress_bar("sampling") as bar:
-                audio = sampler.sample(seconds, settings, report=bar)
+                audio = sampler.sample(seconds, settings, speaker=voice, report=bar)
             channels, frames = audio.size
+            form = suffix, channels, audio.sample_rate, str(output), frames
             with (
                 opened(job, force=force) as file,
-                SoundWriter(
-                    file, suffix, channels, audio.sample_rate, str(output), frames
-                ) as writer,
+                SoundWriter(file, *form, comment=LABEL) as writer,
             ):
                 writer.write(audio.samples)
             facts = {"output": str(output), "seconds": audio.seconds, "seed": draw.seed}
