@@ -74,7 +74,7 @@ def test_a_recording_and_its_codes_are_explained(
     track = code_colours(vectors)[codes.grids[0][0]]
     at = MARGIN + ((np.arange(len(track)) + 0.5) * INNER / len(track)).astype(int)
     shown = (drawn[:, at] == track).all(2).mean(1)  # the strip of colours is somewhere
-    assert shown.max() > 0.97
+    assert shown.max() > 0.95  # at a few edges the next colour begins a pixel earlier
     codes.save(tmp_path / "a.npz")
     (tmp_path / "a.wav").unlink()
     alone = run("inspect", "a.npz", "-o", "b.png")
