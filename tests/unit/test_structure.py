@@ -41,27 +41,25 @@ FLOORS = {
     ),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
-        *("codec", "coding", "decoders", "files", "generation", "media", "nn", "pretrained"),
-        *("rate", "sampler", "speech", "streaming", "voices", "weights"),
+        *("basecodec", "codec", "coding", "decoders", "files", "generation", "media", "nn"),
+        *("pretrained", "rate", "sampler", "speech", "streaming", "voices", "weights"),
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
-        *("decoders", "quantizers", "speakers", "speech", "voices", "vqvae", "weights"),
+        *(
+            "basecodec",
+            "decoders",
+            "quantizers",
+            "speakers",
+            "speech",
+            "voices",
+            "vqvae",
+            "weights",
+        ),
     ),
     "cli": (
-        *(
-            "codec",
-            "config",
-            "evaluate",
-            "files",
-            "media",
-            "rate",
-            "sampler",
-            "speech",
-            "speechsampler",
-            "streaming",
-        ),
-        *("train", "voices", "weights"),
+        *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "speech"),
+        *("speechsampler", "streaming", "train", "voices", "weights"),
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")
