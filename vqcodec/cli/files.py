@@ -171,6 +171,8 @@ def models(
             "folder": str(weights.folder),
         }
         quality = f", {held_out['psnr']:.2f} dB on held-out pictures" if "psnr" in held_out else ""
+        if "stoi" in held_out:
+            quality = f", STOI {held_out['stoi']:.3f} on held-out speech"
         sentence = (
             f"{weights.name}: {weights.modality}, K = {weights.codebook_size}{quality} "
             f"({weights.folder})"
