@@ -1,6 +1,7 @@
 """Recordings to seeded crops."""
 
 import io
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16000  # Hz
 HEAD = 10 * SAMPLE_RATE  # samples that the level is measured on
 LOUDER, QUIETER = 6.0, 6.0  # dB: how far the level of a crop is changed at most
+MARGIN = 64  # samples around a crop that resampling needs, or it would begin and end in silence
 
 
 class Sounds:
@@ -79,15 +81,29 @@ class SoundCrops:
     A row holds a crop to code and, behind it, another crop of the same recording: what a speaker
     encoder learns the voice from, without hearing what is said. Long recordings are chosen more
     often; short ones are repeated.
+
+    Args:
+        sounds: the recordings.
+        batch_size: rows of a batch.
+        crop_size: samples to code.
+        reference_size: samples for the speaker encoder.
+        seed: of all that is drawn.
+        speed: a row is played up to this factor faster or slower.
     """
 
     def __init__(
-        self, sounds: Sounds, batch_size: int, crop_size: int, reference_size: int, seed: int
+        self,
+        sounds: Sounds,
+        batch_size: int,
+        crop_size: int,
+        reference_size: int,
+        seed: int,
+        speed: float = 1.0,
     ) -> None:
         import numpy as np
 
         self.sounds, self.batch_size, self.seed = sounds, batch_size, seed
-        self.crop_size, self.reference_size = crop_size, reference_size
+        self.crop_size, self.reference_size, self.speed = crop_size, reference_size, speed
         lengths = np.asarray(sounds.lengths, np.float64)
         self._share = lengths / lengths.sum()
 
@@ -100,21 +116,32 @@ class SoundCrops:
         rows = []
         for index in chosen:
             sound = self.sounds[int(index)]
-            parts = [_crop(sound, n, rng) for n in (self.crop_size, self.reference_size)]
-            row = np.concatenate(parts).astype(np.float32)
+            speed = self.speed ** rng.uniform(-1, 1) if self.speed > 1 else 1.0
+            parts = [_crop(sound, n, speed, rng) for n in (self.crop_size, self.reference_size)]
+            row = np.concatenate(parts)
             gain = 10 ** (rng.uniform(-QUIETER, LOUDER) / 20)
             gain = min(gain, 32767 / max(1.0, float(np.abs(row).max())))
             rows.append(np.round(row * gain).astype(np.int16))
         return np.stack(rows)
 
 
-def _crop(sound: "Samples", size: int, rng: "np.random.Generator") -> "Samples":
+def _crop(
+    sound: "Samples", size: int, speed: float, rng: "np.random.Generator"
+) -> "NDArray[np.float32]":
+    """Return `size` samples from anywhere in a recording, played so much faster."""
     import numpy as np
+    import soxr
 
-    if len(sound) < size:
-        sound = np.tile(sound, -(-size // len(sound)))
-    start = int(rng.integers(len(sound) - size + 1))
-    return sound[start : start + size]
+    taken = size if speed == 1 else math.ceil((size + MARGIN) * speed) + MARGIN
+    if len(sound) < taken:
+        sound = np.tile(sound, -(-taken // len(sound)))
+    start = int(rng.integers(len(sound) - taken + 1))
+    crop = sound[start : start + taken].astype(np.float32)
+    if speed == 1:
+        return crop
+    skipped = round(MARGIN / speed / 2)
+    played: NDArray[np.float32] = soxr.resample(crop, speed, 1)
+    return played[skipped : skipped + size]
 
 
 def middles(sounds: Sounds, size: int) -> "Samples":

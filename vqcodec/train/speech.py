@@ -42,14 +42,18 @@ class SpeechData:
     Attributes:
         crop_size: samples of a training crop, at 16 kHz; a multiple of the codec's stride.
         reference_size: samples of other speech of the same recording, for the speaker encoder.
+        speed: crops are played up to this factor faster or slower, and so higher or lower: few
+            recorded speakers become many.
     """
 
     crop_size: int
     reference_size: int
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         check_range("crop_size", self.crop_size, 2048, 1 << 24)
         check_range("reference_size", self.reference_size, 2048, 1 << 24)
+        check_range("speed", self.speed, 1, 2)
 
 
 def split_table(config: Tree) -> tuple[SpeechData, Config]:
@@ -188,6 +192,7 @@ def train_speech(
         settings.crop_size,
         settings.reference_size,
         loop_config.seed,
+        settings.speed,
     )
     task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * SAMPLE_RATE))
     loop = Loop(
