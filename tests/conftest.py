@@ -81,14 +81,14 @@ def drawn_weights(spoken_weights: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def named_weights(drawn_weights: Path) -> Path:
-    """The model of `drawn` as `named`, with two speakers."""
+    """The model of `drawn` as `named`, with two speakers; of one it knows the pitch."""
     folder = drawn_weights.parent / "named"
     shutil.copytree(drawn_weights, folder)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     about = {"corpus": "made up", "licence": "CC0", "minutes": 1.5, "consent": "Nobody to ask."}
     speakers = {
         "ann": {"gender": "F", **about, "vector": [90, -70, 127, -128]},
-        "Bob-2": {"gender": "M", **about, "vector": [-100, 60, -90, 80]},
+        "Bob-2": {"gender": "M", **about, "pitch": 101.5, "vector": [-100, 60, -90, 80]},
     }
     text = json.dumps({**config, "name": "named", "speakers": speakers})
     (folder / CONFIG).write_text(text, encoding="utf-8")

@@ -17,11 +17,14 @@ from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
 from vqcodec.media.level import gain_for
+from vqcodec.media.pitchshift import PitchShifter
+from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
 from vqcodec.pretrained import load_decoder
 from vqcodec.speakers.base import STEPS, quantize
 from vqcodec.streaming import (
     HEAD,
+    SAMPLE_RATE,
     Drawing,
     FastRenderer,
     Renderer,
@@ -180,31 +183,48 @@ class SpeechCodec(BaseCodec):
         channels: int,
         sample_rate: int,
         speaker: bytes,
+        pitch: float | None = None,
         *,
         drawing: Drawing | None = None,
     ) -> "Iterator[Samples]":
         """Yield sound as another speaker says it, as it comes and as long, (channels, n).
+
+        Codes carry pitch, so that the sound is brought to the speaker's before it is coded.
 
         Args:
             blocks: the sound, (channels, n) float32 in [-1, 1] each.
             channels: how many.
             sample_rate: in Hz.
             speaker: the vector of who shall speak, as files keep it.
+            pitch: the median of theirs in Hz; None to leave it as it is.
             drawing: draw it with the weights' WaveNet.
 
         Raises:
             WeightsError: there is no WaveNet.
             FormatError: the vector is one for other weights.
         """
-        encoder = self.encoder(channels, sample_rate)
-        decoder = None
-        for indices in encoder.run(blocks):
+        check_format(channels, sample_rate, "the sound")
+        encoder = self.encoder(channels, SAMPLE_RATE)
+        resampler = Resampler(channels, sample_rate, SAMPLE_RATE)
+        taken, decoder = 0, None
+
+        def inside() -> "Iterator[Samples]":
+            nonlocal taken
+            for block in blocks:
+                taken += block.shape[1]
+                yield resampler.feed(block)
+            yield resampler.finish(resampled_length(taken, sample_rate, SAMPLE_RATE))
+
+        shifted = inside() if pitch is None else PitchShifter(channels, pitch).run(inside())
+        for indices in encoder.run(shifted):
             if decoder is None and encoder.media is not None:
-                decoder = self.decoder(replace(encoder.media, speaker=speaker), drawing=drawing)
+                media = replace(encoder.media, speaker=speaker)
+                decoder = self.decoder(media, sample_rate, drawing)
             if decoder is not None and indices.size:
                 yield decoder.feed(indices)
         assert decoder is not None and encoder.media is not None
-        yield decoder.finish(encoder.media)
+        size = (channels, taken)
+        yield decoder.finish(replace(encoder.media, size=size, sample_rate=sample_rate))
 
     def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
         """Return what codes one recording, of this rate in Hz, as it comes."""

@@ -1,7 +1,7 @@
 """Named speakers: those that weights can speak as, and how what they say is labelled.
 
 They are the table ``speakers`` in the ``config.json`` of weights: name -> gender, corpus, licence,
-minutes, consent, and the vector for the decoder.
+minutes, consent, the vector for the decoder, and the median pitch of their voice.
 """
 
 import difflib
@@ -13,6 +13,7 @@ from vqcodec.errors import UsageError, WeightsError
 from vqcodec.weights import CONFIG, Weights, list_weights
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # becomes a part of file names
+LOWEST, HIGHEST = 50.0, 600.0  # Hz: what may be told of a voice's pitch
 # that sound is converted with unless somebody says otherwise: the first that are installed
 CONVERTERS = ("speech-voice", "speech-64x")
 
@@ -29,6 +30,7 @@ class Voice:
         minutes: of their speech that the weights were trained on.
         consent: a sentence about what the speaker agreed to.
         vector: int8 numbers, as code files keep it.
+        pitch: the median of their voice in Hz, where the weights tell it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Voice:
     minutes: float
     consent: str
     vector: bytes
+    pitch: float | None
 
 
 def default_weights() -> str:
@@ -99,4 +102,7 @@ def _voice(weights: Weights, name: str, entry: dict[str, Any]) -> Voice:
     texts = {key: entry[key] for key in ("gender", "corpus", "licence", "consent")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise TypeError(name)
-    return Voice(name=name, minutes=float(entry["minutes"]), vector=vector, **texts)
+    pitch = None if entry.get("pitch") is None else float(entry["pitch"])
+    if pitch is not None and not LOWEST <= pitch <= HIGHEST:
+        raise ValueError(name)
+    return Voice(name=name, minutes=float(entry["minutes"]), vector=vector, pitch=pitch, **texts)

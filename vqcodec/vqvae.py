@@ -102,15 +102,18 @@ class VQVAE(nn.Module):
         x: torch.Tensor,
         cond: torch.Tensor | None = None,
         reference: torch.Tensor | None = None,
+        heard: torch.Tensor | None = None,
     ) -> Terms:
         """Return the terms of equation 3 for x.
 
         The speaker encoder, where there is one, makes `cond` of `reference`, (B, 1, T): other sound
-        by who speaks in x.
+        by who speaks in x. The encoder takes `heard` in the place of x, where it is given: the
+        decoder still has to say x.
         """
         if self.speaker is not None and reference is not None:
             cond = self.speaker(reference)
-        quantized = self.quantizer(self.encoder(x, cond), soft=self.prior is not None)
+        z_e = self.encoder(x if heard is None else heard, cond)
+        quantized = self.quantizer(z_e, soft=self.prior is not None)
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())

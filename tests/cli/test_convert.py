@@ -16,7 +16,11 @@ from tests.cli.test_commands import fails, names
 from tests.helpers import Run, picture, voice
 from vqcodec import Codes, Image
 from vqcodec.media.audio import Audio
+from vqcodec.media.frames import RATE
 from vqcodec.media.level import gain_for
+from vqcodec.media.pitch import median_pitch, pitch
+from vqcodec.media.pitchshift import PitchShifter
+from vqcodec.media.resample import Resampler
 from vqcodec.media.wav import wav_header
 from vqcodec.speech import SpeechCodec
 from vqcodec.voices import voices_of
@@ -72,6 +76,27 @@ def test_codes_are_decoded_with_the_voice_of_another(
     assert facts["speed"] > 0 and facts["duration"] == 1.3605
     again = Audio.open(talk.parent.parent / "b.wav").samples
     np.testing.assert_allclose(again, found.samples, atol=1e-4)
+
+
+def test_the_pitch_of_the_other_is_taken_too(talk: Path, run: Run, codec: SpeechCodec) -> None:
+    bob = voices_of(codec.weights)["Bob-2"]
+    assert run(*CONVERT, talk, "--speaker", "Bob-2").returncode == 0
+    found = Audio.open(talk.parent / "talk.Bob-2.wav").samples
+    original = Audio.open(talk)
+    resampler = Resampler(2, 22_050, RATE)
+    inside = np.concatenate([resampler.feed(original.samples), resampler.finish(21_769)], axis=1)
+    lower = np.concatenate(list(PitchShifter(2, 101.5).run([inside])), axis=1)
+    assert median_pitch(pitch(lower[0])) == pytest.approx(101.5, rel=0.05)
+    codes = codec.encode(Audio(lower, RATE))
+    wanted = spoken_by(codec, codes, bob.vector).resample(22_050)
+    np.testing.assert_allclose(found, wanted.samples[:, :30_000], atol=1e-3)
+    # of codes, what they stand for is brought to the pitch and coded anew
+    run("encode", talk, "--model", "named", "-o", "talk.vqc")
+    run("decode", "talk.vqc", "-o", "talk.flac")
+    for source, to in (("talk.vqc", "a.wav"), ("talk.flac", "b.wav")):
+        assert run(*CONVERT, source, "--speaker", "Bob-2", "-o", to).returncode == 0
+    a, b = (Audio.open(talk.parent.parent / name).samples for name in ("a.wav", "b.wav"))
+    assert a.shape == found.shape and np.corrcoef(a[0], b[0])[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3"])
@@ -133,15 +158,16 @@ def test_speakers_are_listed(run: Run) -> None:
     text = run("speakers", "--model", "named").stdout.decode()
     assert text.splitlines() == [
         "ann: F, made up (CC0), 1.5 minutes heard; Nobody to ask.",
-        "Bob-2: M, made up (CC0), 1.5 minutes heard; Nobody to ask.",
+        "Bob-2: M, made up (CC0), 1.5 minutes heard, 102 Hz; Nobody to ask.",
     ]
     facts = [
         json.loads(s) for s in run("speakers", "--model", "named", "--json").stdout.splitlines()
     ]
     assert [f["name"] for f in facts] == ["ann", "Bob-2"]
     assert set(facts[0]) == {
-        "name", "gender", "corpus", "licence", "minutes", "consent", "model"
+        "name", "gender", "corpus", "licence", "minutes", "pitch", "consent", "model"
     }  # fmt: skip
+    assert [f["pitch"] for f in facts] == [None, 101.5]
     fails(run("speakers", "--model", "spoken"), 1, "'spoken' name no speakers; these do: named")
     assert run("speakers").stdout.decode().startswith("kerstin: F")  # of the weights in the box
 

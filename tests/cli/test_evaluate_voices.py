@@ -16,9 +16,9 @@ from tests.helpers import Run, voice
 from vqcodec.evaluate.record import OURS, Measured, Record
 from vqcodec.evaluate.speech import conversion
 from vqcodec.evaluate.speech.conversionsummary import Pairs
-from vqcodec.evaluate.speech.pitch import median_pitch, pitch
 from vqcodec.evaluate.speech.voices import cepstral_distance
 from vqcodec.media.audio import Audio
+from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.speech import SpeechCodec
 from vqcodec.voices import voices_of
 

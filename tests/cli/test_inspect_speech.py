@@ -12,8 +12,8 @@ from tests.cli.test_commands import fails, names
 from tests.helpers import Run, voice
 from vqcodec.evaluate.codebook import code_colours
 from vqcodec.evaluate.inspection import INNER, MARGIN
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.views import COLOURS, loudness, spectrogram, waveform
+from vqcodec.media.frames import RATE
 from vqcodec.speech import SpeechCodec
 
 MODEL = ("--model", "spoken")

@@ -14,8 +14,8 @@ from vqcodec.evaluate.speech.phones import (
     read_marks,
 )
 from vqcodec.evaluate.speech.probe import histograms, probe
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.voices import KnownVoice, cepstral_distance, pitch_offset
+from vqcodec.media.frames import RATE
 
 NAMES = ("sil", "a", "t")
 

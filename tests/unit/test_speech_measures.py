@@ -12,11 +12,9 @@ from scipy.fft import dct
 from vqcodec.errors import UsageError
 from vqcodec.evaluate.speech import anchors, quality
 from vqcodec.evaluate.speech.alignment import align, delay, shifted, warp
-from vqcodec.evaluate.speech.pitch import median_pitch, pitch, pitch_correlation
 from vqcodec.evaluate.speech.recogniser import edits
 from vqcodec.evaluate.speech.spectra import (
     CEPSTRA,
-    RATE,
     SILENCE,
     cepstra,
     decibels,
@@ -24,6 +22,8 @@ from vqcodec.evaluate.speech.spectra import (
     mel_power,
     power,
 )
+from vqcodec.media.frames import RATE
+from vqcodec.media.pitch import median_pitch, pitch, pitch_correlation
 
 Signal = NDArray[np.float32]
 

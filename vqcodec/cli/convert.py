@@ -118,12 +118,15 @@ def speakers(
     weights = find_weights(model or default_weights())
     for voice in voices_of(weights).values():
         facts = {key: getattr(voice, key) for key in ("name", "gender", "corpus", "licence")}
-        facts |= {"minutes": voice.minutes, "consent": voice.consent, "model": weights.name}
+        facts |= {"minutes": voice.minutes, "pitch": voice.pitch, "consent": voice.consent}
+        facts["model"] = weights.name
         typer.echo(
             json.dumps(facts)
             if as_json
             else f"{voice.name}: {voice.gender}, {voice.corpus} ({voice.licence}), "
-            f"{voice.minutes:.1f} minutes heard; {voice.consent}"
+            f"{voice.minutes:.1f} minutes heard"
+            + (f", {voice.pitch:.0f} Hz" if voice.pitch else "")
+            + f"; {voice.consent}"
         )
 
 
@@ -133,16 +136,18 @@ class _Target:
 
     who: str
     reference: "list[Samples] | None"
-    found: dict[str, bytes] = field(default_factory=dict)  # by the name of weights
+    found: dict[str, tuple[bytes, float | None]] = field(default_factory=dict)  # by weights
 
-    def vector(self, codec: "SpeechCodec") -> bytes:
-        """Return the vector for the decoder of a codec."""
+    def voice(self, codec: "SpeechCodec") -> tuple[bytes, float | None]:
+        """Return the vector for the decoder of a codec, and the pitch in Hz, where it is known."""
         name = codec.weights.name
         if name not in self.found:
             if self.reference is None:
-                self.found[name] = find_voice(codec.weights, self.who).vector
+                voice = find_voice(codec.weights, self.who)
+                self.found[name] = voice.vector, voice.pitch
             else:
-                self.found[name] = codec.speaker_of(self.reference)
+                vector = codec.speaker_of(self.reference)
+                self.found[name] = vector, _pitch_of(self.reference)
         return self.found[name]
 
 
@@ -175,7 +180,7 @@ class _Converting:
         from vqcodec.speech import SpeechCodec
 
         codec = self.loaded.get(SpeechCodec, default_weights())
-        return convert_sound(codec, job, source, self.target.vector(codec), self.how, bar)
+        return convert_sound(codec, job, source, self.target.voice(codec), self.how, bar)
 
     def _codes(
         self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
@@ -191,7 +196,10 @@ class _Converting:
             if codes.axes != "ct":
                 raise FormatError("holds no speech, so there is no voice to convert")
             codec = self.loaded.get(SpeechCodec, codes.model)
-            media = replace(codes.media, speaker=self.target.vector(codec))
+            vector, pitch = self.target.voice(codec)
+            if pitch is not None:  # codes carry it, so that they have to be made anew
+                return convert_sound(codec, job, codes, (vector, pitch), self.how, bar)
+            media = replace(codes.media, speaker=vector)
             facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
@@ -204,6 +212,14 @@ def _reference(like: Path | None) -> "list[Samples] | None":
     from vqcodec.media.reference import read_reference
 
     return read_reference(like)
+
+
+def _pitch_of(reference: "list[Samples]") -> float | None:
+    import numpy as np
+
+    from vqcodec.media.pitch import median_pitch, pitch
+
+    return median_pitch(np.concatenate([pitch(piece) for piece in reference]))
 
 
 def _is_input(path: Path) -> bool:

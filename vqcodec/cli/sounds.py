@@ -177,36 +177,45 @@ def decode_sound(
 def convert_sound(
     codec: "SpeechCodec",
     job: Job,
-    source: Path | BinaryIO,
-    speaker: bytes,
+    source: "Path | BinaryIO | Codes",
+    voice: "tuple[bytes, float | None]",
     wanted: Rendering,
     bar: Move | None,
 ) -> dict[str, Any]:
-    """Let another speaker say what is in one sound file, and return the facts about it.
+    """Let another speaker say what is in one sound, and return the facts about it.
 
     Args:
         codec: with what.
         job: from where to where.
-        source: the file, or its stream.
-        speaker: the vector of who shall speak.
+        source: a sound file, its stream, or codes.
+        voice: the vector of who shall speak, and their pitch in Hz where it is known.
         wanted: how; its rate is left alone.
         bar: moved along.
     """
+    from vqcodec.files.codes import Codes
     from vqcodec.media.soundfiles import open_sound
 
     suffix_of(job, wanted)
-    name = "standard input" if job.source == STREAM else str(job.source)
     start = time.perf_counter()
-    with open_sound(source, name) as sound:
-        channels, rate = sound.channels, sound.sample_rate
-        blocks = codec.convert(
-            _read(sound, False, bar), channels, rate, speaker, drawing=wanted.drawing
-        )
-        frames = write_sound(job, blocks, (channels, rate), None, wanted)
-        seconds = time.perf_counter() - start
-        facts = _facts(job, (channels, frames), rate, rate, seconds)
-        if sound.notes:
-            facts["notes"] = list(sound.notes)
+    with contextlib.ExitStack() as open_files:
+        blocks: Iterable[Samples]
+        notes: tuple[str, ...] = ()
+        if isinstance(source, Codes):
+            codec.check(source)
+            media = source.media
+            channels, rate = media.size[0], media.sample_rate
+            blocks = _told(codec.decoded(source), media.size[1], rate, bar)
+        else:
+            name = "standard input" if job.source == STREAM else str(job.source)
+            sound = open_files.enter_context(open_sound(source, name))
+            channels, rate, notes = sound.channels, sound.sample_rate, sound.notes
+            blocks = _read(sound, False, bar)
+        converted = codec.convert(blocks, channels, rate, *voice, drawing=wanted.drawing)
+        frames = write_sound(job, converted, (channels, rate), None, wanted)
+    seconds = time.perf_counter() - start
+    facts = _facts(job, (channels, frames), rate, rate, seconds)
+    if notes:
+        facts["notes"] = list(notes)
     return facts
 
 

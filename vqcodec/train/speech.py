@@ -44,16 +44,20 @@ class SpeechData:
         reference_size: samples of other speech of the same recording, for the speaker encoder.
         speed: crops are played up to this factor faster or slower, and so higher or lower: few
             recorded speakers become many.
+        disguise: the encoder hears crops with their formants moved by up to this factor, so that
+            codes tell less of who speaks; the decoder has to give them back as they were.
     """
 
     crop_size: int
     reference_size: int
     speed: float = 1.0
+    disguise: float = 1.0
 
     def __post_init__(self) -> None:
         check_range("crop_size", self.crop_size, 2048, 1 << 24)
         check_range("reference_size", self.reference_size, 2048, 1 << 24)
         check_range("speed", self.speed, 1, 2)
+        check_range("disguise", self.disguise, 1, 2)
 
 
 def split_table(config: Tree) -> tuple[SpeechData, Config]:
@@ -74,14 +78,16 @@ class SpeechVQVAE:
         self.model, self.crops, self.held_out = model, crops, held_out
 
     def batch(self, number: int) -> "Samples":
-        """Return training batch `number`, (B, crop + reference) int16."""
+        """Return training batch `number`, int16; see `SoundCrops`."""
         return self.crops.batch(number)
 
     def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
         """Return the decoder's spectral distance and the terms of the quantizer."""
         x = to_sound(batch)
         size = self.crops.crop_size
-        terms: Terms = model(x[..., :size], reference=x[..., size:])
+        heard = x[..., size : 2 * size] if self.crops.disguise > 1 else None
+        reference = x[..., -self.crops.reference_size :]
+        terms: Terms = model(x[..., :size], reference=reference, heard=heard)
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
         indices = torch.cat([i.flatten() for i in terms.indices])
         return Loss(terms.loss, logged, indices, terms.vectors)
@@ -193,6 +199,7 @@ def train_speech(
         settings.reference_size,
         loop_config.seed,
         settings.speed,
+        settings.disguise,
     )
     task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * SAMPLE_RATE))
     loop = Loop(

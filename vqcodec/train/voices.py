@@ -10,6 +10,7 @@ import numpy as np
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
+from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.speech import SpeechCodec
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.sounds import SAMPLE_RATE, Sounds
@@ -96,9 +97,12 @@ def _folder(source: "Source") -> str:
 
 
 def _entry(speaker: Speaker, codec: SpeechCodec, sounds: Sounds) -> dict[str, Any]:
-    heard = (sounds[number] for number in range(len(sounds)))
-    vector = codec.speaker_of(x.astype(np.float32) / np.float32(32768) for x in heard)
+    heard = [sounds[n].astype(np.float32) / np.float32(32768) for n in range(len(sounds))]
     facts = asdict(speaker)
     del facts["speaker"]
-    minutes = round(sum(sounds.lengths) / SAMPLE_RATE / 60, 1)
-    return {**facts, "minutes": minutes, "vector": np.frombuffer(vector, np.int8).tolist()}
+    facts["minutes"] = round(sum(sounds.lengths) / SAMPLE_RATE / 60, 1)
+    voiced = median_pitch(np.concatenate([pitch(x) for x in heard]))
+    if voiced is not None:
+        facts["pitch"] = round(voiced, 1)
+    vector = np.frombuffer(codec.speaker_of(heard), np.int8)
+    return {**facts, "vector": vector.tolist()}

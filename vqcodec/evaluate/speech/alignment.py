@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from vqcodec.evaluate.speech.spectra import DYNAMIC_RANGE, RATE, decibels, mel_power
+from vqcodec.evaluate.speech.spectra import DYNAMIC_RANGE, decibels, mel_power
+from vqcodec.media.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import UsageError
 from vqcodec.evaluate.measure import versions
-from vqcodec.evaluate.speech.spectra import RATE
+from vqcodec.media.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,7 +28,7 @@ from vqcodec.evaluate.speech.quality import CER, SIMILARITY, SpeechMetric, find_
 from vqcodec.files.atomic import writing
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
-from vqcodec.voices import find_voice
+from vqcodec.voices import Voice, find_voice
 
 LINES = "conversions.jsonl"
 PACKAGED = (SIMILARITY, CER)  # measures that need packages
@@ -63,16 +63,16 @@ def evaluate_voices(
         WeightsError: no such weights, or they name no speakers.
     """
     codec = SpeechCodec.load(model)
-    vectors = {name: find_voice(codec.weights, name).vector for name in targets}
+    voices = {name: find_voice(codec.weights, name) for name in targets}
     sources = named(find_sources(data, "audio"))
-    _check(sources, vectors, data)
+    _check(sources, voices, data)
     spoken = languages(data)
     measures, notes = find_metrics(PACKAGED)
     recordings = Recordings(sources, embed=SIMILARITY in measures)
-    meter = ConversionMeter(codec, vectors, recordings, CER in measures, spoken)
+    meter = ConversionMeter(codec, voices, recordings, CER in measures, spoken)
     journal = Journal(folder, LINES)
-    journal.begin(_settings(codec, vectors, measures, spoken, sources), force=force)
-    others = {n: s for n, s in sources.items() if set(vectors) != {speaker_of(s)}}
+    journal.begin(_settings(codec, voices, measures, spoken, sources), force=force)
+    others = {n: s for n, s in sources.items() if set(voices) != {speaker_of(s)}}
     left_out = Run(journal, meter, "recordings").measure(others, progress)
     records = list(journal.records())
     if left_out:
@@ -89,7 +89,7 @@ def evaluate_voices(
     return Outcome(tree, MEASURES, left_out)
 
 
-def _check(sources: dict[str, Any], targets: dict[str, bytes], data: list[Path]) -> None:
+def _check(sources: dict[str, Any], targets: dict[str, Voice], data: list[Path]) -> None:
     """Raise MediaError unless there are recordings of the targets, and of somebody else."""
     speakers = {speaker_of(source) for source in sources.values()}
     where = ", ".join(map(str, data))
@@ -105,7 +105,7 @@ def _check(sources: dict[str, Any], targets: dict[str, bytes], data: list[Path])
 
 def _settings(
     codec: SpeechCodec,
-    targets: dict[str, bytes],
+    targets: dict[str, Voice],
     measures: list[SpeechMetric],
     spoken: dict[str, str],
     sources: dict[str, Any],
@@ -115,7 +115,7 @@ def _settings(
         "version of vqcodec": vqcodec.__version__,
         "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
         "precision": codec.precision,
-        "set of speakers": {name: vector.hex() for name, vector in targets.items()},
+        "set of speakers": {n: [v.vector.hex(), v.pitch] for n, v in targets.items()},
         "set of metrics": {m.key: m.source() for m in measures},
         "set of languages": digest(f"{path} {language}" for path, language in spoken.items()),
         "set of recordings": digest(f"{name} {s.length}" for name, s in sources.items()),

@@ -17,9 +17,9 @@ from vqcodec.evaluate.speech.conversions import (
 )
 from vqcodec.evaluate.speech.gallery import HEIGHT, SECONDS, WIDTH, sound_uri
 from vqcodec.evaluate.speech.recordings import open_recording
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.views import spectrogram
 from vqcodec.media.audio import Audio
+from vqcodec.media.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,13 +89,13 @@ def _voice(meter: ConversionMeter, target: str) -> dict[str, Any]:
 def _shown(meter: ConversionMeter, record: Record) -> dict[str, Any]:
     source = meter.recordings.sources[record.name]
     samples = open_recording(source, record.name)
-    codes = meter.codec.encode(Audio(samples[None], RATE))
     layers = [_layer("source", samples)]
     for measured in record.measured:
         if measured.codec == OURS:
+            codes = meter.codec.encode(Audio(samples[None], RATE))
             said, label = meter.codec.decode(codes).samples[0], "reconstruction"
         else:
-            said = as_said_by(meter.codec, codes, meter.targets[measured.codec])
+            said = as_said_by(meter.codec, samples, meter.targets[measured.codec])
             label = measured.codec
         layers.append(_layer(label, said) | {"values": measured.values})
     return {

@@ -2,27 +2,27 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import MediaError
 from vqcodec.evaluate.measure import Measure
 from vqcodec.evaluate.record import OURS, Measured, Record, count_used
-from vqcodec.evaluate.speech.pitch import median_pitch, pitch
 from vqcodec.evaluate.speech.quality import CER
 from vqcodec.evaluate.speech.recordings import ENGLISH, open_recording
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.voices import (
     KnownVoice,
     cepstral_distance,
     likeness,
     pitch_offset,
 )
-from vqcodec.files.codes import Codes
 from vqcodec.media.audio import Audio
+from vqcodec.media.frames import RATE
+from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.media.sources import Source
-from vqcodec.speech import SpeechCodec
+from vqcodec.speech import BLOCK, SpeechCodec
+from vqcodec.voices import Voice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,9 +106,13 @@ class Recordings:
                 continue  # which is reported where it is to be converted
 
 
-def as_said_by(codec: SpeechCodec, codes: Codes, vector: bytes) -> "Signal":
-    """Return what codes say, (T,), in the voice of a speaker vector."""
-    return codec.decode(replace(codes, media=replace(codes.media, speaker=vector))).samples[0]
+def as_said_by(codec: SpeechCodec, samples: "Signal", target: Voice) -> "Signal":
+    """Return what a recording, (T,), says in the voice of another: what convert-voice makes."""
+    import numpy as np
+
+    audio = Audio(samples[None], RATE)
+    blocks = codec.convert(audio.blocks(BLOCK), 1, RATE, target.vector, target.pitch)
+    return np.concatenate(list(blocks), axis=1)[0]
 
 
 @dataclass(frozen=True)
@@ -117,14 +121,14 @@ class ConversionMeter:
 
     Attributes:
         codec: with what.
-        targets: speaker vectors by name; nobody is converted to themselves.
+        targets: by name; nobody is converted to themselves.
         recordings: of all speakers.
         reads: whether pocketsphinx can be asked.
         languages: of recordings by name, where known; English otherwise.
     """
 
     codec: SpeechCodec
-    targets: dict[str, bytes]
+    targets: dict[str, Voice]
     recordings: Recordings
     reads: bool
     languages: dict[str, str]
@@ -139,9 +143,9 @@ class ConversionMeter:
         codes = self.codec.encode(Audio(samples[None], RATE))
         plain = self.codec.decode(codes).samples[0]
         measured = [_measured(OURS, self._always(source, samples, plain))]
-        for target, vector in self.targets.items():
+        for target, voice in self.targets.items():
             if target != speaker_of(source):
-                said = as_said_by(self.codec, codes, vector)
+                said = as_said_by(self.codec, samples, voice)
                 values = self._always(source, samples, said)
                 values |= self._of_target(source, samples, said, target, values[PITCH.key])
                 measured.append(_measured(target, values))

@@ -16,9 +16,9 @@ from vqcodec.evaluate.speech.coder import decoders_of
 from vqcodec.evaluate.speech.manifest import languages
 from vqcodec.evaluate.speech.quality import EXPLAINED, SpeechMetric, find_metrics
 from vqcodec.evaluate.speech.recordings import LONGEST, RecordingMeter
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.summary import summarise_codec, summarise_codes, summarise_other
 from vqcodec.evaluate.table import BYTES, KBPS, Table, count_codes, sum_bits
+from vqcodec.media.frames import RATE
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
 

@@ -14,9 +14,9 @@ from vqcodec.evaluate.record import OURS, Record
 from vqcodec.evaluate.speech.anchors import SpeechAnchor
 from vqcodec.evaluate.speech.quality import MEL, STOI
 from vqcodec.evaluate.speech.recordings import copies, open_recording
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.views import loudness, spectrogram
 from vqcodec.evaluate.table import Table
+from vqcodec.media.frames import RATE
 from vqcodec.media.sources import Source
 from vqcodec.speech import SpeechCodec
 

@@ -9,9 +9,10 @@ from vqcodec.evaluate.codebook import code_colours, principal_parts
 from vqcodec.evaluate.inspection import draw_usage
 from vqcodec.evaluate.metrics import perplexity
 from vqcodec.evaluate.page import GREY, INK, SMALL, TITLE, Page
-from vqcodec.evaluate.speech.spectra import RATE, log_mel_distance
+from vqcodec.evaluate.speech.spectra import log_mel_distance
 from vqcodec.evaluate.speech.views import loudness, spectrogram, waveform
 from vqcodec.media.audio import Audio
+from vqcodec.media.frames import RATE
 from vqcodec.speech import SpeechCodec
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from vqcodec.evaluate.speech.phones import (
 )
 from vqcodec.evaluate.speech.probe import histograms, probe
 from vqcodec.evaluate.speech.recordings import open_recording
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
+from vqcodec.media.frames import RATE
 from vqcodec.media.sources import Source, find_sources
 from vqcodec.speech import SpeechCodec
 

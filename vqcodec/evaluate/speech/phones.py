@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import MediaError
-from vqcodec.evaluate.speech.spectra import RATE
+from vqcodec.media.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np

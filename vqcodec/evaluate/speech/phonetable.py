@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.evaluate.page import BODY, GREY, SMALL, TITLE, Page
 from vqcodec.evaluate.panels import palette
 from vqcodec.evaluate.speech.phones import PAUSE, PhoneTable
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.evaluate.speech.views import COLOURS, spectrogram
+from vqcodec.media.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np

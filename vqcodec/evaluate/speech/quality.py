@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.evaluate.measure import Measure, versions
 from vqcodec.evaluate.speech import recogniser, similarity
-from vqcodec.evaluate.speech.pitch import pitch, pitch_correlation
-from vqcodec.evaluate.speech.spectra import RATE, log_mel_distance
+from vqcodec.evaluate.speech.spectra import log_mel_distance
+from vqcodec.media.frames import RATE
+from vqcodec.media.pitch import pitch, pitch_correlation
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from vqcodec.evaluate.speech.alignment import align
 from vqcodec.evaluate.speech.anchors import SpeechAnchor
 from vqcodec.evaluate.speech.coder import decoders_of, through_file
 from vqcodec.evaluate.speech.quality import SpeechMetric
-from vqcodec.evaluate.speech.spectra import RATE
 from vqcodec.files.codes import Codes
 from vqcodec.media.audio import Audio
+from vqcodec.media.frames import RATE
 from vqcodec.media.sources import Source
 from vqcodec.speech import SpeechCodec
 

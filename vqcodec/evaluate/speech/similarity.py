@@ -7,7 +7,7 @@ import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.evaluate.speech.spectra import RATE
+from vqcodec.media.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,8 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from vqcodec.media.frames import HOP, RATE, frames_of
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,26 +17,12 @@ if TYPE_CHECKING:
     Signal = NDArray[np.floating]
     Frames = NDArray[np.float64]
 
-RATE = 16_000  # Hz
-HOP = 160  # samples between frames: 10 ms
 WINDOW = 400  # samples of a frame: 25 ms
 FFT = 512
 MELS = 80
 CEPSTRA = 24  # coefficients beside the zeroth, as is usual for mel-cepstral distances
 DYNAMIC_RANGE = 60.0  # dB below the loudest part, where what is left no longer matters
 SILENCE = 1e-10  # power of a band below which there is nothing: -100 dB of full scale
-
-
-def frames_of(samples: "Signal", length: int, hop: int = HOP) -> "Frames":
-    """Return frames of `length` samples around every `hop`-th sample, (N, length); zeros beyond."""
-    import numpy as np
-
-    number = -(-len(samples) // hop)
-    padded = np.zeros((number - 1) * hop + length)
-    before = length // 2
-    kept = samples[: len(padded) - before]
-    padded[before : before + len(kept)] = kept
-    return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
 
 
 def power(samples: "Signal", hop: int = HOP) -> "Frames":

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.evaluate.speech.alignment import warp
-from vqcodec.evaluate.speech.pitch import median_pitch, pitch
 from vqcodec.evaluate.speech.similarity import embedding
 from vqcodec.evaluate.speech.spectra import cepstra, mel_power
+from vqcodec.media.pitch import median_pitch, pitch
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ of its period; the first peak that comes near the highest is the period.
 
 from typing import TYPE_CHECKING
 
-from vqcodec.evaluate.speech.spectra import RATE, frames_of
+from vqcodec.media.frames import RATE, frames_of
 
 if TYPE_CHECKING:
     import numpy as np
