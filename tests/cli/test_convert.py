@@ -86,7 +86,7 @@ def test_the_pitch_of_the_other_is_taken_too(talk: Path, run: Run, codec: Speech
     resampler = Resampler(2, 22_050, RATE)
     inside = np.concatenate([resampler.feed(original.samples), resampler.finish(21_769)], axis=1)
     lower = np.concatenate(list(PitchShifter(2, 101.5).run([inside])), axis=1)
-    assert median_pitch(pitch(lower[0])) == pytest.approx(101.5, rel=0.05)
+    assert median_pitch(pitch(lower[0])) == pytest.approx(101.5, rel=0.1)
     codes = codec.encode(Audio(lower, RATE))
     wanted = spoken_by(codec, codes, bob.vector).resample(22_050)
     np.testing.assert_allclose(found, wanted.samples[:, :30_000], atol=1e-3)
@@ -200,8 +200,10 @@ def test_a_reference_needs_consent_once(talk: Path, run: Run, codec: SpeechCodec
     found = Audio.open(root / "again.wav").samples
     np.testing.assert_array_equal(found, Audio.open(talk.parent / "talk.me.wav").samples)
     me = codec.encode(Audio.open(root / "me.flac")).media.speaker
-    wanted = spoken_by(codec, codec.encode(Audio.open(talk)), me)
-    np.testing.assert_allclose(found, wanted.samples, atol=1e-4)
+    own = median_pitch(pitch(Audio.open(root / "me.flac").resample(RATE).samples[0]))
+    blocks = Audio.open(talk).blocks(4000)
+    wanted = np.concatenate(list(codec.convert(blocks, 2, 22_050, me, own)), axis=1)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
 def test_consent_that_cannot_be_remembered_holds_for_now(talk: Path, run: Run) -> None:
