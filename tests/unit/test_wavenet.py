@@ -326,6 +326,16 @@ def test_signals_come_back_from_levels(bands: int) -> None:
     assert 10 * math.log10(x.square().mean() / error.square().mean()) > 25
 
 
+def test_without_codes_only_the_speaker_is_heard() -> None:
+    levels, z_q, cond = inputs(4)
+    alone = make(4, replace(TINY, codes=False))
+    with torch.inference_mode():
+        logits = alone(levels, levels, z_q, cond)
+        torch.testing.assert_close(alone(levels, levels, -z_q, cond), logits, rtol=0, atol=0)
+        assert (alone(levels, levels, z_q, -cond) - logits).abs().max() > 0.01
+        assert (make(4)(levels, levels, z_q, cond) - logits).abs().max() > 0.01
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"bands": 2}, "bands"), ({"residual": 6}, "multiple"), ({"stride": 5}, "divide")],
@@ -335,7 +345,7 @@ def test_settings_are_checked(change: dict[str, int], message: str) -> None:
         replace(TINY, **change)
 
 
-@pytest.mark.parametrize("name", ["wavenet-full", "wavenet-bands"])
+@pytest.mark.parametrize("name", ["wavenet-full", "wavenet-bands", "wavenet-alone"])
 def test_presets_build(name: str) -> None:
     preset = load_preset(name)
     table = dict(preset["decoder"])

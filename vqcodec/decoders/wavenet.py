@@ -48,6 +48,8 @@ class Config:
         hidden: channels of the head, per band, a multiple of 4.
         emphasis: of high frequencies, before samples are quantised.
         noise: added to the past in training, up to this standard deviation, in levels.
+        codes: whether it hears codes; without them it babbles in the voice of the speaker, as long
+            as there are codes.
     """
 
     dim: int
@@ -65,6 +67,7 @@ class Config:
     hidden: int = 64
     emphasis: float = 0.85
     noise: float = 0.0
+    codes: bool = True
 
     def __post_init__(self) -> None:
         check_range("dim", self.dim, 1, 1024)
@@ -115,7 +118,7 @@ class Conditioning(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         width = config.width
-        self.layers, self.frames = config.layers, config.frames
+        self.layers, self.frames, self.codes = config.layers, config.frames, config.codes
         self.first = nn.Conv1d(config.dim, width, SMOOTH, padding=SMOOTH // 2)
         self.speaker = nn.Linear(config.cond_dim, width) if config.cond_dim else None
         self.blocks = nn.Sequential(
@@ -128,7 +131,7 @@ class Conditioning(nn.Module):
 
     def forward(self, z_q: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return (B, N * frames, layers, 2R)."""
-        x: torch.Tensor = self.first(z_q)
+        x: torch.Tensor = self.first(z_q if self.codes else torch.zeros_like(z_q))
         if self.speaker is not None and cond is not None:
             x = x + self.speaker(cond)[:, :, None]
         y = self.upsample(self.norm(self.blocks(x).transpose(1, 2)))
