@@ -53,7 +53,7 @@ def measured(spoken_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     voice(40_000, 22_050, channels=2).save(root / "c.wav")
     with tarfile.open(folder / "set.tar", "w") as tar:
         tar.add(root / "c.wav", "c.wav")
-    (folder / "manifest.csv").write_text("path,language\nann/a.wav,de\nann/b.flac,en\n")
+    (folder / "manifest.csv").write_text("path,language,text\nann/a.wav,de,Ja.\nann/b.flac,en\n")
     evaluate([folder], root / "report", model=str(spoken_weights), against=[])
     return root
 
@@ -100,7 +100,8 @@ def test_the_page_plays_what_was_measured(measured: Path) -> None:
     text = re.search(r'id="data">(.*?)</script>', page)
     assert text
     gallery = json.loads(text[1])["gallery"]
-    assert {g["name"] for g in gallery} == {"ann/a.wav", "ann/b.flac", "c.wav"}
+    said = {g["name"]: g["text"] for g in gallery}
+    assert said == {"ann/a.wav": "Ja.", "ann/b.flac": "", "c.wav": ""}
     (stereo,) = (g for g in gallery if g["name"] == "c.wav")
     assert [layer["codec"] for layer in stereo["layers"]] == ["original", "vqcodec"]
     sound = stereo["layers"][0]["sound"].removeprefix("data:audio/flac;base64,")

@@ -53,9 +53,10 @@ def evaluate(
         str | None,
         typer.Option(
             help="Convert the recordings to these speakers, names that `vqcodec speakers` lists, "
-            "with commas, and measure that. Recordings must lie in folders by the names of who "
-            "speaks (DATA/SPEAKER/x.flac), those of the named speakers among them: they tell what "
-            "these sound like. Files of one name are the same sentence."
+            "with commas, and measure that. Folders tell who speaks (DATA/SPEAKER/x.flac), or a "
+            "manifest.csv, or the layout of LibriSpeech, VCTK, LJSpeech or CMU ARCTIC. The named "
+            "speakers must be among them: that tells what they sound like. Files of one text, or "
+            "where it is not known of one name, are the same sentence."
         ),
     ] = None,
     force: Annotated[
