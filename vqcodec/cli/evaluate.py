@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from vqcodec.cli import speechreport as speech
+from vqcodec.cli.data import SPEECH, default_model
 from vqcodec.cli.jobs import progress_bar
 from vqcodec.cli.reports import Rows, finish, interval, names, print_codes, print_table
-from vqcodec.errors import MediaError, UsageError
+from vqcodec.errors import UsageError
 from vqcodec.weights import find_weights
 
 
@@ -77,7 +78,7 @@ def evaluate(
             raise UsageError("--voices goes with --model, --force and --json only")
         speech.evaluate_voices(data, output, model, voices, force=force, as_json=as_json)
         return
-    model = model or _default_model(data, phones)
+    model = model or (SPEECH if phones else default_model(data))
     if find_weights(model).modality == "audio":
         if qualities or targets:
             raise UsageError(f"--quality and --target-bytes are for pictures; {model} codes speech")
@@ -102,23 +103,6 @@ def evaluate(
             progress=bar,
         )
     finish(found, output, "pictures", _print_results, as_json=as_json)
-
-
-def _default_model(data: list[Path], phones: bool) -> str:
-    """Return the published weights for what there is to measure."""
-    from vqcodec.media.sources import find_sources
-
-    if phones:
-        return "speech-64x"
-    try:
-        find_sources(data)
-    except MediaError:
-        try:
-            find_sources(data, "audio")
-        except MediaError:
-            return "image-f4"  # whose evaluation says what is wrong
-        return "speech-64x"
-    return "image-f4"
 
 
 def _numbers(option: str, text: str, most: int) -> list[int]:
