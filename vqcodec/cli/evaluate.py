@@ -128,7 +128,8 @@ def compare(
     for note in found["notes"]:
         typer.echo(f"note: {note}", err=True)
     if "points" in found:
-        _print_reports(found)
+        typer.echo(f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})")
+        (_print_reports if found["bd"] else speech.print_reports)(found)
     else:
         _print_pictures(found)
 
@@ -191,7 +192,6 @@ def _print_pictures(found: dict[str, Any]) -> None:
 def _print_reports(found: dict[str, Any]) -> None:
     from vqcodec.evaluate.quality import METRICS
 
-    typer.echo(f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})")
     for metric in METRICS:
         delta = found["bd"].get(metric.key)
         if delta is None:
