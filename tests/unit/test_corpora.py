@@ -245,7 +245,7 @@ def test_the_same_text_is_the_same_sentence(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         voice(100 + seed, seed=seed).save(tmp_path / name)
     sources: dict[str, Source] = named(find_sources([tmp_path], "audio"))
-    recordings = Recordings(sources, embed=False)
+    recordings = Recordings(sources, embed=False, catalogue=Catalogue())
     assert set(recordings.speakers.values()) == {"p225", "p226", "ann", "ben"}
 
     def reads(speaker: str, name: str) -> str | None:

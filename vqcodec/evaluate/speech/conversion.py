@@ -25,6 +25,7 @@ from vqcodec.evaluate.speech.conversionsummary import Pairs
 from vqcodec.evaluate.speech.quality import CER, SIMILARITY, SpeechMetric, find_metrics
 from vqcodec.evaluate.speech.recordings import languages
 from vqcodec.files.atomic import writing
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
 from vqcodec.voices import find_voice
@@ -64,10 +65,11 @@ def evaluate_voices(
     codec = SpeechCodec.load(model)
     vectors = {name: find_voice(codec.weights, name).vector for name in targets}
     sources = named(find_sources(data, "audio"))
+    catalogue = Catalogue()
+    _check({catalogue.speaker(source) for source in sources.values()}, vectors, data)
+    spoken = languages(sources, catalogue)
     measures, notes = find_metrics(PACKAGED)
-    recordings = Recordings(sources, embed=SIMILARITY in measures)
-    _check(recordings, vectors, data)
-    spoken = languages(sources, recordings.catalogue)
+    recordings = Recordings(sources, SIMILARITY in measures, catalogue)
     meter = ConversionMeter(codec, vectors, recordings, CER in measures, spoken)
     journal = Journal(folder, LINES)
     journal.begin(_settings(codec, vectors, measures, spoken, recordings), force=force)
@@ -88,9 +90,8 @@ def evaluate_voices(
     return Outcome(tree, MEASURES, left_out)
 
 
-def _check(recordings: Recordings, targets: dict[str, bytes], data: list[Path]) -> None:
+def _check(speakers: set[str], targets: dict[str, bytes], data: list[Path]) -> None:
     """Raise MediaError unless there are recordings of the targets, and of somebody else."""
-    speakers = set(recordings.speakers.values())
     where = ", ".join(map(str, data))
     for target in targets:
         if target not in speakers:

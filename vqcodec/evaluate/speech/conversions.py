@@ -71,7 +71,7 @@ class Recordings:
 
     sources: dict[str, Source]
     embed: bool
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    catalogue: Catalogue
     voices: dict[str, KnownVoice] = field(default_factory=dict)
 
     @cached_property
