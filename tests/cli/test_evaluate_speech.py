@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def measured(spoken_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     voice(40_000, 22_050, channels=2).save(root / "c.wav")
     with tarfile.open(folder / "set.tar", "w") as tar:
         tar.add(root / "c.wav", "c.wav")
-    (folder / "manifest.csv").write_text("path,language\nann/a.wav,de\nann/b.flac,en\n")
+    (folder / "manifest.csv").write_text("path,language,text\nann/a.wav,de,Ja.\nann/b.flac,en\n")
     evaluate([folder], root / "report", model=str(spoken_weights), against=[])
     return root
 
@@ -100,7 +101,8 @@ def test_the_page_plays_what_was_measured(measured: Path) -> None:
     text = re.search(r'id="data">(.*?)</script>', page)
     assert text
     gallery = json.loads(text[1])["gallery"]
-    assert {g["name"] for g in gallery} == {"ann/a.wav", "ann/b.flac", "c.wav"}
+    said = {g["name"]: g["text"] for g in gallery}
+    assert said == {"ann/a.wav": "Ja.", "ann/b.flac": "", "c.wav": ""}
     (stereo,) = (g for g in gallery if g["name"] == "c.wav")
     assert [layer["codec"] for layer in stereo["layers"]] == ["original", "vqcodec"]
     sound = stereo["layers"][0]["sound"].removeprefix("data:audio/flac;base64,")
@@ -127,6 +129,46 @@ def test_a_repeated_command_goes_on_and_others_are_refused(measured: Path, run: 
         "no speech codec 'mp3'",
     )
     fails(run(*EVALUATE, measured / "c.wav", "-o", report), 1, "another set of languages")
+
+
+def test_reports_are_compared(measured: Path, tmp_path: Path, run: Run) -> None:
+    for name in "ab":
+        shutil.copytree(measured / "report", tmp_path / name)
+    journal, tree = tmp_path / "b" / RECORDINGS, read(tmp_path / "b")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        for one in line["measured"]:
+            one["bytes"] *= 2
+            if one["values"]["log-mel"] is not None:
+                one["values"]["log-mel"] -= 0.5
+    journal.write_text("".join(json.dumps(line) + "\n" for line in reversed(lines)))
+    (rate,), (distance,) = (tree["results"][key] for key in ("kbps", "log-mel"))
+    tree["results"] |= {"kbps": [2 * rate], "log-mel": [distance - 0.5]}
+    (tmp_path / "b" / "results.json").write_text(json.dumps(tree))
+    found = json.loads(run("compare", "a", "b", "--json").stdout)
+    ((_, gains),) = found["points"].items()
+    assert gains["log-mel"] == pytest.approx([-0.5] * 3)
+    assert gains["kbps"][0] == pytest.approx(rate, abs=1e-5) and found["bd"] == {}
+    said = run("compare", "a/results.json", "b").stdout.decode()
+    assert "log-mel distance ↓" in said and "-0.50 dB [-0.50, -0.50]" in said
+    assert [line.split()[:3] for line in said.splitlines() if "kbit/s" in line] == [
+        ["kbit/s", f"{rate:.2f}", f"{2 * rate:.2f}"]
+    ]
+    journal.unlink()
+    alone = run("compare", "a", "b")
+    assert b"not the recordings' figures" in alone.stderr
+    assert "-0.50 dB\n" in alone.stdout.decode()
+    other = {"name": "x", "results": {"bpp": [1.0], "log-mel": [1.0]}}
+    for damage, words in (
+        (tree | {"results": {"kbps": [1.0], "unknown": [1.0]}}, "no measure of quality in common"),
+        (tree | {"results": {"kbps": [], "log-mel": []}}, "holds no results"),
+        (other, "one is of pictures, the other of speech"),
+    ):
+        (tmp_path / "b" / "results.json").write_text(json.dumps(damage))
+        fails(run("compare", "a", "b"), 1, words)
+    tree["evaluation"]["data"]["digest"] = "0"
+    (tmp_path / "b" / "results.json").write_text(json.dumps(tree))
+    fails(run("compare", "a", "b"), 1, "are of different recordings (3 and 3)")
 
 
 def test_what_is_not_installed_is_left_out_with_a_note(

@@ -40,6 +40,8 @@ def data(tmp_path: Path, named_weights: Path) -> Path:
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         voice(20_000, seed=number).save(path)
+    manifest = "path,text\nann/one.wav,One!\ncy/one.flac,one\n"
+    (tmp_path / "data" / "manifest.csv").write_text(manifest)
     return tmp_path / "data"
 
 
@@ -88,6 +90,7 @@ def test_everybody_is_converted_to_every_other(data: Path, run: Run, named_weigh
     assert [layer["label"] for layer in cy["layers"]] == [
         "source", "reconstruction", "ann", "Bob-2"
     ]  # fmt: skip
+    assert (cy["speaker"], cy["text"]) == ("cy", "one")
     again = run(*EVALUATE, "ann,Bob-2", data, "-o", "report")
     assert again.returncode == 0 and b"6 pairs" in again.stdout and b"MCD" in again.stdout
     fails(run(*EVALUATE, "ann", data, "-o", "report"), 1, "another set of speakers")

@@ -1,6 +1,7 @@
 """`vqcodec inspect` on sound: a figure of wave, spectrogram, codes and what comes back."""
 
 import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,14 @@ from PIL import Image as Pillow
 
 from tests.cli.test_commands import fails, names
 from tests.helpers import Run, voice
+from vqcodec import Codes
+from vqcodec.cli.data import default_model
 from vqcodec.evaluate.codebook import code_colours
 from vqcodec.evaluate.inspection import INNER, MARGIN
+from vqcodec.evaluate.speech.codebook import SIDE, draw_spectra, spectra
 from vqcodec.evaluate.speech.views import COLOURS, loudness, spectrogram, waveform
+from vqcodec.files.contents import MediaInfo
+from vqcodec.media.audio import Audio
 from vqcodec.media.frames import RATE
 from vqcodec.speech import SpeechCodec
 
@@ -94,6 +100,71 @@ def test_short_and_long_sound(tmp_path: Path, run: Run, spoken_weights: Path, sa
     assert result.returncode == 0, result.stderr
     assert pixels(result.stdout).shape[1] == 1720
     assert run("inspect", "a.flac", *MODEL, "--codes", "text").stdout.count(b"\n") == 1
+
+
+def test_a_code_is_a_tone_and_its_harmonics(spoken_weights: Path) -> None:
+    codec = SpeechCodec.load("spoken", "cpu")
+    levels = spectra(codec)
+    assert levels.shape == (32, 31)
+    cells = 200
+    size = (1, 64 * cells)
+    media = MediaInfo(size, size, sample_rate=RATE, speaker=bytes(4))
+    about = (codec.codebook_sizes, "ct", "spoken", codec.weights.codebook_id, media)
+    for code in (0, 17):
+        codes = Codes((np.full((1, cells), code, np.uint16),), *about)
+        tone = codec.decode(codes).samples[0, 64 * 50 : 64 * 150]
+        lines = np.abs(np.fft.rfft(tone)) * 2 / len(tone)
+        np.testing.assert_allclose(
+            10 ** (levels[code] / 20), np.maximum(lines[100:3200:100], 1e-5), rtol=0.01, atol=1e-5
+        )
+        lines[::100] = 0
+        assert lines.max() < 1e-4  # there is nothing between them
+
+
+def test_spectra_are_drawn_low_to_high() -> None:
+    levels = np.full((3, 31), -90.0)
+    levels[0, 30], levels[1, 0], levels[2, 0] = -10, -40, -100
+    inside = (draw_spectra(levels) != 255).any(-1)
+    assert inside.shape == (3, SIDE, SIDE)
+    assert inside[0, :, -1].all() and not inside[0, :, :-3].any()
+    assert inside[1, :, 0].tolist() == [False] * (SIDE // 2) + [True] * (SIDE // 2)
+    assert not inside[1, :, SIDE // 2 :].any() and not inside[2].any()
+
+
+def test_a_model_alone_and_over_recordings(tmp_path: Path, run: Run, spoken_weights: Path) -> None:
+    assert run("inspect", *MODEL).stdout == b"spoken -> spoken.inspect.png: 32 codes\n"
+    (tmp_path / "said").mkdir()
+    sounds = [voice(9_000), voice(5_000, 8_000, channels=2, seed=1)]
+    counts = np.zeros(32, int)
+    for number, sound in enumerate(sounds):
+        sound.save(tmp_path / "said" / f"{number}.flac")
+        heard = Audio.open(tmp_path / "said" / f"{number}.flac")
+        codes = SpeechCodec.load("spoken").encode(heard)
+        counts += np.bincount(codes.grids[0].ravel(), minlength=32)
+    with tarfile.open(tmp_path / "said.tar", "w") as tar:
+        tar.add(tmp_path / "said", "said")
+    (tmp_path / "said" / "bad.wav").write_bytes(b"no sound")
+    result = run("inspect", "said", *MODEL, "-o", "use.png")
+    assert result.returncode == 0 and b"left out: bad.wav" in result.stderr
+    used = (counts > 0).sum()
+    assert f"32 codes, {used} of them used by 2 recordings" in result.stdout.decode()
+    packed = run("inspect", "said.tar", "said.tar", *MODEL, "-o", "twice.png")
+    assert b"used by 4 recordings" in packed.stdout
+    alone, use = (pixels((tmp_path / f"{n}.png").read_bytes()) for n in ("spoken.inspect", "use"))
+    assert len(use) > len(alone) + 200  # there is how often each code occurs
+    bad = run("inspect", *["said/bad.wav"] * 2, *MODEL, "-o", "x.png")
+    assert bad.returncode == 1 and b"not one recording can be read" in bad.stderr
+    (tmp_path / "none").mkdir()
+    fails(run("inspect", "none", *MODEL, "-o", "x.png"), 1, "none: no recordings found")
+    fails(run("inspect", "said", "--model", "tiny", "-o", "x.png"), 1, "said: no pictures found")
+
+
+def test_what_lies_in_a_folder_says_which_weights(tmp_path: Path) -> None:
+    assert default_model([tmp_path]) == "image-f4"
+    (tmp_path / "a.wav").touch()
+    assert default_model([tmp_path]) == "speech-64x"
+    (tmp_path / "b.png").touch()
+    assert default_model([tmp_path]) == "image-f4"
 
 
 def test_silence_and_bad_requests(tmp_path: Path, run: Run, spoken_weights: Path) -> None:

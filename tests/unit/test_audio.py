@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 
 from tests.helpers import voice
 from vqcodec.errors import MediaError, OutputError, UsageError, VqcodecError
@@ -298,3 +299,32 @@ def test_resampling_does_not_depend_on_blocks(rates: tuple[int, int]) -> None:
 def test_mixing_is_the_mean() -> None:
     audio = voice(100, channels=3)
     np.testing.assert_allclose(audio.mix().samples[0], audio.samples.mean(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_tensors_are_channels_by_time(dtype: torch.dtype) -> None:
+    audio = Audio(np.array([[0.5, -1, 0.25], [0, 1, -0.125]], np.float32)[:, ::-1], 44_100)
+    tensor = audio.to_tensor()
+    assert tensor.shape == (2, 3) and tensor.dtype == torch.float32
+    np.testing.assert_array_equal(tensor.numpy(), [[0.25, -1, 0.5], [-0.125, 1, 0]])
+    again = Audio.from_tensor(tensor.to(dtype).requires_grad_(), 44_100)
+    assert again.sample_rate == 44_100
+    np.testing.assert_array_equal(again.samples, audio.samples)
+    tensor.detach().zero_()  # neither shares memory
+    assert audio.samples[0, 0] == 0.25 and again.samples[0, 0] == 0.25
+    turned = torch.arange(6.0).reshape(3, 2).T / 8
+    np.testing.assert_array_equal(
+        Audio.from_tensor(turned, 8000).samples, [[0, 0.25, 0.5], [0.125, 0.375, 0.625]]
+    )
+
+
+def test_odd_tensors_are_mended_or_refused() -> None:
+    odd = torch.tensor([[torch.nan, 2.0, -torch.inf, 0.5]])
+    np.testing.assert_array_equal(Audio.from_tensor(odd, 16_000).samples, [[0, 1, -1, 0.5]])
+    for bad in (torch.zeros(9), torch.zeros(1, 1, 9), torch.zeros(1, 0), torch.zeros(0, 9)):
+        with pytest.raises(MediaError, match="shape \\(channels, T\\)"):
+            Audio.from_tensor(bad, 16_000)
+    with pytest.raises(MediaError, match="int16 is no sound"):
+        Audio.from_tensor(torch.zeros(1, 9, dtype=torch.int16), 16_000)
+    with pytest.raises(MediaError, match="samples a second"):
+        Audio.from_tensor(torch.zeros(1, 9), 0)

@@ -84,16 +84,19 @@ def test_a_run_exports_weights_that_decode(recordings: Path, tmp_path: Path, run
     )
     assert progress.step == 6
     assert {"mel_distance", "perplexity", "usage"} <= set(progress.figures)
-    table = "speaker,gender,corpus,licence,consent\nspeaker0,F,made up,CC0 1.0,is no person\n"
+    (recordings / "manifest.csv").write_text("path,speaker\nspeaker0/two.flac,anna\n")
+    about = "F,made up,CC0 1.0,is no person\n"
+    table = f"speaker,gender,corpus,licence,consent\nspeaker0,{about}anna,{about}"
     (tmp_path / "speakers.csv").write_text(table)
     done = run("export", "run", "mine", "-o", "weights", "--speakers", "speakers.csv")
     assert done.returncode == 0, done.stderr.decode()
     described = json.loads((tmp_path / "weights" / "mine" / "config.json").read_text())
     assert described["modality"] == "audio"
-    (name, speaker), *others = described["speakers"].items()
-    assert not others and name == "speaker0" and speaker["gender"] == "F"
-    assert speaker["minutes"] == round(41000 / 16000 / 60, 1)
-    assert len(speaker["vector"]) == 4 and all(-127 <= n <= 127 for n in speaker["vector"])
+    assert list(described["speakers"]) == ["speaker0", "anna"]
+    for speaker, samples in zip(described["speakers"].values(), (32000, 9000), strict=True):
+        assert speaker["gender"] == "F"
+        assert speaker["minutes"] == round(samples / 16000 / 60, 1)
+        assert len(speaker["vector"]) == 4 and all(-127 <= n <= 127 for n in speaker["vector"])
     card = (tmp_path / "weights" / "mine" / "README.md").read_text()
     assert "mel distance" in card
     assert "PSNR" not in card  # that is for pictures

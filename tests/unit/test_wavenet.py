@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -340,7 +341,7 @@ def test_without_codes_only_the_speaker_is_heard() -> None:
     ("change", "message"),
     [({"bands": 2}, "bands"), ({"residual": 6}, "multiple"), ({"stride": 5}, "divide")],
 )
-def test_settings_are_checked(change: dict[str, int], message: str) -> None:
+def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(TINY, **change)
 

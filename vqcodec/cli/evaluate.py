@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from vqcodec.cli import speechreport as speech
+from vqcodec.cli.data import SPEECH, default_model
 from vqcodec.cli.jobs import progress_bar
 from vqcodec.cli.reports import Rows, finish, interval, names, print_codes, print_table
-from vqcodec.errors import MediaError, UsageError
+from vqcodec.errors import UsageError
 from vqcodec.weights import find_weights
 
 
@@ -53,9 +54,10 @@ def evaluate(
         str | None,
         typer.Option(
             help="Convert the recordings to these speakers, names that `vqcodec speakers` lists, "
-            "with commas, and measure that. Recordings must lie in folders by the names of who "
-            "speaks (DATA/SPEAKER/x.flac), those of the named speakers among them: they tell what "
-            "these sound like. Files of one name are the same sentence."
+            "with commas, and measure that. Folders tell who speaks (DATA/SPEAKER/x.flac), or a "
+            "manifest.csv, or the layout of LibriSpeech, VCTK, LJSpeech or CMU ARCTIC. The named "
+            "speakers must be among them: that tells what they sound like. Files of one text, or "
+            "where it is not known of one name, are the same sentence."
         ),
     ] = None,
     force: Annotated[
@@ -76,7 +78,7 @@ def evaluate(
             raise UsageError("--voices goes with --model, --force and --json only")
         speech.evaluate_voices(data, output, model, voices, force=force, as_json=as_json)
         return
-    model = model or _default_model(data, phones)
+    model = model or (SPEECH if phones else default_model(data))
     if find_weights(model).modality == "audio":
         if qualities or targets:
             raise UsageError(f"--quality and --target-bytes are for pictures; {model} codes speech")
@@ -103,23 +105,6 @@ def evaluate(
     finish(found, output, "pictures", _print_results, as_json=as_json)
 
 
-def _default_model(data: list[Path], phones: bool) -> str:
-    """Return the published weights for what there is to measure."""
-    from vqcodec.media.sources import find_sources
-
-    if phones:
-        return "speech-64x"
-    try:
-        find_sources(data)
-    except MediaError:
-        try:
-            find_sources(data, "audio")
-        except MediaError:
-            return "image-f4"  # whose evaluation says what is wrong
-        return "speech-64x"
-    return "image-f4"
-
-
 def _numbers(option: str, text: str, most: int) -> list[int]:
     """Read whole numbers from 1 to `most`, separated by commas."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -143,7 +128,8 @@ def compare(
     for note in found["notes"]:
         typer.echo(f"note: {note}", err=True)
     if "points" in found:
-        _print_reports(found)
+        typer.echo(f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})")
+        (_print_reports if found["bd"] else speech.print_reports)(found)
     else:
         _print_pictures(found)
 
@@ -206,7 +192,6 @@ def _print_pictures(found: dict[str, Any]) -> None:
 def _print_reports(found: dict[str, Any]) -> None:
     from vqcodec.evaluate.quality import METRICS
 
-    typer.echo(f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})")
     for metric in METRICS:
         delta = found["bd"].get(metric.key)
         if delta is None:

@@ -2,24 +2,30 @@
 
 import io
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from vqcodec.cli import options
+from vqcodec.cli.data import PICTURES, SPEECH, default_model
 from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, opened, progress_bar, read_stdin
 from vqcodec.errors import MediaError, OutputError, UsageError
 from vqcodec.files import npz, vqc
 from vqcodec.files.codes import Codes, read_limited
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vqcodec.codec import Report
     from vqcodec.evaluate.page import Page
     from vqcodec.media.audio import Audio
     from vqcodec.media.image import Image
+    from vqcodec.media.sources import Source
 
-DEFAULT_MODEL, DEFAULT_SPEECH = "image-f4", "speech-64x"
 SEPARATORS = {"text": " ", "csv": ","}
 
 
@@ -28,8 +34,8 @@ def inspect(
         list[Path] | None,
         typer.Argument(
             help="A picture, a recording or a code file to explain (- for standard input); or a "
-            "folder, a tar or several pictures to count the codes of; or nothing, for a model of "
-            "pictures alone."
+            "folder, a tar or several pictures or recordings to count the codes of; or nothing, "
+            "for a model alone."
         ),
     ] = None,
     output: Annotated[
@@ -44,7 +50,7 @@ def inspect(
         str | None,
         typer.Option(
             help="Weights, a name or a folder. [default: those that the code file names, else "
-            f"{DEFAULT_MODEL}, of recordings {DEFAULT_SPEECH}]"
+            f"{PICTURES}; {SPEECH} where there are recordings and no pictures]"
         ),
     ] = None,
     device: options.Device = "auto",
@@ -61,7 +67,8 @@ def inspect(
             raise UsageError("--codes prints those of one picture or code file, and draws nothing")
         _print(_codes(inputs[0], model, device, precision), SEPARATORS[codes])
         return
-    job, kind = _job(inputs, output, model or DEFAULT_MODEL, alone)
+    learned = model or (PICTURES if alone or not inputs else default_model(inputs))
+    job, kind = _job(inputs, output, learned, alone)
     outcome = Outcome([job], as_json=False)
     left_to_do([job], outcome, force=force, skip=False)
     import matplotlib  # noqa: F401  # where it is missing, say so before any work
@@ -70,7 +77,7 @@ def inspect(
         if alone:
             page, said = _explain(job.source, model, device, precision, bar)
         else:
-            page, said = _learned(inputs, model or DEFAULT_MODEL, device, precision, bar)
+            page, said = _learned(inputs, learned, device, precision, bar)
     with opened(job, force=force) as file:
         page.write(file, kind)
     outcome.done({}, f"{job.source} -> {job.target}: {said}")
@@ -120,9 +127,9 @@ def _codes(source: Path, model: str | None, device: str, precision: str) -> Code
         if not isinstance(found, Image):
             from vqcodec.speech import SpeechCodec
 
-            codec = SpeechCodec.load(model or DEFAULT_SPEECH, device, precision)
+            codec = SpeechCodec.load(model or SPEECH, device, precision)
             return codec.encode(found, report=bar)
-        return Codec.load(model or DEFAULT_MODEL, device, precision).encode(found, report=bar)
+        return Codec.load(model or PICTURES, device, precision).encode(found, report=bar)
 
 
 def _print(codes: Codes, separator: str) -> None:
@@ -155,7 +162,7 @@ def _explain(
         )
         coded = Coded(name, found, codec.decode(found, report=report))
     else:
-        codec = Codec.load(model or DEFAULT_MODEL, device, precision)
+        codec = Codec.load(model or PICTURES, device, precision)
         codes = codec.encode(found, report=lambda done: report(done / 2))
         decoded = codec.decode(codes, report=lambda done: report((1 + done) / 2))
         coded = Coded(name, codes, decoded, found)
@@ -181,42 +188,83 @@ def _explain_sound(
         )
         coded = CodedSound.of(codec, name, found, None)
     else:
-        codec = SpeechCodec.load(model or DEFAULT_SPEECH, device, precision)
+        codec = SpeechCodec.load(model or SPEECH, device, precision)
         coded = CodedSound.of(codec, name, codec.encode(found, report=report), found)
     return draw_sound(codec, coded), coded.summary()
+
+
+class _Learner(NamedTuple):
+    """A model whose codes are counted.
+
+    Attributes:
+        what: it codes, in a word.
+        codes: how many it has.
+        code: codes a file.
+        draw: draws the model, and how often each code occurs in a number of files.
+    """
+
+    what: str
+    codes: int
+    code: "Callable[[Source], Codes]"
+    draw: "Callable[[NDArray[np.intp] | None, int], Page]"
+
+
+def _of_pictures(model: str, device: str, precision: str) -> _Learner:
+    from vqcodec.codec import Codec
+    from vqcodec.evaluate.inspection import draw_model
+    from vqcodec.media.image import Image
+
+    codec = Codec.load(model, device, precision)
+
+    def code(source: "Source") -> Codes:
+        return codec.encode(Image.open(io.BytesIO(source.read()), source.name))
+
+    return _Learner("picture", codec.codebook_sizes[0], code, partial(draw_model, codec))
+
+
+def _of_speech(model: str, device: str, precision: str) -> _Learner:
+    from vqcodec.evaluate.speech.codebook import draw_model
+    from vqcodec.media.soundfiles import open_sound
+    from vqcodec.speech import SpeechCodec
+
+    codec = SpeechCodec.load(model, device, precision)
+
+    def code(source: "Source") -> Codes:
+        with open_sound(io.BytesIO(source.read()), source.name) as sound:
+            return codec.encode_blocks(sound.blocks(), sound.channels, sound.sample_rate)
+
+    return _Learner("recording", codec.codebook_sizes[0], code, partial(draw_model, codec))
 
 
 def _learned(
     inputs: list[Path], model: str, device: str, precision: str, report: "Report"
 ) -> tuple["Page", str]:
-    """Draw the codebook of a model, and its use over the pictures in `inputs`, if any."""
+    """Draw the codebook of a model, and its use over what is in `inputs`, if anything."""
     from vqcodec.media.sources import find_sources
+    from vqcodec.weights import find_weights
 
-    sources = find_sources(inputs) if inputs else []
-    from vqcodec.codec import Codec
-    from vqcodec.evaluate.inspection import draw_model
-
-    codec = Codec.load(model, device, precision)
+    modality = find_weights(model).modality
+    sources = find_sources(inputs, modality) if inputs else []
+    of = _of_speech if modality == "audio" else _of_pictures
+    learner = of(model, device, precision)
+    size = learner.codes
     if not sources:
-        return draw_model(codec), f"{codec.codebook_sizes[0]:,} codes"
+        return learner.draw(None, 0), f"{size:,} codes"
     import numpy as np
 
-    from vqcodec.media.image import Image
-
-    (size,) = codec.codebook_sizes
     counts = np.zeros(size, np.int64)
-    pictures = 0
+    read = 0
     for number, source in enumerate(sources, 1):
         try:
-            image = Image.open(io.BytesIO(source.read()), source.name)
+            codes = learner.code(source)
         except MediaError as error:
             typer.echo(f"vqcodec: left out: {error}", err=True)
             continue
-        counts += np.bincount(codec.encode(image).grids[0].ravel(), minlength=size)
-        pictures += 1
+        counts += np.bincount(codes.grids[0].ravel(), minlength=size)
+        read += 1
         report(number / len(sources))
-    if not pictures:
-        raise MediaError(f"{', '.join(map(str, inputs))}: not one picture can be read")
+    if not read:
+        raise MediaError(f"{', '.join(map(str, inputs))}: not one {learner.what} can be read")
     used = int((counts > 0).sum())
-    page = draw_model(codec, counts, pictures)
-    return page, f"{size:,} codes, {used:,} of them used by {pictures:,} pictures"
+    said = f"{size:,} codes, {used:,} of them used by {read:,} {learner.what}s"
+    return learner.draw(counts, read), said

@@ -127,3 +127,25 @@ def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
         table.append(cells)
     print_table(table)
     print_codes(more["codes"])
+
+
+def print_reports(found: dict[str, Any]) -> None:
+    """Print how one report of recordings differs from another."""
+    from vqcodec.evaluate.measure import Measure
+    from vqcodec.evaluate.speech.quality import METRICS
+    from vqcodec.evaluate.table import KBPS
+
+    table = [["", "A", "B", "B less A"]]
+    gains: dict[str, Any] = next(iter((found["points"] or {}).values()), {})
+    for metric in (Measure(KBPS, "kbit/s", "", 2), *METRICS):
+        if not all(metric.key in curve for curve in found["curves"]):
+            continue
+        a, b = (curve[metric.key][0] for curve in found["curves"])
+        if triple := gains.get(metric.key):
+            mean, *ends = triple
+            gain = f"{metric.format(mean, sign=True)} {interval(metric, ends, sign=True)}"
+        else:
+            gain = metric.format(b - a, sign=True)
+        less = " ↓" if getattr(metric, "less_is_better", False) else ""
+        table.append([f"  {metric.label}{less}", metric.format(a), metric.format(b), gain])
+    print_table(table)

@@ -300,7 +300,8 @@ def export(
     speakers: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of named speakers of a speech codec: speaker (their folder in the data), "
+            help="CSV of named speakers of a speech codec: speaker (their name in the data's "
+            "manifest.csv or in LibriSpeech, VCTK, LJSpeech or CMU ARCTIC, else their folder), "
             "gender, corpus, licence, consent."
         ),
     ] = None,

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import FormatError, MediaError, UsageError
-from vqcodec.evaluate.journal import Journal
+from vqcodec.evaluate.journal import LINES, RECORDINGS, Journal
 from vqcodec.evaluate.quality import PSNR, find_metrics
 from vqcodec.evaluate.record import OURS
-from vqcodec.evaluate.results import read_results
+from vqcodec.evaluate.results import rate_of, read_results
 from vqcodec.evaluate.summary import deltas, differences
-from vqcodec.evaluate.table import BYTES, RATE, Table
+from vqcodec.evaluate.table import BYTES, KBPS, RATE, Table
 from vqcodec.media.image import Image
 
 WHITE = (255, 255, 255)
@@ -88,31 +88,36 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
     """Return how report B differs from report A.
 
     Returns:
-        ``curves``: of both; ``bd``: Bjøntegaard deltas of B against A by metric; ``points``: for
-        each that both have, by metric [mean, low, high] of B minus A over the pictures (None
-        without the journals of both); ``notes``.
+        ``curves``: of both; ``bd``: Bjøntegaard deltas of B against A by metric, none of speech,
+        whose curves are of one point; ``points``: for each that both have, by metric
+        [mean, low, high] of B minus A over what was measured (None without the journals of both);
+        ``notes``.
 
     Raises:
-        FormatError: one is no report, or they are of different pictures or measures.
+        FormatError: one is no report, or they are of different data or measures.
     """
     trees = [read_results(path) for path in (a, b)]
+    rates = [rate_of(tree["results"]) for tree in trees]
+    if rates[0] != rates[1]:
+        raise FormatError(f"{a} and {b}: one is of pictures, the other of speech")
+    what = "recordings" if rates[0] == KBPS else "pictures"
     notes = []
     data = [tree.get("evaluation", {}).get("data", {}) for tree in trees]
     if all(d.get("digest") for d in data):
         if data[0]["digest"] != data[1]["digest"]:
-            numbers = [d.get("pictures") for d in data]
+            numbers = [d.get(what) for d in data]
             raise FormatError(
-                f"{a} and {b} are of different pictures ({numbers[0]} and {numbers[1]}), so their "
+                f"{a} and {b} are of different {what} ({numbers[0]} and {numbers[1]}), so their "
                 "figures cannot be compared"
             )
     else:
         notes.append("a result does not say what it was measured on: see to it that it is the same")
-    bd = deltas(trees[1]["results"], trees[0]["results"])
-    if not bd:
+    if not _shared([tree["results"] for tree in trees]):
         raise FormatError(f"{a} and {b}: have no measure of quality in common")
-    points = _differences([a, b], trees)
+    bd = {} if rates[0] == KBPS else deltas(trees[1]["results"], trees[0]["results"])
+    points = _differences([a, b], trees, rates[0])
     if points is None:
-        notes.append("differences have no intervals: there are not the pictures' figures of both")
+        notes.append(f"differences have no intervals: there are not the {what}' figures of both")
     return {
         "a": str(a),
         "b": str(b),
@@ -124,25 +129,33 @@ def compare_reports(a: Path, b: Path) -> dict[str, Any]:
     }
 
 
-def _differences(paths: list[Path], trees: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _shared(curves: list[dict[str, Any]]) -> list[str]:
+    """Return the measures of quality that both curves have."""
+    return [k for k in curves[0] if k in curves[1] and k not in (BYTES, RATE, KBPS)]
+
+
+def _differences(
+    paths: list[Path], trees: list[dict[str, Any]], rate: str
+) -> dict[str, Any] | None:
     """Return paired differences at the points that both reports have, from their journals."""
-    journals = [Journal(path if path.is_dir() else path.parent) for path in paths]
+    lines = RECORDINGS if rate == KBPS else LINES
+    journals = [Journal(path if path.is_dir() else path.parent, lines) for path in paths]
     if not all(
         journal.path.is_file() and "evaluation" in tree
         for journal, tree in zip(journals, trees, strict=True)
     ):
         return None
-    keys = [k for k in trees[0]["results"] if k in trees[1]["results"] and k not in (BYTES, RATE)]
+    keys = _shared([tree["results"] for tree in trees])
     labels = [tree["evaluation"]["points"] for tree in trees]
     shared = [label for label in labels[0] if label in labels[1]]
     tables = [
-        Table.collect(journal.records(), [OURS], len(own), keys)
+        Table.collect(journal.records(), [OURS], len(own), keys, rate)
         for journal, own in zip(journals, labels, strict=True)
     ]
     if sorted(tables[0].identities) != sorted(tables[1].identities):
         return None  # one is being continued
     found: dict[str, dict[str, Any]] = {label: {} for label in shared}
-    for key in (BYTES, RATE, *keys):
+    for key in (BYTES, rate, *keys):
         values = []
         for table, own in zip(tables, labels, strict=True):
             order = sorted(range(len(table.names)), key=table.identities.__getitem__)

@@ -25,6 +25,11 @@ INNER = WIDTH - 2 * MARGIN
 HALF = (INNER - GAP) // 2
 TALLEST = 1000  # pixels of a page that a picture may take
 LOST = "What is lost"
+DRAWN = (
+    "What the decoder makes of a map that holds one code only: one square of it, for each of {:,} "
+    "codes, framed in the code's colour in the map. Codes that lie near each other have been put "
+    "side by side."
+)
 CLOSE = 6  # cells along a side of the close-up
 
 
@@ -102,7 +107,7 @@ def draw_picture(codec: Codec, coded: Coded) -> Page:
         _close_up(page, MARGIN, y, codebook, coded, close, box),
         draw_usage(page, MARGIN + HALF + GAP, y, HALF, codebook.colours, coded.counts, said),
     )
-    _sheet(page, y + GAP, codebook)
+    draw_sheet(page, y + GAP, codebook, DRAWN.format(len(codebook.vectors)))
     return page
 
 
@@ -124,8 +129,8 @@ def draw_model(codec: Codec, counts: "NDArray[np.intp] | None" = None, pictures:
         f"{math.log2(size):.4g} bits for each such square."
     )
     y = page.paragraph(MARGIN, MARGIN + 1.5 * TITLE, INNER, text) + 20
-    y = _sheet(page, y, codebook) + GAP
-    y = _neighbours(page, y, codebook) + GAP
+    y = draw_sheet(page, y, codebook, DRAWN.format(size)) + GAP
+    y = draw_neighbours(page, y, codebook) + GAP
     if counts is not None:
         said = f"{pictures:,} pictures hold {_indices(int(counts.sum()))}."
         draw_usage(page, MARGIN, y, INNER, codebook.colours, counts, said)
@@ -303,23 +308,18 @@ def draw_usage(
     return y + height + 6 + SMALL
 
 
-def _sheet(page: Page, y: float, codebook: Codebook) -> float:
-    """Draw every code once."""
+def draw_sheet(page: Page, y: float, codebook: Codebook, text: str) -> float:
+    """Draw every code once, below a text that says how."""
     size = len(codebook.vectors)
     columns = min(size, math.ceil(math.sqrt(2 * size)))
     side = min(100, INNER // columns)
-    text = (
-        "What the decoder makes of a map that holds one code only: one square of it, for each of "
-        f"{size:,} codes, framed in the code's colour in the map. Codes that lie near each other "
-        "have been put side by side."
-    )
     y = page.heading(MARGIN, y, INNER, "The codebook", text)
     sheet = panels.tiles(codebook, codebook.arranged(columns), columns, side)
     page.picture(MARGIN, y, sheet, frame=False)
     return y + sheet.shape[0]
 
 
-def _neighbours(page: Page, y: float, codebook: Codebook) -> float:
+def draw_neighbours(page: Page, y: float, codebook: Codebook) -> float:
     """Draw some codes and their nearest ones, in two columns."""
     import numpy as np
 

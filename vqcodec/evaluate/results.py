@@ -105,11 +105,17 @@ def read_results(path: Path) -> dict[str, Any]:
     return dict(tree)
 
 
+def rate_of(curve: dict[str, Any]) -> str:
+    """Return the key of a curve's rate: that of sound, or else that of pictures."""
+    return KBPS if KBPS in curve else RATE
+
+
 def _is_curve(curve: dict[str, Any]) -> bool:
-    """Return whether this is a list of positive rates, and others of the same length."""
-    rates = curve.get(RATE)
+    """Return whether this is a list of positive rates, one of sound, and others of that length."""
+    rates = curve.get(rate_of(curve))
     return (
         isinstance(rates, list)
+        and (KBPS not in curve or len(rates) == 1)
         and all(isinstance(v, list) and len(v) == len(rates) for v in curve.values())
         and all(isinstance(x, int | float) for v in curve.values() for x in v)
         and all(rate > 0 for rate in rates)

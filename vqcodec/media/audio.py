@@ -13,6 +13,7 @@ from vqcodec.media.soundformats import check_format, check_suffix
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     Samples = NDArray[np.float32]
@@ -71,6 +72,39 @@ class Audio:
                     raise MediaError(f"{sound.name}: too long to be held in memory at once")
                 blocks.append(block)
             return cls(np.concatenate(blocks, axis=1), sound.sample_rate, sound.notes)
+
+    @classmethod
+    def from_tensor(cls, tensor: "torch.Tensor", sample_rate: int) -> "Audio":
+        """Return the sound in a tensor as torchaudio has them.
+
+        As in files, what is no number is taken as silence, and what lies beyond [-1, 1] is clipped.
+
+        Args:
+            tensor: (channels, T), of any floating type and on any device; it is copied.
+            sample_rate: in Hz.
+
+        Raises:
+            MediaError: it has another shape or type, is empty, or nobody's sound has such a rate.
+        """
+        import numpy as np
+
+        if not tensor.is_floating_point():
+            raise MediaError(f"a tensor of {tensor.dtype} is no sound; it must be in [-1, 1]")
+        samples = tensor.detach().cpu().float().numpy()
+        samples = np.clip(np.where(np.isnan(samples), np.float32(0), samples), -1, 1)
+        return cls(samples, sample_rate)
+
+    def to_tensor(self) -> "torch.Tensor":
+        """Return a copy of the samples as a tensor, (channels, T) float32, as torchaudio has them.
+
+        torchaudio itself (the extra ``torchaudio``) is for those who go on with it: its resampling
+        and its mel spectrograms run on a GPU, inside a model or a training loop. Nothing here needs
+        it; reading files, for one, it has left to others since version 2.9, and its build on PyPI
+        does not import beside a torch that is built for CPUs only.
+        """
+        import torch
+
+        return torch.from_numpy(self.samples.copy())
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the sound in the format that the suffix of `path` names; WAV and FLAC in 16 bits.

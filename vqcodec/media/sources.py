@@ -66,12 +66,17 @@ def _sources(root: Path) -> Iterator[Source]:
         raise MediaError(f"{root}: no such file or folder")
     for file in files:
         if _suffix(file.name) == ".tar":
-            yield from _members(file)
+            yield from members(file)
         else:
             yield Source(file, file.relative_to(root).as_posix() if file != root else file.name)
 
 
-def _members(path: Path) -> list[Source]:
+def members(path: Path) -> list[Source]:
+    """List the files in an uncompressed tar, as they lie in it.
+
+    Raises:
+        MediaError: it is damaged, or no such tar.
+    """
     try:
         with tarfile.open(path, "r:") as tar:
             return [Source(path, m.name, m.offset_data, m.size) for m in tar if m.isfile()]

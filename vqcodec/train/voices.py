@@ -3,22 +3,20 @@
 import csv
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.speech import SpeechCodec
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.sounds import SAMPLE_RATE, Sounds
 from vqcodec.voices import NAME
 from vqcodec.weights import CONFIG, Weights
-
-if TYPE_CHECKING:
-    from vqcodec.media.sources import Source
 
 MOST_SPEAKERS = 1000
 
@@ -28,7 +26,7 @@ class Speaker:
     """One row of the table of speakers.
 
     Attributes:
-        speaker: the name, which is that of the folder of their recordings.
+        speaker: the name, by which `media.corpora` knows their recordings.
         gender: F, M or whatever the corpus says.
         corpus: where the recordings are from.
         licence: of the corpus.
@@ -74,6 +72,7 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
         table: see `read_table`.
 
     Raises:
+        MediaError: a manifest of the recordings is damaged.
         TrainingError: the table cannot be read, or a speaker has no recordings.
     """
     wanted = read_table(table)
@@ -81,19 +80,17 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
     paths = [[Path(p) for p in description[key]] for key in ("data", "held_out")]
     sources, _ = hold_out(paths[0], paths[1], "audio")
     codec = SpeechCodec(weights, "cpu")
+    catalogue = Catalogue()
+    spoken = [(catalogue.speaker(source), source) for source in sources]
     speakers: dict[str, Any] = {}
     for speaker in wanted:
-        own = [s for s in sources if _folder(s) == speaker.speaker]
+        own = [source for name, source in spoken if name == speaker.speaker]
         if not own:
             raise TrainingError(f"{table}: the run has no recordings of '{speaker.speaker}'")
         speakers[speaker.speaker] = _entry(speaker, codec, Sounds(own))
     config: Tree = {**weights.config, "speakers": speakers}
     with writing(weights.folder / CONFIG, force=True) as file:
         file.write(to_json(config).encode())
-
-
-def _folder(source: "Source") -> str:
-    return Path(source.name).parent.name
 
 
 def _entry(speaker: Speaker, codec: SpeechCodec, sounds: Sounds) -> dict[str, Any]:

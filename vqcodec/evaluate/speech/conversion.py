@@ -20,12 +20,12 @@ from vqcodec.evaluate.speech.conversions import (
     MEASURES,
     ConversionMeter,
     Recordings,
-    speaker_of,
 )
 from vqcodec.evaluate.speech.conversionsummary import Pairs
-from vqcodec.evaluate.speech.manifest import languages
 from vqcodec.evaluate.speech.quality import CER, SIMILARITY, SpeechMetric, find_metrics
+from vqcodec.evaluate.speech.recordings import languages
 from vqcodec.files.atomic import writing
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
 from vqcodec.voices import Voice, find_voice
@@ -48,8 +48,8 @@ def evaluate_voices(
     What is done stays done: the same call goes on where an earlier one was interrupted.
 
     Args:
-        data: folders or uncompressed tars of recordings, in folders by the names of who speaks.
-            Those of the targets tell what they sound like.
+        data: folders or uncompressed tars of recordings; `media.corpora` tells who speaks. Those
+            of the targets tell what they sound like.
         folder: of the report; made if missing.
         model: weights, a name or a folder.
         targets: names of speakers of these weights.
@@ -65,14 +65,15 @@ def evaluate_voices(
     codec = SpeechCodec.load(model)
     voices = {name: find_voice(codec.weights, name) for name in targets}
     sources = named(find_sources(data, "audio"))
-    _check(sources, voices, data)
-    spoken = languages(data)
+    catalogue = Catalogue()
+    _check({catalogue.speaker(source) for source in sources.values()}, voices, data)
+    spoken = languages(sources, catalogue)
     measures, notes = find_metrics(PACKAGED)
-    recordings = Recordings(sources, embed=SIMILARITY in measures)
+    recordings = Recordings(sources, SIMILARITY in measures, catalogue)
     meter = ConversionMeter(codec, voices, recordings, CER in measures, spoken)
     journal = Journal(folder, LINES)
-    journal.begin(_settings(codec, voices, measures, spoken, sources), force=force)
-    others = {n: s for n, s in sources.items() if set(voices) != {speaker_of(s)}}
+    journal.begin(_settings(codec, voices, measures, spoken, recordings), force=force)
+    others = {n: s for n, s in sources.items() if set(voices) != {recordings.speakers[n]}}
     left_out = Run(journal, meter, "recordings").measure(others, progress)
     records = list(journal.records())
     if left_out:
@@ -84,20 +85,19 @@ def evaluate_voices(
     tree = _tree(codec, records, meter, measures, notes)
     with writing(folder / RESULTS, force=True) as file:
         file.write((json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
-    _write_rows(folder, records, sources)
+    _write_rows(folder, records, recordings)
     conversionpage.write(folder, tree, records, meter)
     return Outcome(tree, MEASURES, left_out)
 
 
-def _check(sources: dict[str, Any], targets: dict[str, Voice], data: list[Path]) -> None:
+def _check(speakers: set[str], targets: dict[str, Voice], data: list[Path]) -> None:
     """Raise MediaError unless there are recordings of the targets, and of somebody else."""
-    speakers = {speaker_of(source) for source in sources.values()}
     where = ", ".join(map(str, data))
     for target in targets:
         if target not in speakers:
             raise MediaError(
                 f"{where}: holds no recordings of '{target}', to know what they sound like; they "
-                "must lie in a folder of that name"
+                "must lie in a folder of that name, or a manifest.csv name the speaker"
             )
     if len(targets) == 1 and speakers == set(targets):
         raise MediaError(f"{where}: holds no recordings of others, to convert")
@@ -108,9 +108,13 @@ def _settings(
     targets: dict[str, Voice],
     measures: list[SpeechMetric],
     spoken: dict[str, str],
-    sources: dict[str, Any],
+    recordings: Recordings,
 ) -> dict[str, Any]:
     """Return all that figures depend on."""
+    told = (
+        f"{name} {source.length} {recordings.speakers[name]} {recordings.catalogue.text(source)}"
+        for name, source in recordings.sources.items()
+    )
     return {
         "version of vqcodec": vqcodec.__version__,
         "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
@@ -118,7 +122,7 @@ def _settings(
         "set of speakers": {n: [v.vector.hex(), v.pitch] for n, v in targets.items()},
         "set of metrics": {m.key: m.source() for m in measures},
         "set of languages": digest(f"{path} {language}" for path, language in spoken.items()),
-        "set of recordings": digest(f"{name} {s.length}" for name, s in sources.items()),
+        "set of recordings": digest(told),
     }
 
 
@@ -162,12 +166,12 @@ def _tree(
     }
 
 
-def _write_rows(folder: Path, records: list[Record], sources: dict[str, Any]) -> None:
+def _write_rows(folder: Path, records: list[Record], recordings: Recordings) -> None:
     """Write ``results.csv``: one row for each pair, and each plain reconstruction."""
     keys = [m.key for m in MEASURES]
     rows: list[list[Any]] = [["recording", "speaker", "seconds", "target", *keys]]
     for record in records:
-        head = [record.name, speaker_of(sources[record.name]), record.units / 1000]
+        head = [record.name, recordings.speakers[record.name], record.units / 1000]
         for m in record.measured:
             values = ["" if m.values.get(k) is None else m.values[k] for k in keys]
             rows.append([*head, "" if m.codec == OURS else m.codec, *values])

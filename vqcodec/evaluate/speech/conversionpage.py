@@ -13,7 +13,6 @@ from vqcodec.evaluate.speech.conversions import (
     TO_TARGET,
     ConversionMeter,
     as_said_by,
-    speaker_of,
 )
 from vqcodec.evaluate.speech.gallery import HEIGHT, SECONDS, WIDTH, sound_uri
 from vqcodec.evaluate.speech.recordings import open_recording
@@ -100,7 +99,8 @@ def _shown(meter: ConversionMeter, record: Record) -> dict[str, Any]:
         layers.append(_layer(label, said) | {"values": measured.values})
     return {
         "name": record.name,
-        "speaker": speaker_of(source),
+        "speaker": meter.recordings.speakers[record.name],
+        "text": meter.recordings.catalogue.text(source),
         "seconds": record.units / 1000,
         "layers": layers,
     }

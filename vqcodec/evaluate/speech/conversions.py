@@ -1,8 +1,10 @@
 """Recordings as other speakers say them, measured."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from vqcodec.evaluate.speech.voices import (
     pitch_offset,
 )
 from vqcodec.media.audio import Audio
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.frames import RATE
 from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.media.sources import Source
@@ -49,34 +52,40 @@ EXPLAINED = {
     PITCH.key: "median fundamental frequency",
     OFFSET.key: "semitones between it and the target's, either way",
     DISTANCE.key: "mel-cepstral distance, after warping in time, to the target's own reading of "
-    "the sentence, where there is one of the same file name; lower is better",
+    "the sentence, where there is one (of the same text, or where none is known of the same file "
+    "name); lower is better",
     BEFORE.key: "the same of the source before conversion",
 }
 
 
-def speaker_of(source: Source) -> str:
-    """Return who speaks in a recording: the name of its folder."""
-    inside = PurePosixPath(source.name).parent.name
-    return inside or (source.path.parent.name if source.size < 0 else "")
-
-
 @dataclass(frozen=True)
 class Recordings:
-    """Recordings in folders by the names of who speaks, and what they tell of the voices.
+    """Recordings of several speakers, and what they tell of the voices.
 
     Attributes:
         sources: all, by a name of their own.
         embed: whether Resemblyzer can be asked.
+        catalogue: tells who speaks, and what.
         voices: those that were listened to so far.
     """
 
     sources: dict[str, Source]
     embed: bool
+    catalogue: Catalogue
     voices: dict[str, KnownVoice] = field(default_factory=dict)
+
+    @cached_property
+    def speakers(self) -> dict[str, str]:
+        """Who speaks in each recording, by its name.
+
+        Raises:
+            MediaError: a manifest is damaged.
+        """
+        return {name: self.catalogue.speaker(source) for name, source in self.sources.items()}
 
     def by(self, speaker: str) -> Iterator[tuple[str, Source]]:
         """Yield the recordings of a speaker, and their names."""
-        return ((n, s) for n, s in self.sources.items() if speaker_of(s) == speaker)
+        return ((n, self.sources[n]) for n, who in self.speakers.items() if who == speaker)
 
     def voice(self, speaker: str) -> KnownVoice:
         """Return what is known of a speaker's voice.
@@ -91,12 +100,23 @@ class Recordings:
             self.voices[speaker] = KnownVoice.hear(heard, embed=self.embed)
         return self.voices[speaker]
 
-    def reading(self, speaker: str, sentence: str) -> "Signal | None":
-        """Return how a speaker reads a sentence: their recording of the same file name."""
-        for name, source in self.by(speaker):
-            if PurePosixPath(source.name).stem == sentence:
-                return open_recording(source, name)
-        return None
+    def reading(self, speaker: str, source: Source) -> "Signal | None":
+        """Return how a speaker reads the sentence of a recording, if they do."""
+        name = self._readings.get((speaker, self._sentence(source)))
+        return None if name is None else open_recording(self.sources[name], name)
+
+    @cached_property
+    def _readings(self) -> dict[tuple[str, str], str]:
+        """The first recording, by name, of each speaker and sentence."""
+        found: dict[tuple[str, str], str] = {}
+        for name, source in self.sources.items():
+            found.setdefault((self.speakers[name], self._sentence(source)), name)
+        return found
+
+    def _sentence(self, source: Source) -> str:
+        """Return what tells sentences apart: the words, or else the name of the file."""
+        words = re.findall(r"\w+", self.catalogue.text(source).casefold())
+        return " ".join(words) or PurePosixPath(source.name).stem
 
     def _heard(self, speaker: str) -> "Iterator[Signal]":
         for _, (name, source) in zip(range(KNOWN_BY), self.by(speaker), strict=False):
@@ -142,11 +162,12 @@ class ConversionMeter:
         samples = open_recording(source, name)
         codes = self.codec.encode(Audio(samples[None], RATE))
         plain = self.codec.decode(codes).samples[0]
-        measured = [_measured(OURS, self._always(source, samples, plain))]
+        measured = [_measured(OURS, self._always(name, samples, plain))]
+        speaker = self.recordings.speakers[name]
         for target, voice in self.targets.items():
-            if target != speaker_of(source):
+            if target != speaker:
                 said = as_said_by(self.codec, samples, voice)
-                values = self._always(source, samples, said)
+                values = self._always(name, samples, said)
                 values |= self._of_target(source, samples, said, target, values[PITCH.key])
                 measured.append(_measured(target, values))
         return Record(
@@ -159,12 +180,12 @@ class ConversionMeter:
             measured=tuple(measured),
         )
 
-    def _always(self, source: Source, samples: "Signal", said: "Signal") -> dict[str, float | None]:
+    def _always(self, name: str, samples: "Signal", said: "Signal") -> dict[str, float | None]:
         values: dict[str, float | None] = {PITCH.key: median_pitch(pitch(said))}
         if self.recordings.embed:
-            voice = self.recordings.voice(speaker_of(source))
+            voice = self.recordings.voice(self.recordings.speakers[name])
             values[TO_SOURCE.key] = likeness(said, voice)
-        english = self.languages.get(source.name, ENGLISH).startswith(ENGLISH)
+        english = self.languages.get(name, ENGLISH).startswith(ENGLISH)
         if self.reads and english:
             values[READING.key] = CER.measure(samples, said)
         return values
@@ -183,7 +204,7 @@ class ConversionMeter:
             values[TO_TARGET.key] = likeness(said, voice)
         offset = pitch_offset(frequency, voice)
         values[OFFSET.key] = None if offset is None else abs(offset)
-        own = self.recordings.reading(target, PurePosixPath(source.name).stem)
+        own = self.recordings.reading(target, source)
         if own is not None:
             values[DISTANCE.key] = cepstral_distance(said, own)
             values[BEFORE.key] = cepstral_distance(samples, own)

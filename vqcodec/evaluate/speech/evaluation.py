@@ -13,11 +13,11 @@ from vqcodec.evaluate.runs import Outcome, Run, named
 from vqcodec.evaluate.speech import gallery, report
 from vqcodec.evaluate.speech.anchors import SpeechAnchor, find_anchors
 from vqcodec.evaluate.speech.coder import decoders_of
-from vqcodec.evaluate.speech.manifest import languages
 from vqcodec.evaluate.speech.quality import EXPLAINED, SpeechMetric, find_metrics
-from vqcodec.evaluate.speech.recordings import LONGEST, RecordingMeter
+from vqcodec.evaluate.speech.recordings import LONGEST, RecordingMeter, languages
 from vqcodec.evaluate.summary import summarise_codec, summarise_codes, summarise_other
 from vqcodec.evaluate.table import BYTES, KBPS, Table, count_codes, sum_bits
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.frames import RATE
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
@@ -37,8 +37,8 @@ def evaluate(
     What is done stays done: the same call goes on where an earlier one was interrupted.
 
     Args:
-        data: recordings, folders (recursive) or uncompressed tars. Where one has a
-            ``manifest.csv``, its columns ``path`` and ``language`` say what is English.
+        data: recordings, folders (recursive) or uncompressed tars; `media.corpora` tells which
+            are English.
         folder: of the report; made if missing.
         model: weights, a name or a folder.
         against: names of `anchors.ANCHORS`.
@@ -52,7 +52,8 @@ def evaluate(
         WeightsError: no such weights.
     """
     sources = named(find_sources(data, "audio"))
-    spoken = languages(data)
+    catalogue = Catalogue()
+    spoken = languages(sources, catalogue)
     anchors, notes = find_anchors(against)
     metrics, missing = find_metrics()
     codec = SpeechCodec.load(model)
@@ -75,7 +76,8 @@ def evaluate(
     tree = _tree(table, codes, codec, anchors, metrics, notes)
     write_recordings(folder, journal.records(), keys)
     write_results(folder, tree)
-    shown = gallery.build(gallery.choose(table), journal.records(), sources, codec, anchors)
+    chosen = gallery.choose(table)
+    shown = gallery.build(chosen, journal.records(), sources, catalogue, codec, anchors)
     report.write(folder, tree, metrics, table, shown)
     return Outcome(tree, metrics, left_out)
 
@@ -116,7 +118,7 @@ def _notes(table: Table, metrics: Sequence[SpeechMetric], spoken: dict[str, str]
                 "short, silent, or too damaged"
             )
     if not spoken and any(m.english for m in metrics):
-        notes.append("no manifest.csv names the languages: all recordings were taken for English")
+        notes.append("nothing tells the languages: all recordings were taken for English")
     long = sum(shape[0] >= 1000 * LONGEST // RATE for shape in table.shapes)
     if long:
         notes.append(f"of {long:,} longer recordings the first {LONGEST // RATE} s were measured")

@@ -16,6 +16,7 @@ from vqcodec.evaluate.speech.quality import MEL, STOI
 from vqcodec.evaluate.speech.recordings import copies, open_recording
 from vqcodec.evaluate.speech.views import loudness, spectrogram
 from vqcodec.evaluate.table import Table
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.frames import RATE
 from vqcodec.media.sources import Source
 from vqcodec.speech import SpeechCodec
@@ -52,14 +53,15 @@ def build(
     chosen: dict[str, str],
     records: Iterable[Record],
     sources: dict[str, Source],
+    catalogue: Catalogue,
     codec: SpeechCodec,
     anchors: list[SpeechAnchor],
 ) -> list[dict[str, Any]]:
     """Return what a page needs to play the chosen recordings, worst first.
 
     Returns:
-        For each its ``name``, ``rank``, ``seconds`` and ``layers``: ``codec``, ``sound`` and
-        ``picture`` (data URIs) and, of copies, ``bytes`` and ``values``.
+        For each its ``name``, ``rank``, ``seconds``, ``text`` ("" if not known) and ``layers``:
+        ``codec``, ``sound`` and ``picture`` (data URIs) and, of copies, ``bytes`` and ``values``.
     """
     found = {r.name: r for r in records if r.name in chosen}
     return [
@@ -67,6 +69,7 @@ def build(
             "name": name,
             "rank": rank,
             "seconds": found[name].units / 1000,
+            "text": catalogue.text(sources[name]),
             "layers": _layers(found[name], open_recording(sources[name], name), codec, anchors),
         }
         for name, rank in chosen.items()

@@ -103,7 +103,7 @@ def draw_sound(codec: SpeechCodec, coded: CodedSound) -> Page:
         )
         y = page.heading(MARGIN, y, INNER, "The sound", text)
         y = _sound(page, y, coded.original, top, loudest) + GAP
-    colours = code_colours(_vectors(codec))
+    colours = code_colours(vectors_of(codec))
     y = _track(page, y, codec, coded, colours) + GAP
     text = "The decoder makes this of the indices, and of what the file tells of the speaker."
     if coded.original is not None and coded.original.any():
@@ -139,7 +139,8 @@ def _title(page: Page, codec: SpeechCodec, coded: CodedSound) -> float:
     return page.paragraph(MARGIN, MARGIN + 1.5 * TITLE, INNER, text) + 20
 
 
-def _vectors(codec: SpeechCodec) -> "NDArray[np.float32]":
+def vectors_of(codec: SpeechCodec) -> "NDArray[np.float32]":
+    """Return the code vectors of a model, (K, D)."""
     import numpy as np
 
     (size,) = codec.codebook_sizes
@@ -179,7 +180,7 @@ def _track(page: Page, y: float, codec: SpeechCodec, coded: CodedSound, colours:
     indices = track[np.minimum(cells, len(track) - 1)]
     page.picture(MARGIN, y, np.repeat(colours[indices][None], STRIP, axis=0), frame=False)
     y += STRIP + 6
-    place = np.argsort(np.argsort(principal_parts(_vectors(codec))[:, 0], kind="stable"))
+    place = np.argsort(np.argsort(principal_parts(vectors_of(codec))[:, 0], kind="stable"))
     level = ((TRACK - 5) * (1 - place[indices] / max(size - 1, 1))).round() + 2
     marks = np.abs(np.arange(TRACK)[:, None] - level) <= 2
     page.picture(MARGIN, y, np.where(marks[..., None], colours[indices], np.uint8(255)))

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vqcodec
 from vqcodec.errors import MediaError, OutputError
 from vqcodec.evaluate.metrics import perplexity
 from vqcodec.evaluate.speech import phonetable
-from vqcodec.evaluate.speech.manifest import MARKS, read_table
 from vqcodec.evaluate.speech.phones import (
     PAUSE,
     Labelled,
@@ -23,8 +22,10 @@ from vqcodec.evaluate.speech.probe import histograms, probe
 from vqcodec.evaluate.speech.recordings import open_recording
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.frames import RATE
 from vqcodec.media.sources import Source, find_sources
+from vqcodec.media.tables import MARKS, read_table
 from vqcodec.speech import SpeechCodec
 
 if TYPE_CHECKING:
@@ -41,20 +42,17 @@ class Spoken:
 
     Attributes:
         marked: its marks.
+        speaker: who speaks.
         samples: (T,) at 16 kHz.
         codes: (n,).
         phones: the name of the phone at each; "" where none is marked.
     """
 
     marked: Marked
+    speaker: str
     samples: "NDArray[np.float32]"
     codes: "NDArray[np.uint16]"
     phones: list[str]
-
-    @property
-    def speaker(self) -> str:
-        """Who speaks: the name of the folder that it lies in."""
-        return PurePosixPath(self.marked.path).parent.name
 
 
 def evaluate_phones(
@@ -122,14 +120,15 @@ def _coded(
     sources: dict[str, Source],
     progress: Callable[[float], None],
 ) -> list[Spoken]:
-    spoken = []
+    catalogue, spoken = Catalogue(), []
     for number, one in enumerate(marked, 1):
         if one.path not in sources:
             raise MediaError(f"{one.path}: is marked, and is not in the data")
         samples = open_recording(sources[one.path], one.path)
         (grid,) = codec.encode(Audio(samples[None], RATE)).grids
         phones = one.phones_at(grid.shape[1], codec.stride)
-        spoken.append(Spoken(one, samples, grid[0], phones))
+        speaker = catalogue.speaker(sources[one.path])
+        spoken.append(Spoken(one, speaker, samples, grid[0], phones))
         progress(number / len(marked))
     return spoken
 

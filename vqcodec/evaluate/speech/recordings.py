@@ -13,6 +13,7 @@ from vqcodec.evaluate.speech.coder import decoders_of, through_file
 from vqcodec.evaluate.speech.quality import SpeechMetric
 from vqcodec.files.codes import Codes
 from vqcodec.media.audio import Audio
+from vqcodec.media.corpora import Catalogue
 from vqcodec.media.frames import RATE
 from vqcodec.media.sources import Source
 from vqcodec.speech import SpeechCodec
@@ -36,6 +37,16 @@ def open_recording(source: Source, name: str) -> "Signal":
     audio = Audio.open(io.BytesIO(source.read()), name)
     kept = audio.samples[:, : LONGEST * audio.sample_rate // RATE + 1]
     return Audio(kept, audio.sample_rate).mix().resample(RATE).samples[0, :LONGEST]
+
+
+def languages(sources: dict[str, Source], catalogue: Catalogue) -> dict[str, str]:
+    """Return the languages of recordings by their names, of those whose language is known.
+
+    Raises:
+        MediaError: a manifest is damaged.
+    """
+    known = {name: catalogue.language(source) for name, source in sources.items()}
+    return {name: language for name, language in known.items() if language}
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ class RecordingMeter:
         """
         samples = open_recording(source, name)
         made, codes = copies(self.codec, self.anchors, samples)
-        english = self.languages.get(source.name, ENGLISH).startswith(ENGLISH)
+        english = self.languages.get(name, ENGLISH).startswith(ENGLISH)
         metrics = [m for m in self.metrics if english or not m.english]
         measured = [
             Measured(
