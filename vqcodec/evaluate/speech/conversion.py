@@ -1,8 +1,5 @@
 """`vqcodec evaluate --voices`: recordings in, a folder with figures of conversions and a page."""
 
-import csv
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +7,9 @@ from typing import Any
 import vqcodec
 from vqcodec.errors import MediaError
 from vqcodec.evaluate.journal import Journal
-from vqcodec.evaluate.record import OURS, Record
-from vqcodec.evaluate.results import CSV, RESULTS, digest
-from vqcodec.evaluate.runs import Outcome, Run, named
+from vqcodec.evaluate.record import Record
+from vqcodec.evaluate.results import digest, write_conversions, write_results
+from vqcodec.evaluate.runs import Outcome, Run, made_with, named, settings_of
 from vqcodec.evaluate.speech import conversionpage
 from vqcodec.evaluate.speech.conversions import (
     EXPLAINED,
@@ -25,7 +22,6 @@ from vqcodec.evaluate.speech.conversions import (
 from vqcodec.evaluate.speech.conversionsummary import Pairs
 from vqcodec.evaluate.speech.manifest import languages
 from vqcodec.evaluate.speech.quality import CER, SIMILARITY, SpeechMetric, find_metrics
-from vqcodec.files.atomic import writing
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
 from vqcodec.voices import Voice, find_voice
@@ -82,9 +78,9 @@ def evaluate_voices(
         "converted to themselves"
     )
     tree = _tree(codec, records, meter, measures, notes)
-    with writing(folder / RESULTS, force=True) as file:
-        file.write((json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
-    _write_rows(folder, records, sources)
+    speakers = {name: speaker_of(source) for name, source in sources.items()}
+    write_conversions(folder, records, speakers, [m.key for m in MEASURES])
+    write_results(folder, tree)
     conversionpage.write(folder, tree, records, meter)
     return Outcome(tree, MEASURES, left_out)
 
@@ -112,11 +108,8 @@ def _settings(
 ) -> dict[str, Any]:
     """Return all that figures depend on."""
     return {
-        "version of vqcodec": vqcodec.__version__,
-        "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
-        "precision": codec.precision,
+        **settings_of(codec, measures),
         "set of speakers": {n: [v.vector.hex(), v.pitch] for n, v in targets.items()},
-        "set of metrics": {m.key: m.source() for m in measures},
         "set of languages": digest(f"{path} {language}" for path, language in spoken.items()),
         "set of recordings": digest(f"{name} {s.length}" for name, s in sources.items()),
     }
@@ -146,9 +139,7 @@ def _tree(
         "reconstruction": pairs.reconstruction(),
         "targets": by_target,
         "evaluation": {
-            "vqcodec": vqcodec.__version__,
-            "model": codec.weights.name,
-            "codebook_id": codec.weights.codebook_id.hex(),
+            **made_with(codec),
             "data": {
                 "recordings": len(records),
                 "seconds": round(sum(r.units for r in records) / 1000, 3),
@@ -160,18 +151,3 @@ def _tree(
             "anchors": {},
         },
     }
-
-
-def _write_rows(folder: Path, records: list[Record], sources: dict[str, Any]) -> None:
-    """Write ``results.csv``: one row for each pair, and each plain reconstruction."""
-    keys = [m.key for m in MEASURES]
-    rows: list[list[Any]] = [["recording", "speaker", "seconds", "target", *keys]]
-    for record in records:
-        head = [record.name, speaker_of(sources[record.name]), record.units / 1000]
-        for m in record.measured:
-            values = ["" if m.values.get(k) is None else m.values[k] for k in keys]
-            rows.append([*head, "" if m.codec == OURS else m.codec, *values])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    with writing(folder / CSV, force=True) as file:
-        file.write(text.getvalue().encode())
