@@ -183,6 +183,7 @@ class _Report:
         self._said = 0
         self._speed = 0.0
         self._progress: Progress | None = None
+        self._begun = False
 
     def encode(self, done: float) -> None:
         if self._console.is_terminal:
@@ -190,6 +191,7 @@ class _Report:
         self._bar.update(self._task, completed=done, description="encoding")
 
     def start(self, ready: "Ready", resumed: int) -> None:
+        self._begun = True
         for sentence in ready.skipped[:5]:
             self._console.print(f"left out: {sentence}", markup=False)
         if len(ready.skipped) > 5:
@@ -230,6 +232,8 @@ class _Report:
             self._bar.stop()
 
     def summary(self, folder: Path) -> None:
+        if not self._begun:
+            return  # the first of several processes tells it
         if self._progress is None:
             typer.echo(f"{folder}: was finished already")
         else:
