@@ -23,7 +23,7 @@ from tests.helpers import (
 )
 from vqcodec.cli import main
 from vqcodec.media.image import Image
-from vqcodec.pretrained import decoder_bytes, write_part, write_weights
+from vqcodec.pretrained import tensor_bytes, write_part, write_weights
 from vqcodec.vqvae import VQVAE, build, build_decoder
 from vqcodec.weights import CONFIG, WAVENET, read_weights
 
@@ -73,7 +73,7 @@ def drawn_weights(spoken_weights: Path) -> Path:
     (folder / CONFIG).write_text(json.dumps({**config, "name": "drawn"}), encoding="utf-8")
     table, weights = tiny_wavenet(), read_weights(folder)
     torch.manual_seed(1)
-    data = decoder_bytes(build_decoder(table))
+    data = tensor_bytes(build_decoder(table))
     table = {"codebook_id": weights.codebook_id.hex(), "decoder": table}
     write_part(weights, table, WAVENET, data, force=False)
     return folder

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from vqcodec.config import Tree, to_json
-from vqcodec.decoders.base import Decoder
 from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
@@ -65,14 +64,7 @@ def load_sampling_prior(weights: Weights) -> Prior:
     Raises:
         WeightsError: there is none, it is damaged, or it was made for other codes.
     """
-    table = weights.config.get("sampling_prior")
-    if not isinstance(table, dict):
-        raise WeightsError(
-            f"{weights.folder}: has no sampling prior; "
-            f"train one with: vqcodec train prior --codec {weights.name}"
-        )
-    if table.get("codebook_id") != weights.codebook_id.hex():
-        raise WeightsError(f"{weights.folder}: its sampling prior was made for another codebook")
+    table = _part(weights, SAMPLING_PRIOR, "sampling prior", "prior")
     prior = _load(weights, SAMPLING_PRIOR, lambda n: build_prior(table.get("prior"), n))
     if set(prior.codebook_sizes) != {weights.codebook_size}:
         raise WeightsError(f"{weights.folder}: its sampling prior is for other codebook sizes")
@@ -85,14 +77,7 @@ def load_decoder(weights: Weights) -> WaveNet:
     Raises:
         WeightsError: there is none, it is damaged, or it was made for other codes.
     """
-    table = weights.config.get("wavenet")
-    if not isinstance(table, dict):
-        raise WeightsError(
-            f"{weights.folder}: has no WaveNet decoder; "
-            f"train one with: vqcodec train speech --stage decoder --codec {weights.name}"
-        )
-    if table.get("codebook_id") != weights.codebook_id.hex():
-        raise WeightsError(f"{weights.folder}: its WaveNet decoder was made for another codebook")
+    table = _part(weights, WAVENET, "WaveNet decoder", "speech --stage decoder")
     decoder = _load(weights, WAVENET, lambda n: build_decoder(table.get("decoder"), n))
     first = weights.config["model"]["decoder"]
     if not isinstance(decoder, WaveNet) or any(
@@ -100,6 +85,23 @@ def load_decoder(weights: Weights) -> WaveNet:
     ):
         raise WeightsError(f"{weights.folder}: its WaveNet decoder is for codes of another shape")
     return decoder
+
+
+def _part(weights: Weights, file: str, name: str, command: str) -> Tree:
+    """Return the table of what `write_part` added, if it was made for these codes."""
+    table = weights.config.get(_key(file))
+    if not isinstance(table, dict):
+        raise WeightsError(
+            f"{weights.folder}: has no {name}; "
+            f"train one with: vqcodec train {command} --codec {weights.name}"
+        )
+    if table.get("codebook_id") != weights.codebook_id.hex():
+        raise WeightsError(f"{weights.folder}: its {name} was made for another codebook")
+    return table
+
+
+def _key(file: str) -> str:
+    return file.removesuffix(".safetensors")
 
 
 Built = TypeVar("Built", bound=torch.nn.Module)
@@ -123,9 +125,6 @@ def _load(weights: Weights, file: str, build: Callable[[int], Built]) -> Built:
 def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
     """Write ``config.json`` and ``model.safetensors`` of a model into an existing folder.
 
-    Kernels and matrices are rounded to float16, which halves the file and changes no picture
-    visibly; vectors, scales and the codebook stay float32.
-
     Args:
         folder: where to write.
         config: with ``name``, ``modality``, ``model`` and whatever else is worth keeping.
@@ -134,15 +133,7 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
     Returns:
         The config as written, with ``codebook_id`` and ``files``.
     """
-    import safetensors.torch
-
-    tensors = {
-        key: (
-            value.half() if value.ndim > 1 and not key.startswith("quantizer.") else value.float()
-        ).contiguous()
-        for key, value in model.state_dict().items()
-    }
-    data = safetensors.torch.save(tensors)
+    data = tensor_bytes(model)
     config = {
         **config,
         "codebook_id": codebook_id(model.quantizer.codebook_bytes()).hex(),
@@ -154,26 +145,27 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
 
 
 def prior_bytes(prior: Prior) -> tuple[str, bytes]:
-    """Return the name and the content of the file that keeps a trained prior.
-
-    Coding priors become integers; of others, kernels and embeddings are rounded to float16.
-    """
+    """Return the name and the content of the file that keeps a trained prior."""
     if isinstance(prior, IntegerPrior):
         return CODING_PRIOR, coding_bytes(prior.arrays())
-    return SAMPLING_PRIOR, _rounded_bytes(prior)
+    return SAMPLING_PRIOR, tensor_bytes(prior)
 
 
-def decoder_bytes(decoder: Decoder) -> bytes:
-    """Return the content of the file that keeps a second decoder, its matrices as float16."""
-    return _rounded_bytes(decoder)
+def tensor_bytes(module: torch.nn.Module) -> bytes:
+    """Return the content of the file that keeps a trained network.
 
-
-def _rounded_bytes(module: torch.nn.Module) -> bytes:
+    Kernels and matrices are rounded to float16, which halves the file and changes no picture
+    visibly; vectors, scales and the codebook stay float32.
+    """
     import safetensors.torch
 
     return safetensors.torch.save(
         {
-            key: (value.half() if value.ndim > 1 else value.float()).contiguous()
+            key: (
+                value.half()
+                if value.ndim > 1 and not key.startswith("quantizer.")
+                else value.float()
+            ).contiguous()
             for key, value in module.state_dict().items()
         }
     )
@@ -215,7 +207,7 @@ def write_part(weights: Weights, table: Tree, file: str, data: bytes, *, force: 
             f"these weights have {weights.codebook_id.hex()}"
         )
     files = {**weights.config["files"], file: hashlib.sha256(data).hexdigest()}
-    config = {**weights.config, file.removesuffix(".safetensors"): table, "files": files}
+    config = {**weights.config, _key(file): table, "files": files}
     with writing(weights.folder / file, force=force) as target:
         target.write(data)
     with writing(weights.folder / CONFIG, force=True) as target:

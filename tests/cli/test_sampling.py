@@ -15,6 +15,7 @@ from vqcodec.evaluate.bits import SAMPLING, BitMeter
 from vqcodec.evaluate.sampling import speedup
 from vqcodec.sampler import Sampler
 from vqcodec.train.priors import train_prior
+from vqcodec.train.run import Job
 
 SMALL = (
     "prior.width=16", "prior.dilations=[1, 2]", "prior.embedding=8", "prior.first=[1, 1]",
@@ -42,7 +43,7 @@ def trained(
     folder = tmp_path_factory.mktemp("trained")
     run, weights = folder / "run", folder / "tiny"
     config = override(load_preset("prior-image"), list(SMALL))
-    train_prior(str(tiny_weights), [photos], run, config, held_out=[photos / "3.png"])
+    train_prior(Job([photos], run, config, [photos / "3.png"]), str(tiny_weights))
     shutil.copytree(tiny_weights, weights)
     return run, weights
 

@@ -23,10 +23,11 @@ from vqcodec.errors import MediaError, OutputError, TrainingError
 from vqcodec.media.sources import find_sources
 from vqcodec.train.data import Crops, Pictures, Prefetcher, centre_squares
 from vqcodec.train.export import export
+from vqcodec.train.images import ImageVQVAE, _start_from, train_image
 from vqcodec.train.loop import Progress
 from vqcodec.train.muon import Muon, orthogonalize, split_parameters
-from vqcodec.train.run import _start_from, train_image
-from vqcodec.train.tasks import ImageVQVAE, Loss
+from vqcodec.train.run import Job, Ready
+from vqcodec.train.tasks import Loss
 from vqcodec.vqvae import build
 from vqcodec.weights import coding_prior, read_weights
 
@@ -55,7 +56,7 @@ def averaged(run: Path) -> dict[str, torch.Tensor]:
 
 
 def train(photos: Path, run: Path, *more: str, **arguments: Any) -> Progress:
-    return train_image([photos], run, settings(*more), held_out=[], **arguments)
+    return train_image(Job([photos], run, settings(*more), [], **arguments))
 
 
 def test_sources_come_from_folders_tars_and_files(photos: Path, tmp_path: Path) -> None:
@@ -124,8 +125,8 @@ def test_muon_gets_inner_kernels_only() -> None:
 
 
 def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
-    starts: list[Any] = []
-    progress = train(photos, tmp_path / "run", on_start=starts.append)
+    starts: list[Ready] = []
+    progress = train(photos, tmp_path / "run", on_start=lambda ready, _: starts.append(ready))
     assert starts[0].samples + starts[0].held_out == 6 and "broken" in starts[0].skipped[0]
     assert progress.step == 12
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -142,9 +143,8 @@ def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
     assert "None." in card and config["codebook_id"] in card
     with pytest.raises(OutputError):
         export(tmp_path / "run", "mine", tmp_path, notes="", force=False)
-    again = train_image(
-        [photos], tmp_path / "fine", settings(), held_out=[], start_from=str(tmp_path / "mine")
-    )
+    job = Job([photos], tmp_path / "fine", settings(), [])
+    again = train_image(job, start_from=str(tmp_path / "mine"))
     assert again.figures["psnr"] > progress.figures["psnr"] - 1
 
 
@@ -153,7 +153,7 @@ def test_a_prior_learned_along_is_exported_and_taken_up_again(
 ) -> None:
     config = settings()
     config["model"]["prior"] = {"kind": "integer", "rate_weight": 2.0, "units": 8, "blocks": 1}
-    progress = train_image([photos], tmp_path / "run", config, held_out=[])
+    progress = train_image(Job([photos], tmp_path / "run", config, []))
     assert 0 < progress.figures["bits_per_index"] < 10
     export(tmp_path / "run", "along", tmp_path, notes="", force=False)
     weights = read_weights(tmp_path / "along")
@@ -186,9 +186,16 @@ def test_a_killed_run_continues_as_if_nothing_had_happened(photos: Path, tmp_pat
     with pytest.raises(Killed):
         train(photos, tmp_path / "cut", on_step=kill)
     # a kill between the two renames of a checkpoint leaves the old one beside the new one
-    starts: list[Any] = []
-    train(photos, tmp_path / "cut", on_start=starts.append)
-    assert starts[0].resumed == 4
+    resumed: list[int] = []
+    measured: list[int] = []
+    train(
+        photos,
+        tmp_path / "cut",
+        on_start=lambda _, step: resumed.append(step),
+        on_step=lambda progress, _: measured.append(progress.measured),
+    )
+    assert resumed == [4]
+    assert measured == [0, 0, 0, 1, 1, 1, 1, 2]  # at steps 8 and 12, and not at the one after 4
     whole, cut = averaged(tmp_path / "whole"), averaged(tmp_path / "cut")
     for name, value in whole.items():
         torch.testing.assert_close(cut[name], value, rtol=1e-4, atol=1e-5)
@@ -198,9 +205,9 @@ def test_a_kill_while_saving_leaves_a_checkpoint(photos: Path, tmp_path: Path) -
     run = tmp_path / "run"
     train(photos, run)
     (run / "checkpoint").rename(run / "checkpoint.old")
-    starts: list[Any] = []
-    train(photos, run, on_start=starts.append)
-    assert starts[0].resumed == 12
+    resumed: list[int] = []
+    train(photos, run, on_start=lambda _, step: resumed.append(step))
+    assert resumed == [12]
 
 
 def test_other_settings_do_not_continue_a_run(photos: Path, tmp_path: Path) -> None:
@@ -254,8 +261,10 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path, update: s
     script.write_text(
         "import json, os, sys\n"
         "from pathlib import Path\n"
-        "import torch, vqcodec.train.run as run\n"
+        "import torch\n"
+        "from vqcodec.train.images import train_image\n"
         "from vqcodec.train.loop import Loop\n"
+        "from vqcodec.train.run import Job\n"
         "torch.set_num_threads(1)\n"
         "kept = []\n"
         "start = Loop.__init__\n"
@@ -263,7 +272,7 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path, update: s
         "    start(self, *a, **k); kept.append(self)\n"
         "Loop.__init__ = remember\n"
         "config = json.loads(Path('config.json').read_text())\n"
-        "run.train_image([Path(sys.argv[1])], Path('run'), config, held_out=[])\n"
+        "train_image(Job([Path(sys.argv[1])], Path('run'), config, []))\n"
         "quantizer = kept[0].task.model.quantizer\n"
         "state = {k: v.detach() for k, v in kept[0].task.model.state_dict().items()}\n"
         "torch.save(state, f'state{os.environ[\"RANK\"]}.pt')\n"

@@ -22,6 +22,7 @@ from vqcodec.media.sources import find_sources
 from vqcodec.pretrained import load_decoder
 from vqcodec.speech import SpeechCodec
 from vqcodec.train.coded import encode_sounds
+from vqcodec.train.run import Job
 from vqcodec.train.sounds import SoundCrops, Sounds, middles
 from vqcodec.train.speech import train_speech
 from vqcodec.train.voices import read_table
@@ -79,9 +80,8 @@ def test_crops_are_a_function_of_seed_and_step(recordings: Path) -> None:
 
 def test_a_run_exports_weights_that_decode(recordings: Path, tmp_path: Path, run: Run) -> None:
     config = override(tiny_speech_config(), SMALL)
-    progress = train_speech(
-        [recordings], tmp_path / "run", config, held_out=[recordings / "speaker1"]
-    )
+    job = Job([recordings], tmp_path / "run", config, [recordings / "speaker1"])
+    progress = train_speech(job)
     assert progress.step == 6
     assert {"mel_distance", "perplexity", "usage"} <= set(progress.figures)
     (recordings / "manifest.csv").write_text("path,speaker\nspeaker0/two.flac,anna\n")

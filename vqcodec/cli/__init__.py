@@ -14,6 +14,7 @@ from vqcodec.cli import (
     decode,
     encode,
     evaluate,
+    export,
     files,
     inspect,
     sample,
@@ -42,7 +43,7 @@ app.command("info")(files.info)
 app.command("models")(files.models)
 app.command("inspect")(inspect.inspect)
 app.add_typer(train.app, name="train")
-app.command("export")(train.export)
+app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("benchmark")(benchmark.benchmark)

@@ -1,6 +1,8 @@
-"""`vqcodec train` and `vqcodec export`."""
+"""`vqcodec train`."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +12,7 @@ from vqcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from vqcodec.train.loop import Progress
-    from vqcodec.train.run import Start
+    from vqcodec.train.run import Job, Ready
 
 app = typer.Typer(
     help="Train models of your own. Needs: pip install 'vqcodec[train]'",
@@ -24,11 +26,17 @@ def train() -> None:
     """Train models of your own. Needs: pip install 'vqcodec[train]'."""
 
 
-Data = Annotated[
-    list[Path], typer.Argument(help="Pictures, folders (recursive), or uncompressed tars.")
-]
+def _data(what: str) -> Any:
+    return typer.Argument(help=f"{what}, folders (recursive), or uncompressed tars.")
+
+
+def _held_out(what: str) -> Any:
+    return typer.Option(
+        help=f"{what} to measure on, never trained on. [default: every twentieth of DATA]"
+    )
+
+
 Run = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; made if missing.")]
-Preset = Annotated[str, typer.Option(help="Settings to start from.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting: table.key=value, such as train.seed=1."),
@@ -40,52 +48,29 @@ Minutes = Annotated[
         "rate's schedule fits itself to them. [default: no limit]"
     ),
 ]
-HeldOut = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="Pictures to measure on, never trained on. [default: every twentieth of DATA]"
-    ),
-]
+From = Annotated[str | None, typer.Option("--from", help="Weights (name or folder) to start from.")]
 
 
 @app.command("image")
 def image(
-    data: Data,
+    data: Annotated[list[Path], _data("Pictures")],
     output: Run,
-    preset: Preset = "image-f4",
+    preset: Annotated[str, typer.Option(help="Settings to start from.")] = "image-f4",
     assignments: Assignments = None,
     minutes: Minutes = None,
-    held_out: HeldOut = None,
-    start_from: Annotated[
-        str | None, typer.Option("--from", help="Weights (name or folder) to start from.")
-    ] = None,
+    held_out: Annotated[list[Path] | None, _held_out("Pictures")] = None,
+    start_from: From = None,
 ) -> None:
     """Train a VQ-VAE on pictures; repeat the command to continue a run that was interrupted."""
-    config = _settings(preset, assignments, minutes)
-    from vqcodec.train.run import train_image
+    with _job(data, output, preset, assignments, minutes, held_out) as job:
+        from vqcodec.train.images import train_image
 
-    report = _Report(config["train"])
-    try:
-        train_image(
-            data,
-            output,
-            config,
-            held_out=held_out or [],
-            minutes=minutes,
-            start_from=start_from,
-            on_start=report.start,
-            on_step=report.step,
-        )
-    finally:
-        report.stop()
-    report.summary(output)
+        train_image(job, start_from)
 
 
 @app.command("speech")
 def speech(
-    data: Annotated[
-        list[Path], typer.Argument(help="Recordings, folders (recursive), or uncompressed tars.")
-    ],
+    data: Annotated[list[Path], _data("Recordings")],
     output: Run,
     stage: Annotated[
         str,
@@ -103,15 +88,8 @@ def speech(
     ] = None,
     assignments: Assignments = None,
     minutes: Minutes = None,
-    held_out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Recordings to measure on, never trained on. [default: every twentieth of DATA]"
-        ),
-    ] = None,
-    start_from: Annotated[
-        str | None, typer.Option("--from", help="Weights (name or folder) to start from.")
-    ] = None,
+    held_out: Annotated[list[Path] | None, _held_out("Recordings")] = None,
+    start_from: From = None,
 ) -> None:
     """Train a VQ-VAE on speech; repeat the command to continue a run that was interrupted."""
     if stage not in ("codes", "decoder"):
@@ -119,34 +97,20 @@ def speech(
     if stage == "decoder" and start_from is not None:
         raise UsageError("--from belongs to --stage codes")
     preset = preset or ("speech-64x" if stage == "codes" else "wavenet-bands")
-    config = _settings(preset, assignments, minutes)
-    report = _Report(config["train"])
-    shared: dict[str, Any] = {
-        "held_out": held_out or [],
-        "minutes": minutes,
-        "on_start": report.start,
-        "on_step": report.step,
-    }
-    try:
+    with _job(data, output, preset, assignments, minutes, held_out) as job:
         if stage == "codes":
             from vqcodec.train.speech import train_speech
 
-            train_speech(data, output, config, start_from=start_from, **shared)
+            train_speech(job, start_from)
         else:
             from vqcodec.train.decoders import train_decoder
 
-            train_decoder(codec, data, output, config, on_encode=report.encode, **shared)
-    finally:
-        report.stop()
-    report.summary(output)
+            train_decoder(job, codec)
 
 
 @app.command("prior")
 def prior(
-    data: Annotated[
-        list[Path],
-        typer.Argument(help="Pictures or recordings, folders (recursive), or uncompressed tars."),
-    ],
+    data: Annotated[list[Path], _data("Pictures or recordings")],
     output: Run,
     codec: Annotated[
         str, typer.Option(help="Weights (name or folder) whose codes are learned.")
@@ -157,12 +121,7 @@ def prior(
     ] = None,
     assignments: Assignments = None,
     minutes: Minutes = None,
-    held_out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="The same, to measure on, never trained on. [default: every twentieth of DATA]"
-        ),
-    ] = None,
+    held_out: Annotated[list[Path] | None, _held_out("The same,")] = None,
 ) -> None:
     """Train a prior on a codec's codes, to sample from, or to make files smaller.
 
@@ -175,33 +134,36 @@ def prior(
     if preset is None:
         sound = find_weights(codec).modality == "audio"
         preset = "prior-speech" if sound else "prior-image"
-    config = _settings(preset, assignments, minutes)
-    from vqcodec.train.priors import train_prior
+    with _job(data, output, preset, assignments, minutes, held_out) as job:
+        from vqcodec.train.priors import train_prior
 
-    report = _Report(config["train"])
-    try:
-        train_prior(
-            codec,
-            data,
-            output,
-            config,
-            held_out=held_out or [],
-            minutes=minutes,
-            on_encode=report.encode,
-            on_start=report.start,
-            on_step=report.step,
-        )
-    finally:
-        report.stop()
-    report.summary(output)
+        train_prior(job, codec)
 
 
-def _settings(preset: str, assignments: list[str] | None, minutes: float | None) -> dict[str, Any]:
+@contextlib.contextmanager
+def _job(
+    data: list[Path],
+    output: Path,
+    preset: str,
+    assignments: list[str] | None,
+    minutes: float | None,
+    held_out: list[Path] | None,
+) -> "Iterator[Job]":
+    """Give what is asked, and tell how it goes while it is done."""
     from vqcodec.config import load_preset, override
 
     if minutes is not None and not 0 < minutes <= 1e6:
         raise UsageError(f"--minutes is {minutes}, must be above 0")
-    return override(load_preset(preset), assignments or [])
+    config = override(load_preset(preset), assignments or [])
+    from vqcodec.train.run import Job
+
+    report = _Report(config["train"])
+    calls = report.encode, report.start, report.step
+    try:
+        yield Job(data, output, config, held_out or [], minutes, *calls)
+    finally:
+        report.stop()
+    report.summary(output)
 
 
 class _Report:
@@ -221,24 +183,26 @@ class _Report:
         self._said = 0
         self._speed = 0.0
         self._progress: Progress | None = None
+        self._begun = False
 
     def encode(self, done: float) -> None:
         if self._console.is_terminal:
             self._bar.start()
         self._bar.update(self._task, completed=done, description="encoding")
 
-    def start(self, start: "Start") -> None:
-        for sentence in start.skipped[:5]:
+    def start(self, ready: "Ready", resumed: int) -> None:
+        self._begun = True
+        for sentence in ready.skipped[:5]:
             self._console.print(f"left out: {sentence}", markup=False)
-        if len(start.skipped) > 5:
-            self._console.print(f"left out: {len(start.skipped) - 5} more", markup=False)
+        if len(ready.skipped) > 5:
+            self._console.print(f"left out: {len(ready.skipped) - 5} more", markup=False)
         self._console.print(
-            f"{start.samples:,} {start.what} to train on, {start.held_out:,} to measure on, "
-            f"{start.parameters:,} parameters"
-            + (f"; continuing at step {start.resumed:,}" if start.resumed else ""),
+            f"{ready.samples:,} {ready.what} to train on, {ready.held_out:,} to measure on, "
+            f"{ready.parameters:,} parameters"
+            + (f"; continuing at step {resumed:,}" if resumed else ""),
             markup=False,
         )
-        self._clock = (time.monotonic(), start.resumed)
+        self._clock = (time.monotonic(), resumed)
         self._bar.update(self._task, completed=0.0, description="starting")
         if self._console.is_terminal:
             self._bar.start()
@@ -268,75 +232,10 @@ class _Report:
             self._bar.stop()
 
     def summary(self, folder: Path) -> None:
+        if not self._begun:
+            return  # the first of several processes tells it
         if self._progress is None:
             typer.echo(f"{folder}: was finished already")
         else:
             typer.echo(f"{folder}: {self._progress.step:,} steps in all")
         typer.echo(f"next: vqcodec export {folder} NAME")
-
-
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="Name of the weights: a-z, 0-9, '.', '_', '-'. Of a prior, or a decoder on frozen "
-            "codes: the codec's, which it is added to."
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="Folder to put them in. [default: $VQCODEC_WEIGHTS, else your data folder; "
-            "of a prior or decoder: where the codec is]",
-        ),
-    ] = None,
-    notes: Annotated[
-        Path | None,
-        typer.Option(help="Markdown about data, licence and limits, for the model card."),
-    ] = None,
-    speakers: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of named speakers of a speech codec: speaker (their name in the data's "
-            "manifest.csv or in LibriSpeech, VCTK, LJSpeech or CMU ARCTIC, else their folder), "
-            "gender, corpus, licence, consent."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace weights of this name.")] = False,
-) -> None:
-    """Turn a training run into weights: config, safetensors and a model card."""
-    from vqcodec.errors import MediaError
-    from vqcodec.train.export import export as export_run
-    from vqcodec.train.export import export_part, part_of
-    from vqcodec.weights import own_folder, search_path
-
-    part = part_of(run)
-    if part is not None:
-        if notes or speakers:
-            raise UsageError(f"--notes and --speakers belong to a codec, not to a {part}")
-        table = export_part(run, name, output, force=force)
-        typer.echo(f"{table['folder']}: {_figures(table)}")
-        return
-    try:
-        text = notes.read_text(encoding="utf-8") if notes else ""
-    except (OSError, UnicodeDecodeError):
-        raise MediaError(f"{notes}: cannot be read as text") from None
-    folder = output or own_folder()
-    config = export_run(run, name, folder, notes=text, force=force)
-    if speakers:
-        from vqcodec.train.voices import add_speakers
-        from vqcodec.weights import read_weights
-
-        add_speakers(run, read_weights(folder / name), speakers)
-    typer.echo(f"{folder / name}: {_figures(config)}")
-    if folder not in search_path():
-        typer.echo(f"use them with --model {folder / name}")
-    else:
-        typer.echo(f"use them with --model {name}")
-
-
-def _figures(table: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v:.4g}" for k, v in table["training"]["held_out"].items())

@@ -13,7 +13,7 @@ from vqcodec.evaluate.pictures import PictureMeter, Point, points_of
 from vqcodec.evaluate.quality import Metric, find_metrics
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.results import digest, write_pictures, write_results
-from vqcodec.evaluate.runs import Outcome, Run, named
+from vqcodec.evaluate.runs import Outcome, Run, made_with, named, settings_of
 from vqcodec.evaluate.summary import summarise_anchor, summarise_codec, summarise_codes
 from vqcodec.evaluate.table import Table, count_codes, sum_bits
 from vqcodec.media.sources import find_sources
@@ -85,12 +85,9 @@ def _settings(
 ) -> dict[str, Any]:
     """Return all that figures depend on, but for the pictures."""
     return {
-        "version of vqcodec": vqcodec.__version__,
-        "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
-        "precision": codec.precision,
+        **settings_of(codec, metrics),
         "points": {p.label: p.setting for p in points},
         "set of codecs": {a.name: a.version() for a in anchors},
-        "set of metrics": {m.key: m.source() for m in metrics},
     }
 
 
@@ -126,15 +123,13 @@ def _tree(
         summary = summarise_anchor(table, anchor.name, ours)
         text = f"{anchor.label}, {anchor.version()}: best PSNR at vqcodec's bytes"
         described[anchor.name] = {"name": anchor.label, "description": text, **summary}
-    weights = codec.weights
+    name = codec.weights.name
     return {
-        "name": f"vqcodec {weights.name}",
-        "description": f"vqcodec {vqcodec.__version__}, weights {weights.name}, .vqc files",
+        "name": f"vqcodec {name}",
+        "description": f"vqcodec {vqcodec.__version__}, weights {name}, .vqc files",
         "results": ours["results"],
         "evaluation": {
-            "vqcodec": vqcodec.__version__,
-            "model": weights.name,
-            "codebook_id": weights.codebook_id.hex(),
+            **made_with(codec),
             "data": {"pictures": len(table.names), "digest": digest(table.identities)},
             "points": [p.label for p in points],
             "metrics": {m.key: m.source() for m in metrics},

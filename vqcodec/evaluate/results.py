@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import FormatError
-from vqcodec.evaluate.record import Measured, Record
+from vqcodec.evaluate.record import OURS, Measured, Record
 from vqcodec.evaluate.table import BYTES, KBPS, RATE
 from vqcodec.files.atomic import writing
 
@@ -36,11 +36,11 @@ def write_results(folder: Path, tree: dict[str, Any]) -> None:
         OutputError: a file cannot be written.
     """
     _write(folder / RESULTS, _json(tree))
-    (folder / ANCHORS).mkdir(exist_ok=True)
     for old in (folder / ANCHORS).glob("*.json"):
         old.unlink()
     for name, anchor in tree["evaluation"]["anchors"].items():
         if anchor["results"]:
+            (folder / ANCHORS).mkdir(exist_ok=True)
             published = {key: anchor[key] for key in ("name", "description", "results")}
             _write(folder / ANCHORS / f"{name}.json", _json(published))
 
@@ -68,6 +68,27 @@ def write_recordings(folder: Path, records: Iterable[Record], keys: list[str]) -
         for m in record.measured:
             row = [record.units / 1000, m.codec, m.bytes, round(8 * m.bytes / record.units, 6)]
             rows.append([record.name, *row, *_values(m, keys)])
+    _write_rows(folder, rows)
+
+
+def write_conversions(
+    folder: Path, records: Iterable[Record], speakers: dict[str, str], keys: list[str]
+) -> None:
+    """Write ``results.csv``: one row for each recording and speaker that it is converted to.
+
+    And one for its plain reconstruction, whose target is nobody.
+
+    Args:
+        folder: of the report.
+        records: of the recordings.
+        speakers: who speaks in each recording.
+        keys: of the measures.
+    """
+    rows: list[list[Any]] = [["recording", "speaker", "seconds", "target", *keys]]
+    for record in records:
+        head = [record.name, speakers[record.name], record.units / 1000]
+        for m in record.measured:
+            rows.append([*head, "" if m.codec == OURS else m.codec, *_values(m, keys)])
     _write_rows(folder, rows)
 
 

@@ -3,13 +3,19 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import vqcodec
 from vqcodec.errors import MediaError, OutputError
 from vqcodec.evaluate.journal import Journal
 from vqcodec.evaluate.measure import Measure
 from vqcodec.evaluate.record import Record
 from vqcodec.media.sources import Source
+
+if TYPE_CHECKING:
+    from vqcodec.basecodec import BaseCodec
+    from vqcodec.evaluate.quality import Metric
+    from vqcodec.evaluate.speech.quality import SpeechMetric
 
 
 @dataclass(frozen=True)
@@ -98,3 +104,22 @@ def named(sources: list[Source]) -> dict[str, Source]:
         inside = f"{source.path.as_posix()}/{source.name}" if source.size >= 0 else source.path
         found[source.name if often[source.name] == 1 else str(inside)] = source
     return found
+
+
+def settings_of(codec: "BaseCodec", metrics: "Sequence[Metric | SpeechMetric]") -> dict[str, Any]:
+    """Return what the figures of every evaluation depend on, but for its inputs."""
+    return {
+        "version of vqcodec": vqcodec.__version__,
+        "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
+        "precision": codec.precision,
+        "set of metrics": {m.key: m.source() for m in metrics},
+    }
+
+
+def made_with(codec: "BaseCodec") -> dict[str, str]:
+    """Return the program and the weights that figures are of, for their file."""
+    return {
+        "vqcodec": vqcodec.__version__,
+        "model": codec.weights.name,
+        "codebook_id": codec.weights.codebook_id.hex(),
+    }

@@ -2,15 +2,17 @@
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from accelerate import PartialState
 
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
 from vqcodec.speech import SpeechCodec
-from vqcodec.train.run import hold_out
+from vqcodec.train.run import Job, hold_out
 from vqcodec.train.sounds import SAMPLE_RATE, Sounds
 
 if TYPE_CHECKING:
@@ -59,20 +61,31 @@ def encode_sounds(
     return Coded(np.concatenate(samples), np.concatenate(indices), np.stack(vectors), ends)
 
 
-def encode_all(
-    codec: SpeechCodec,
-    data: list[Path],
-    held_out: list[Path],
-    report: Callable[[float], None] | None,
+def find_or_encode(
+    codec: SpeechCodec, job: Job, *, samples: bool = True
 ) -> tuple[Coded, Coded, list[str]]:
-    """Return what is to be learned from and measured on, and a sentence for each bad file."""
-    sources, measured = hold_out(data, held_out, "audio")
-    sounds, test = Sounds(sources), Sounds(measured)
-    total = len(sounds) + len(test)
-    parts = []
-    for part, before in ((sounds, 0), (test, len(sounds))):
-        tell = (lambda n, b=before: report((b + n) / total)) if report else None
-        parts.append(encode_sounds(codec, part, tell))
+    """Return the codes that a run's folder holds; where it holds none, encode and keep them.
+
+    Args:
+        codec: the encoder.
+        job: whose data.
+        samples: whether the samples are kept too.
+
+    Returns:
+        What to learn from, what to measure on, and a sentence for each file that was unreadable.
+    """
+    with PartialState().main_process_first():  # the others find what it has made
+        kept = load_coded(job.folder)
+        if kept is not None:
+            return *kept, []
+        sources, measured = hold_out(job.data, job.held_out, "audio")
+        sounds, test = Sounds(sources), Sounds(measured)
+        total, report, parts = len(sounds) + len(test), job.on_encode, []
+        for part, before in ((sounds, 0), (test, len(sounds))):
+            tell = (lambda n, b=before: report((b + n) / total)) if report else None
+            coded = encode_sounds(codec, part, tell)
+            parts.append(coded if samples else replace(coded, samples=coded.samples[:0]))
+        save_coded(job.folder, *parts)
     return parts[0], parts[1], sounds.skipped + test.skipped
 
 

@@ -61,8 +61,9 @@ class Config:
             raise ValueError("precision must be auto, fp32 or bf16")
 
 
-def split(table: Tree, data: type[Data]) -> tuple[Data, Config]:
+def split(config: Tree, data: type[Data]) -> tuple[Data, Config]:
     """Return the settings of the data and of the loop, which share the table ``train``."""
+    table = config.get("train", {})
     keys = {f.name for f in fields(data)}  # type: ignore[arg-type]
     own = parse(data, {k: v for k, v in table.items() if k in keys}, "train")
     return own, parse(Config, {k: v for k, v in table.items() if k not in keys}, "train")

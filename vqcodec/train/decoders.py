@@ -1,24 +1,21 @@
 """Stage two of speech: a decoder on the frozen codes of a finished codec."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate import PartialState
 from torch import nn
 
 from vqcodec.config import Tree
 from vqcodec.decoders.base import Decoder, Density
-from vqcodec.device import choose_bf16
 from vqcodec.errors import UsageError
 from vqcodec.speakers.base import STEPS
 from vqcodec.speech import SpeechCodec
-from vqcodec.train.coded import Coded, CodedCrops, encode_all, load_coded, save_coded
-from vqcodec.train.loop import Loop, Progress
-from vqcodec.train.run import Start, checkpoint_step, claim, command
-from vqcodec.train.speech import split_table, to_sound
+from vqcodec.train.coded import Coded, CodedCrops, find_or_encode
+from vqcodec.train.config import split
+from vqcodec.train.loop import Progress
+from vqcodec.train.run import Job, Ready, claim, train
+from vqcodec.train.speech import SpeechData, to_sound
 from vqcodec.train.tasks import Evaluation, Loss
 from vqcodec.vqvae import build_decoder
 
@@ -132,64 +129,29 @@ class SpeechDecoding:
         return Evaluation({name: total / samples})
 
 
-def train_decoder(
-    codec_name: str,
-    data: list[Path],
-    folder: Path,
-    config: Tree,
-    *,
-    held_out: list[Path],
-    minutes: float | None = None,
-    on_encode: Callable[[float], None] | None = None,
-    on_start: Callable[[Start], None] | None = None,
-    on_step: Callable[[Progress, float], None] | None = None,
-) -> Progress:
-    """Train a decoder on the codes of recordings, or continue the run in `folder`.
+def train_decoder(job: Job, codec_name: str) -> Progress:
+    """Train a decoder on the codes of recordings, or continue the run in the job's folder.
 
     Recordings are encoded once; their codes are kept in the folder.
 
     Args, errors: those of `vqcodec.train.priors.train_prior`, for recordings.
     """
-    settings, loop_config = split_table(config)
+    settings, loop_config = split(job.config, SpeechData)
     codec = SpeechCodec.load(codec_name)
-    table = config.get("decoder")
+    table = job.config.get("decoder")
     if not isinstance(table, dict):
         raise UsageError("the preset lacks the table 'decoder'")
     torch.manual_seed(loop_config.seed)
     model = build_decoder(table)
     check_decoder(table, codec)
     _start_from(model, codec)
-    description: Tree = {
-        "command": command(),
-        "codec": codec.weights.name,
-        "codebook_id": codec.weights.codebook_id.hex(),
-        "data": [str(p) for p in data],
-        "held_out": [str(p) for p in held_out],
-        "minutes": minutes,
-        "config": config,
-    }
-    cuda = torch.cuda.is_available()
-    state = PartialState(cpu=not cuda)
-    with state.main_process_first():  # the others find the codes that it has made
-        if state.is_main_process:
-            claim(folder, description)
-        coded = load_coded(folder)
-        skipped: list[str] = []
-        if coded is None:
-            train, test, skipped = encode_all(codec, data, held_out, on_encode)
-            coded = train, test
-            save_coded(folder, *coded)
+    claim(job, codec=codec.weights.name, codebook_id=codec.weights.codebook_id.hex())
+    coded, test, skipped = find_or_encode(codec, job)
     task = SpeechDecoding(
-        model, codec, *coded, loop_config.batch_size, settings.crop_size, loop_config.seed
+        model, codec, coded, test, loop_config.batch_size, settings.crop_size, loop_config.seed
     )
-    bf16 = choose_bf16(loop_config.precision, "cuda" if cuda else "cpu")
-    loop = Loop(task, loop_config, folder, bf16=bf16, minutes=minutes)
-    if on_start and loop.accelerator.is_main_process:
-        parameters = sum(p.numel() for p in model.parameters())
-        resumed = checkpoint_step(folder)
-        counts = len(coded[0].ends), len(coded[1].ends)
-        on_start(Start(*counts, skipped, resumed, parameters, what="recordings"))
-    return loop.run(on_step if loop.accelerator.is_main_process else None)
+    ready = Ready(task, len(coded.ends), len(test.ends), skipped, "recordings")
+    return train(job, loop_config, ready)
 
 
 def check_decoder(table: Tree, codec: SpeechCodec) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from vqcodec import __version__
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
-from vqcodec.pretrained import decoder_bytes, prior_bytes, write_part, write_weights
+from vqcodec.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
 from vqcodec.train.run import read_run
 from vqcodec.vqvae import build, build_decoder, build_prior
@@ -122,7 +122,7 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
     else:
         decoder = build_decoder(settings)
         decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in _average(run).items()})
-        file, data = WAVENET, decoder_bytes(decoder)
+        file, data = WAVENET, tensor_bytes(decoder)
     table = {
         "codebook_id": description["codebook_id"],
         kind: settings,

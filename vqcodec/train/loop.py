@@ -43,7 +43,7 @@ class Progress:
     seconds: float = 0.0
     started: bool = False  # whether the codebook has been set from data
     collapsed: int = 0
-    measured: int = 0  # evaluations so far
+    measured: int = 0  # evaluations since it began or was continued
     figures: dict[str, float] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
@@ -107,6 +107,7 @@ class Loop:
         """
         if (self.folder / CHECKPOINT).is_dir():
             self.accelerator.load_state(str(self.folder / CHECKPOINT))
+            self.progress.measured = 0
         log = Log(self.folder, self.progress.step) if self.accelerator.is_main_process else None
         batches = Prefetcher(self._batch, self.progress.step * self.config.accumulation)
         try:

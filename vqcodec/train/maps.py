@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate import PartialState
 from torch import nn
 
 from vqcodec.codec import Codec
-from vqcodec.config import Tree, check_range
+from vqcodec.config import check_range
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.nn.pixels import to_signal
 from vqcodec.priors.base import Prior
 from vqcodec.train.config import split
 from vqcodec.train.data import Crops, Pictures, centre_squares
-from vqcodec.train.priortask import PriorTask, Ready
-from vqcodec.train.run import HELD_OUT_SIDE, hold_out
+from vqcodec.train.images import HELD_OUT_SIDE
+from vqcodec.train.priortask import PriorTask
+from vqcodec.train.run import Job, Ready, hold_out
 from vqcodec.train.tasks import Evaluation
 
 if TYPE_CHECKING:
@@ -111,52 +113,36 @@ class PriorOverMaps(PriorTask):
         return Evaluation(figures)
 
 
-def prepare(
-    model: Prior,
-    codec: Codec,
-    data: list[Path],
-    held_out: list[Path],
-    folder: Path,
-    table: Tree,
-    report: Callable[[float], None] | None,
-) -> Ready:
+def prepare(model: Prior, codec: Codec, job: Job) -> Ready:
     """Return the task of training a prior on the maps of pictures, which the folder keeps.
 
     Args:
         model: the prior.
         codec: encodes, where that has not been done.
-        data: pictures to learn from.
-        held_out: pictures to measure on.
-        folder: of the run.
-        table: the preset's ``train``.
-        report: called with the fraction that is encoded.
+        job: whose data.
     """
-    settings, loop_config = split(table, PriorData)
-    maps = load_maps(folder)
+    settings, loop_config = split(job.config, PriorData)
     skipped: list[str] = []
-    if maps is None:
-        maps, skipped = _encode_pictures(codec, data, held_out, settings, loop_config.seed, report)
-        save_maps(folder, maps)
+    with PartialState().main_process_first():  # the others find what it has made
+        maps = load_maps(job.folder)
+        if maps is None:
+            maps, skipped = _encode_pictures(codec, job, settings, loop_config.seed)
+            save_maps(job.folder, maps)
     task = PriorOverMaps(model, maps, loop_config.batch_size, loop_config.seed)
     return Ready(task, len(maps.train), len(maps.held_out), skipped, "maps")
 
 
 def _encode_pictures(
-    codec: Codec,
-    data: list[Path],
-    held_out: list[Path],
-    settings: PriorData,
-    seed: int,
-    report: Callable[[float], None] | None,
+    codec: Codec, job: Job, settings: PriorData, seed: int
 ) -> tuple[Maps, list[str]]:
     """Return the maps of all pictures, and a sentence for each that cannot be read."""
-    sources, measured = hold_out(data, held_out)
+    sources, measured = hold_out(job.data, job.held_out)
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
     crops = Crops(pictures, ENCODED_AT_ONCE, settings.crop_size, settings.zoom, seed)
     batches = -(-settings.crops * len(pictures) // ENCODED_AT_ONCE)
     squares = centre_squares(test, HELD_OUT_SIDE)
-    maps = encode_maps(codec, crops, batches, squares, report)
+    maps = encode_maps(codec, crops, batches, squares, job.on_encode)
     return maps, pictures.skipped + test.skipped
 
 

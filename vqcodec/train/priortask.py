@@ -1,33 +1,13 @@
 """Training a prior: what does not depend on what the codes are of."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from vqcodec.priors.base import Prior
-from vqcodec.train.tasks import Loss, Task
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A task whose data have been encoded.
-
-    Attributes:
-        task: what the loop trains.
-        samples: how many it learns from.
-        held_out: how many it measures on.
-        skipped: a sentence for each file that cannot be read.
-        what: what the samples are.
-    """
-
-    task: Task
-    samples: int
-    held_out: int
-    skipped: list[str]
-    what: str
+from vqcodec.train.tasks import Loss
 
 
 class PriorTask:

@@ -1,20 +1,19 @@
 """The codes of recordings that a prior learns from: rows of any length."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from vqcodec.config import Tree, check_range
+from vqcodec.config import check_range
 from vqcodec.priors.base import Prior
 from vqcodec.speech import SpeechCodec
-from vqcodec.train.coded import Coded, CodedCrops, encode_all, load_coded, save_coded
+from vqcodec.train.coded import Coded, CodedCrops, find_or_encode
 from vqcodec.train.config import split
-from vqcodec.train.priortask import PriorTask, Ready
+from vqcodec.train.priortask import PriorTask
+from vqcodec.train.run import Job, Ready
 from vqcodec.train.sounds import SAMPLE_RATE
 from vqcodec.train.tasks import Evaluation
 
@@ -91,26 +90,11 @@ class PriorOverRows(PriorTask):
         return Evaluation(figures, None, None)
 
 
-def prepare(
-    model: Prior,
-    codec: SpeechCodec,
-    data: list[Path],
-    held_out: list[Path],
-    folder: Path,
-    table: Tree,
-    report: Callable[[float], None] | None,
-) -> Ready:
+def prepare(model: Prior, codec: SpeechCodec, job: Job) -> Ready:
     """Return the task of training a prior on codes of speech; see `vqcodec.train.maps.prepare`."""
-    settings, loop_config = split(table, RowData)
-    coded = load_coded(folder)
-    skipped: list[str] = []
-    if coded is None:
-        *parts, skipped = encode_all(codec, data, held_out, report)
-        # a prior needs no samples
-        train, test = (replace(part, samples=part.samples[:0]) for part in parts)
-        coded = train, test
-        save_coded(folder, *coded)
+    settings, loop_config = split(job.config, RowData)
+    train, test, skipped = find_or_encode(codec, job, samples=False)
     rate = SAMPLE_RATE / codec.stride
     sizes = settings.crop_size, loop_config.batch_size, loop_config.seed
-    task = PriorOverRows(model, *coded, rate, *sizes)
-    return Ready(task, len(coded[0].ends), len(coded[1].ends), skipped, "recordings")
+    task = PriorOverRows(model, train, test, rate, *sizes)
+    return Ready(task, len(train.ends), len(test.ends), skipped, "recordings")

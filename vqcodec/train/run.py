@@ -11,141 +11,110 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from vqcodec.config import Tree, check_range, to_json
+from vqcodec.config import Tree, to_json
 from vqcodec.device import choose_bf16
 from vqcodec.errors import TrainingError
 from vqcodec.media.sources import Source, find_sources
-from vqcodec.pretrained import read_state
-from vqcodec.priors.integer import from_arrays
-from vqcodec.train.config import split
-from vqcodec.train.data import Crops, Pictures, centre_squares
+from vqcodec.train.config import Config
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
-from vqcodec.train.tasks import ImageVQVAE
-from vqcodec.vqvae import VQVAE, build
-from vqcodec.weights import Weights, coding_prior, find_weights
+from vqcodec.train.tasks import Task
 
 SETTINGS = "run.json"
-HELD_OUT_SIDE = 128  # pictures to measure on: short side shrunk to this, the middle square
 MOST_HELD_OUT = 100
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """Settings of the data in a preset's ``train`` table.
+class Ready:
+    """A task whose data have been read.
 
     Attributes:
-        crop_size: side of a training crop in pixels.
-        picture_side: larger pictures are shrunk to this short side first.
-        zoom: a crop is cut as a square of crop_size times a factor from this range, then shrunk.
-    """
-
-    crop_size: int
-    picture_side: int
-    zoom: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        check_range("crop_size", self.crop_size, 8, 2048)
-        check_range("picture_side", self.picture_side, self.crop_size, 8192)
-        check_range("zoom", self.zoom[0], 1, self.zoom[1])
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a run is about to do, for whoever shows it.
-
-    Attributes:
+        task: what the loop trains.
         samples: how many it trains on.
         held_out: how many it measures on.
-        skipped: one sentence for each picture that could not be read.
-        resumed: the step it continues from; 0 for a fresh run.
-        parameters: numbers to learn.
+        skipped: a sentence for each file that could not be read.
         what: what the samples are.
     """
 
+    task: Task
     samples: int
     held_out: int
     skipped: list[str]
-    resumed: int
-    parameters: int
-    what: str = "pictures"
+    what: str
+
+    @property
+    def parameters(self) -> int:
+        """Numbers to learn."""
+        return sum(p.numel() for p in self.task.model.parameters())
 
 
-def train_image(
-    data: list[Path],
-    folder: Path,
-    config: Tree,
-    *,
-    held_out: list[Path],
-    minutes: float | None = None,
-    start_from: str | None = None,
-    on_start: Callable[[Start], None] | None = None,
-    on_step: Callable[[Progress, float], None] | None = None,
-) -> Progress:
-    """Train a VQ-VAE on pictures, or continue the run in `folder`.
+@dataclass(frozen=True)
+class Job:
+    """What is asked of a run.
+
+    Attributes:
+        data: files, folders and tars.
+        folder: of the run; made if it is not there.
+        config: a preset's tree, with what was set on top of it.
+        held_out: what to measure on; empty for every twentieth of `data`, at most 100.
+        minutes: train this long instead of `train.steps` steps.
+        on_encode: called with the fraction encoded, where codes are learned.
+        on_start: called before the first step, with the step that is continued from, or 0.
+        on_step: called after every step, with the fraction done.
+    """
+
+    data: list[Path]
+    folder: Path
+    config: Tree
+    held_out: list[Path]
+    minutes: float | None = None
+    on_encode: Callable[[float], None] | None = None
+    on_start: Callable[[Ready, int], None] | None = None
+    on_step: Callable[[Progress, float], None] | None = None
+
+
+def claim(job: Job, **own: Any) -> None:
+    """Write what is asked into the job's folder, or make sure that a run there was asked the same.
 
     Args:
-        data: picture files, folders and tars.
-        folder: the run's folder; made if it is not there.
-        config: a preset's tree, with what was set on top of it.
-        held_out: pictures to measure on; empty for every twentieth of `data`, at most 100.
-        minutes: train this long instead of `train.steps` steps.
-        start_from: weights (name or folder) to start from instead of random ones.
-        on_start: called once before the first step.
-        on_step: called after every step, with the fraction done.
+        job: what is asked.
+        own: what else this kind of run is asked.
 
     Raises:
-        TrainingError: no pictures, other settings than the run in `folder` has, or a failed run.
-        UsageError: settings that do not fit.
+        TrainingError: it was asked something else, or the folder holds something else.
     """
-    settings, loop_config = split(dict(config.get("train", {})), ImageData)
-    torch.manual_seed(loop_config.seed)
-    model = build(config.get("model", {}))
-    sources, measured = hold_out(data, held_out)
     description: Tree = {
-        "command": command(),
-        "data": [str(p) for p in data],
-        "held_out": [str(p) for p in held_out],
-        "minutes": minutes,
-        "start_from": start_from,
-        "config": config,
+        "command": shlex.join(["vqcodec", *sys.argv[1:]]),
+        **own,
+        "data": [str(p) for p in job.data],
+        "held_out": [str(p) for p in job.held_out],
+        "minutes": job.minutes,
+        "config": job.config,
     }
-    cuda = torch.cuda.is_available()
-    state = PartialState(cpu=not cuda)
+    state = PartialState(cpu=not torch.cuda.is_available())
     if state.is_main_process:
-        claim(folder, description)
+        _claim(job.folder, description)
     state.wait_for_everyone()
-    pictures = Pictures(sources, settings.picture_side, settings.crop_size)
-    test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
-    if start_from is not None:
-        _start_from(model, find_weights(start_from))
-    crops = Crops(
-        pictures, loop_config.batch_size, settings.crop_size, settings.zoom, loop_config.seed
-    )
-    task = ImageVQVAE(model, crops, centre_squares(test, HELD_OUT_SIDE))
-    loop = Loop(
-        task,
-        loop_config,
-        folder,
-        bf16=choose_bf16(loop_config.precision, "cuda" if cuda else "cpu"),
-        minutes=minutes,
-    )
-    if start_from is not None:
-        loop.progress.started = True  # its codebook is set; k-means would undo it
-    if on_start and loop.accelerator.is_main_process:
-        skipped = pictures.skipped + test.skipped
-        parameters = sum(p.numel() for p in model.parameters())
-        resumed = checkpoint_step(folder)
-        on_start(Start(len(pictures), len(test), skipped, resumed, parameters))
-    return loop.run(on_step if loop.accelerator.is_main_process else None)
 
 
-def _start_from(model: VQVAE, weights: Weights) -> None:
-    """Take over weights, and for a prior that learns along their coding prior."""
-    state = read_state(weights)
-    integers = coding_prior(weights)
-    if model.prior is not None and integers is not None:
-        state |= {f"prior.{k}": v for k, v in from_arrays(integers.arrays).state_dict().items()}
-    model.load_state_dict(state)
+def train(job: Job, config: Config, ready: Ready, *, started: bool = False) -> Progress:
+    """Train a task in a folder that was claimed, from its last checkpoint if it has one.
+
+    Args:
+        job: what is asked.
+        config: settings of the loop.
+        ready: the task.
+        started: whether the codebook is set already; finding one by k-means would undo it.
+
+    Raises:
+        TrainingError: see `Loop.run`.
+    """
+    bf16 = choose_bf16(config.precision, "cuda" if torch.cuda.is_available() else "cpu")
+    loop = Loop(ready.task, config, job.folder, bf16=bf16, minutes=job.minutes)
+    loop.progress.started = started
+    main = loop.accelerator.is_main_process
+    if job.on_start and main:
+        job.on_start(ready, checkpoint_step(job.folder))
+    return loop.run(job.on_step if main else None)
 
 
 def hold_out(
@@ -177,12 +146,7 @@ def checkpoint_step(folder: Path) -> int:
     return int(json.loads(path.read_text(encoding="utf-8"))["step"])
 
 
-def claim(folder: Path, description: Tree) -> None:
-    """Write the run's settings, or make sure that they are those of the run already there.
-
-    Raises:
-        TrainingError: they are not, or the folder holds something else.
-    """
+def _claim(folder: Path, description: Tree) -> None:
     path = folder / SETTINGS
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -198,11 +162,6 @@ def claim(folder: Path, description: Tree) -> None:
         raise TrainingError(f"{folder}: is not empty and holds no run; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(to_json(description), encoding="utf-8")
-
-
-def command() -> str:
-    """Return the command line of this process, as it would be typed."""
-    return shlex.join(["vqcodec", *sys.argv[1:]])
 
 
 def read_run(folder: Path) -> dict[str, Any]:

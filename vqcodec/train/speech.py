@@ -1,30 +1,28 @@
 """Stage one on speech: encoder, codebook, speaker encoder and the fast decoder."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate import PartialState
 from torch import nn
 
-from vqcodec.config import Tree, check_range
-from vqcodec.device import choose_bf16
+from vqcodec.config import check_range
 from vqcodec.evaluate.metrics import perplexity
 from vqcodec.nn.spectra import log_mel
 from vqcodec.pretrained import read_state
 from vqcodec.quantizers.base import Quantizer
-from vqcodec.train.config import Config, split
-from vqcodec.train.loop import Loop, Progress
-from vqcodec.train.run import Start, checkpoint_step, claim, command, hold_out
+from vqcodec.train.config import split
+from vqcodec.train.loop import Progress
+from vqcodec.train.run import Job, Ready, claim, hold_out, train
 from vqcodec.train.sounds import SAMPLE_RATE, SoundCrops, Sounds, middles
 from vqcodec.train.tasks import Evaluation, Loss
 from vqcodec.vqvae import VQVAE, Terms, build
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -58,11 +56,6 @@ class SpeechData:
         check_range("reference_size", self.reference_size, 2048, 1 << 24)
         check_range("speed", self.speed, 1, 2)
         check_range("disguise", self.disguise, 1, 2)
-
-
-def split_table(config: Tree) -> tuple[SpeechData, Config]:
-    """Return the settings of the data and of the loop, which share the table ``train``."""
-    return split(dict(config.get("train", {})), SpeechData)
 
 
 class SpeechVQVAE:
@@ -157,38 +150,16 @@ def _picture(a: torch.Tensor, b: torch.Tensor) -> "NDArray[np.uint8]":
     return np.repeat(grey[:, :, None], 3, 2)
 
 
-def train_speech(
-    data: list[Path],
-    folder: Path,
-    config: Tree,
-    *,
-    held_out: list[Path],
-    minutes: float | None = None,
-    start_from: str | None = None,
-    on_start: Callable[[Start], None] | None = None,
-    on_step: Callable[[Progress, float], None] | None = None,
-) -> Progress:
-    """Train a VQ-VAE on speech, or continue the run in `folder`.
+def train_speech(job: Job, start_from: str | None = None) -> Progress:
+    """Train a VQ-VAE on speech, or continue the run in the job's folder.
 
-    Args, errors: those of `vqcodec.train.run.train_image`, for recordings.
+    Args, errors: those of `vqcodec.train.images.train_image`, for recordings.
     """
-    settings, loop_config = split_table(config)
+    settings, loop_config = split(job.config, SpeechData)
     torch.manual_seed(loop_config.seed)
-    model = build(config.get("model", {}))
-    sources, measured = hold_out(data, held_out, "audio")
-    description: Tree = {
-        "command": command(),
-        "data": [str(p) for p in data],
-        "held_out": [str(p) for p in held_out],
-        "minutes": minutes,
-        "start_from": start_from,
-        "config": config,
-    }
-    cuda = torch.cuda.is_available()
-    state = PartialState(cpu=not cuda)
-    if state.is_main_process:
-        claim(folder, description)
-    state.wait_for_everyone()
+    model = build(job.config.get("model", {}))
+    sources, measured = hold_out(job.data, job.held_out, "audio")
+    claim(job, start_from=start_from)
     sounds, test = Sounds(sources), Sounds(measured)
     if start_from is not None:
         model.load_state_dict(read_state(find_weights(start_from)))
@@ -202,17 +173,6 @@ def train_speech(
         settings.disguise,
     )
     task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * SAMPLE_RATE))
-    loop = Loop(
-        task,
-        loop_config,
-        folder,
-        bf16=choose_bf16(loop_config.precision, "cuda" if cuda else "cpu"),
-        minutes=minutes,
-    )
-    if start_from is not None:
-        loop.progress.started = True  # its codebook is set; k-means would undo it
-    if on_start and loop.accelerator.is_main_process:
-        parameters = sum(p.numel() for p in model.parameters())
-        skipped, resumed = sounds.skipped + test.skipped, checkpoint_step(folder)
-        on_start(Start(len(sounds), len(test), skipped, resumed, parameters, "recordings"))
-    return loop.run(on_step if loop.accelerator.is_main_process else None)
+    skipped = sounds.skipped + test.skipped
+    ready = Ready(task, len(sounds), len(test), skipped, "recordings")
+    return train(job, loop_config, ready, started=start_from is not None)

@@ -1,8 +1,5 @@
 """`vqcodec evaluate --voices`: recordings in, a folder with figures of conversions and a page."""
 
-import csv
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +7,9 @@ from typing import Any
 import vqcodec
 from vqcodec.errors import MediaError
 from vqcodec.evaluate.journal import Journal
-from vqcodec.evaluate.record import OURS, Record
-from vqcodec.evaluate.results import CSV, RESULTS, digest
-from vqcodec.evaluate.runs import Outcome, Run, named
+from vqcodec.evaluate.record import Record
+from vqcodec.evaluate.results import digest, write_conversions, write_results
+from vqcodec.evaluate.runs import Outcome, Run, made_with, named, settings_of
 from vqcodec.evaluate.speech import conversionpage
 from vqcodec.evaluate.speech.conversions import (
     EXPLAINED,
@@ -24,7 +21,6 @@ from vqcodec.evaluate.speech.conversions import (
 from vqcodec.evaluate.speech.conversionsummary import Pairs
 from vqcodec.evaluate.speech.quality import CER, SIMILARITY, SpeechMetric, find_metrics
 from vqcodec.evaluate.speech.recordings import languages
-from vqcodec.files.atomic import writing
 from vqcodec.media.corpora import Catalogue
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
@@ -83,9 +79,8 @@ def evaluate_voices(
         "converted to themselves"
     )
     tree = _tree(codec, records, meter, measures, notes)
-    with writing(folder / RESULTS, force=True) as file:
-        file.write((json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
-    _write_rows(folder, records, recordings)
+    write_conversions(folder, records, recordings.speakers, [m.key for m in MEASURES])
+    write_results(folder, tree)
     conversionpage.write(folder, tree, records, meter)
     return Outcome(tree, MEASURES, left_out)
 
@@ -116,11 +111,8 @@ def _settings(
         for name, source in recordings.sources.items()
     )
     return {
-        "version of vqcodec": vqcodec.__version__,
-        "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
-        "precision": codec.precision,
+        **settings_of(codec, measures),
         "set of speakers": {n: [v.vector.hex(), v.pitch] for n, v in targets.items()},
-        "set of metrics": {m.key: m.source() for m in measures},
         "set of languages": digest(f"{path} {language}" for path, language in spoken.items()),
         "set of recordings": digest(told),
     }
@@ -150,9 +142,7 @@ def _tree(
         "reconstruction": pairs.reconstruction(),
         "targets": by_target,
         "evaluation": {
-            "vqcodec": vqcodec.__version__,
-            "model": codec.weights.name,
-            "codebook_id": codec.weights.codebook_id.hex(),
+            **made_with(codec),
             "data": {
                 "recordings": len(records),
                 "seconds": round(sum(r.units for r in records) / 1000, 3),
@@ -164,18 +154,3 @@ def _tree(
             "anchors": {},
         },
     }
-
-
-def _write_rows(folder: Path, records: list[Record], recordings: Recordings) -> None:
-    """Write ``results.csv``: one row for each pair, and each plain reconstruction."""
-    keys = [m.key for m in MEASURES]
-    rows: list[list[Any]] = [["recording", "speaker", "seconds", "target", *keys]]
-    for record in records:
-        head = [record.name, recordings.speakers[record.name], record.units / 1000]
-        for m in record.measured:
-            values = ["" if m.values.get(k) is None else m.values[k] for k in keys]
-            rows.append([*head, "" if m.codec == OURS else m.codec, *values])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    with writing(folder / CSV, force=True) as file:
-        file.write(text.getvalue().encode())

@@ -9,7 +9,7 @@ from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.journal import RECORDINGS, Journal
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.results import digest, write_recordings, write_results
-from vqcodec.evaluate.runs import Outcome, Run, named
+from vqcodec.evaluate.runs import Outcome, Run, made_with, named, settings_of
 from vqcodec.evaluate.speech import gallery, report
 from vqcodec.evaluate.speech.anchors import SpeechAnchor, find_anchors
 from vqcodec.evaluate.speech.coder import decoders_of
@@ -90,11 +90,8 @@ def _settings(
 ) -> dict[str, Any]:
     """Return all that figures depend on, but for the recordings."""
     return {
-        "version of vqcodec": vqcodec.__version__,
-        "model": {"name": codec.weights.name, "files": codec.weights.config.get("files")},
-        "precision": codec.precision,
+        **settings_of(codec, metrics),
         "set of codecs": {a.name: a.version() for a in anchors},
-        "set of metrics": {m.key: m.source() for m in metrics},
         "set of languages": digest(f"{path} {language}" for path, language in spoken.items()),
     }
 
@@ -151,9 +148,7 @@ def _tree(
         "description": f"vqcodec {vqcodec.__version__}, weights {weights.name}, .vqc files",
         "results": ours["results"],
         "evaluation": {
-            "vqcodec": vqcodec.__version__,
-            "model": weights.name,
-            "codebook_id": weights.codebook_id.hex(),
+            **made_with(codec),
             "data": {
                 "recordings": len(table.names),
                 "seconds": round(seconds, 3),

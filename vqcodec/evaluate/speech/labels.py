@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import vqcodec
 from vqcodec.errors import MediaError, OutputError
 from vqcodec.evaluate.metrics import perplexity
+from vqcodec.evaluate.runs import made_with
 from vqcodec.evaluate.speech import phonetable
 from vqcodec.evaluate.speech.phones import (
     PAUSE,
@@ -92,9 +92,7 @@ def evaluate_phones(
     spoken = _coded(codec, marked, _sources(data), progress)
     found, tables = _measured(codec, spoken)
     tree = {
-        "vqcodec": vqcodec.__version__,
-        "model": codec.weights.name,
-        "codebook_id": codec.weights.codebook_id.hex(),
+        **made_with(codec),
         **found,
     }
     try:
