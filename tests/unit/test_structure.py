@@ -37,7 +37,7 @@ FLOORS = {
     ),
     "sampler": ("codec", "media", "pretrained", "priors", "weights"),
     "speechsampler": (
-        *("files", "media", "pretrained", "sampler", "speech", "streaming", "voices"),
+        *("files", "generation", "media", "pretrained", "sampler", "speech", "streaming", "voices"),
     ),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
