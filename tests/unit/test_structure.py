@@ -42,7 +42,8 @@ FLOORS = {
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
         *("basecodec", "codec", "coding", "decoders", "files", "generation", "media", "nn"),
-        *("pretrained", "rate", "sampler", "speech", "streaming", "voices", "weights"),
+        *("pretrained", "rate", "sampler", "speech", "speechsampler", "streaming", "voices"),
+        "weights",
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
