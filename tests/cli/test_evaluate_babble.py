@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.helpers import Run, voice
 from vqcodec.evaluate.record import Measured, Record
 from vqcodec.evaluate.speech import babble, recogniser, speechlike
 from vqcodec.evaluate.speech.babbles import summarise
+from vqcodec.evaluate.speech.quality import find_metrics
 from vqcodec.media.audio import Audio
 from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.sampler import Settings
@@ -129,6 +131,14 @@ def test_means_are_of_what_is_known() -> None:
 def test_entropy_of_phones() -> None:
     assert speechlike.entropy(["AA", "B", "AA", "K"]) == 1.5
     assert speechlike.entropy(["AA"] * 3) == speechlike.entropy([]) == 0
+
+
+def test_without_pocketsphinx_phones_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    recogniser.load_phones.cache_clear()
+    found, notes = find_metrics(speechlike.METRICS)
+    assert tuple(found) == OWN
+    assert [n.split(" is left out")[0] for n in notes] == ["phone entropy", "different phones"]
 
 
 def test_phones_are_read_in_voices_and_not_in_noise() -> None:
