@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.helpers import (
+    TINY_PRIOR,
     Run,
     add_coding_prior,
     lively,
@@ -22,10 +23,11 @@ from tests.helpers import (
     tiny_wavenet,
 )
 from vqcodec.cli import main
+from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.media.image import Image
-from vqcodec.pretrained import tensor_bytes, write_part, write_weights
-from vqcodec.vqvae import VQVAE, build, build_decoder
-from vqcodec.weights import CONFIG, WAVENET, read_weights
+from vqcodec.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
+from vqcodec.vqvae import VQVAE, build, build_decoder, build_prior
+from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
@@ -92,6 +94,34 @@ def named_weights(drawn_weights: Path) -> Path:
     }
     text = json.dumps({**config, "name": "named", "speakers": speakers})
     (folder / CONFIG).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def babbling_weights(named_weights: Path) -> Path:
+    """The model of `named` as `babbling`, with a prior on codes and a WaveNet without any.
+
+    Both say more than nothing.
+    """
+    folder = named_weights.parent / "babbling"
+    shutil.copytree(named_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "babbling"}), encoding="utf-8")
+    identity = read_weights(folder).codebook_id.hex()
+    torch.manual_seed(3)
+    prior = build_prior(TINY_PRIOR)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    name, data = prior_bytes(prior)
+    table = {"codebook_id": identity, "prior": TINY_PRIOR}
+    write_part(read_weights(folder), table, name, data, force=False)
+    alone = {**tiny_wavenet(), "codes": False}
+    decoder = build_decoder(alone)
+    assert isinstance(decoder, WaveNet)
+    decoder.out_bias.data -= 0.1 * (torch.arange(256) - 128).abs()  # or all of it is clipped
+    data = tensor_bytes(decoder)
+    table = {"codebook_id": identity, "decoder": alone}
+    write_part(read_weights(folder), table, WAVENET_ALONE, data, force=False)
     return folder
 
 

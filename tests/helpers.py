@@ -18,6 +18,18 @@ from vqcodec.weights import CODING_PRIOR, read_weights
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
+# of maps of one row of the codes of `tiny_speech_config`
+TINY_PRIOR = {
+    "kind": "pixelcnn",
+    "codebook_size": 32,
+    "width": 8,
+    "dilations": [1, 2],
+    "embedding": 4,
+    "first": [0, 3],
+    "kernel": [0, 1],
+    "reach": 0,
+}
+
 
 def tiny_config() -> Tree:
     """image-f4's shape in small: same kinds, same stride, K = 32."""

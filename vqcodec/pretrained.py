@@ -20,6 +20,7 @@ from vqcodec.weights import (
     MODEL,
     SAMPLING_PRIOR,
     WAVENET,
+    WAVENET_ALONE,
     Weights,
     codebook_id,
     read_verified,
@@ -77,13 +78,30 @@ def load_decoder(weights: Weights) -> WaveNet:
     Raises:
         WeightsError: there is none, it is damaged, or it was made for other codes.
     """
-    table = _part(weights, WAVENET, "WaveNet decoder", "speech --stage decoder")
-    decoder = _load(weights, WAVENET, lambda n: build_decoder(table.get("decoder"), n))
+    return _load_wavenet(weights, WAVENET, "WaveNet decoder", "speech --stage decoder")
+
+
+def load_wavenet_alone(weights: Weights) -> WaveNet:
+    """Build the WaveNet of `weights` that hears no codes, in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was trained beside other codes.
+    """
+    command = "speech --stage decoder --preset wavenet-alone"
+    return _load_wavenet(weights, WAVENET_ALONE, "WaveNet without codes", command)
+
+
+def _load_wavenet(weights: Weights, file: str, name: str, command: str) -> WaveNet:
+    table = _part(weights, file, name, command)
+    decoder = _load(weights, file, lambda n: build_decoder(table.get("decoder"), n))
     first = weights.config["model"]["decoder"]
     if not isinstance(decoder, WaveNet) or any(
         getattr(decoder.config, key) != first.get(key) for key in ("dim", "stride", "cond_dim")
     ):
-        raise WeightsError(f"{weights.folder}: its WaveNet decoder is for codes of another shape")
+        raise WeightsError(f"{weights.folder}: its {name} is for codes of another shape")
+    if decoder.config.codes != (file == WAVENET):
+        hears = "hears" if decoder.config.codes else "does not hear"
+        raise WeightsError(f"{weights.folder}: its {name} {hears} codes")
     return decoder
 
 

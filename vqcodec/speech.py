@@ -256,7 +256,7 @@ class SpeechCodec(BaseCodec):
             raise FormatError(str(error)) from None
         if sample_rate is not None and not LEAST_RATE <= sample_rate <= MOST_RATE:
             raise UsageError(f"a rate of {sample_rate} Hz; must be {LEAST_RATE} to {MOST_RATE}")
-        cond = self._condition(media.speaker)
+        cond = self.condition(media.speaker)
         renderer: Renderer = FastRenderer(self, cond)
         if drawing is not None:
             renderer = WaveNetRenderer(
@@ -296,6 +296,22 @@ class SpeechCodec(BaseCodec):
         x = torch.from_numpy(np.ascontiguousarray(samples))[None, None].to(self.device)
         return quantize(self.model.speaker(x))[0].cpu().numpy().tobytes()
 
+    def condition(self, speaker: bytes) -> torch.Tensor | None:
+        """Return the (S,) vector for decoders of one that a file keeps; None if they know none.
+
+        Raises:
+            FormatError: it is one for other weights.
+        """
+        if self.model.speaker is None:
+            return None
+        if len(speaker) != self.model.speaker.dim:
+            raise FormatError(
+                f"holds a speaker vector of {len(speaker)} numbers; the weights "
+                f"'{self.weights.name}' need one of {self.model.speaker.dim}"
+            )
+        vector = torch.from_numpy(np.frombuffer(speaker, np.int8).astype(np.float32))
+        return (vector / STEPS).to(self.device)
+
     def speaker_of(self, recordings: "Iterable[Samples]") -> bytes:
         """Return the vector, as files keep it, of who speaks in all of some recordings.
 
@@ -317,18 +333,6 @@ class SpeechCodec(BaseCodec):
     @functools.cached_property
     def _wavenet(self) -> WaveNet:
         return load_decoder(self.weights).to(self.device)
-
-    def _condition(self, speaker: bytes) -> torch.Tensor | None:
-        """Return the (S,) vector for the decoder of one that a file keeps."""
-        if self.model.speaker is None:
-            return None
-        if len(speaker) != self.model.speaker.dim:
-            raise FormatError(
-                f"holds a speaker vector of {len(speaker)} numbers; the weights "
-                f"'{self.weights.name}' need one of {self.model.speaker.dim}"
-            )
-        vector = torch.from_numpy(np.frombuffer(speaker, np.int8).astype(np.float32))
-        return (vector / STEPS).to(self.device)
 
     def _header(self, media: MediaInfo) -> Header:
         """Return the header of a stream, which does not know its length."""

@@ -2,8 +2,9 @@
 
 A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
 ``model.safetensors``, ``README.md`` (the model card), and where there are such priors
-``coding_prior.safetensors`` and ``sampling_prior.safetensors``, and where there is a second decoder
-``wavenet.safetensors``. Nothing in it can run code.
+``coding_prior.safetensors`` and ``sampling_prior.safetensors``, where there is a second decoder
+``wavenet.safetensors``, and where there is one that hears no codes ``wavenet_alone.safetensors``.
+Nothing in it can run code.
 """
 
 import functools
@@ -25,6 +26,7 @@ CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR = "coding_prior.safetensors"
 SAMPLING_PRIOR = "sampling_prior.safetensors"
 WAVENET = "wavenet.safetensors"
+WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -1,7 +1,6 @@
 """Speech drawn from a prior on the command line."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,44 +13,19 @@ from tests.cli.test_commands import fails, names
 from tests.helpers import Run
 from vqcodec import Codes
 from vqcodec.files.contents import MediaInfo
+from vqcodec.generation.chunks import generate
 from vqcodec.media.audio import Audio
-from vqcodec.pretrained import load_sampling_prior, prior_bytes, write_part
+from vqcodec.pretrained import load_sampling_prior, load_wavenet_alone
 from vqcodec.speech import SpeechCodec
+from vqcodec.streaming import Drawing
 from vqcodec.voices import voices_of
-from vqcodec.vqvae import build_prior
-from vqcodec.weights import SAMPLING_PRIOR, read_weights
-
-PRIOR = {
-    "kind": "pixelcnn",
-    "codebook_size": 32,
-    "width": 8,
-    "dilations": [1, 2],
-    "embedding": 4,
-    "first": [0, 3],
-    "kernel": [0, 1],
-    "reach": 0,
-}
+from vqcodec.weights import read_weights
 
 
-@pytest.fixture
-def weights(named_weights: Path, tmp_path: Path) -> Path:
-    """The model of `named` with a prior on maps of one row, which says more than nothing."""
-    folder = tmp_path / "babbling"
-    shutil.copytree(named_weights, folder)
-    found = read_weights(folder)
-    torch.manual_seed(3)
-    prior = build_prior(PRIOR)
-    for parameter in prior.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    name, data = prior_bytes(prior)
-    assert name == SAMPLING_PRIOR
-    table = {"codebook_id": found.codebook_id.hex(), "prior": PRIOR}
-    write_part(found, table, name, data, force=False)
-    return folder
-
-
-def test_codes_are_drawn_from_the_prior_and_decoded(weights: Path, run: Run) -> None:
-    root = weights.parent
+def test_codes_are_drawn_from_the_prior_and_decoded(
+    babbling_weights: Path, tmp_path: Path, run: Run
+) -> None:
+    root, weights = tmp_path, babbling_weights
     sample = ("sample", "--model", weights, "--seconds", "0.5", "--seed", "4")
     result = run(*sample, "--speaker", "ann", "-o", "a.wav")
     assert result.returncode == 0, result.stderr
@@ -75,16 +49,48 @@ def test_codes_are_drawn_from_the_prior_and_decoded(weights: Path, run: Run) -> 
     np.testing.assert_allclose(Audio.open(root / "a.wav").samples, wanted, atol=1e-4)
     other = codec.decode(replace(codes, media=replace(media, speaker=bytes(4)))).samples
     assert np.abs(other - wanted).max() > 1e-3
+    again = run(*sample, "--speaker", "ann", "--decoder", "wavenet", "-o", "b.wav")
+    assert again.returncode == 0, again.stderr
+    drawn_again = codec.decode(codes, drawing=Drawing(4)).samples
+    np.testing.assert_allclose(Audio.open(root / "b.wav").samples, drawn_again, atol=1e-4)
     fails(run(*sample, "-o", "a.wav"), 1, "a.wav: exists already")
     piped = run(*sample, "--speaker", "ann", "-o", "-")
     assert piped.stdout == (root / "a.wav").read_bytes()
 
 
-def test_speakers_are_drawn_by_the_seed(weights: Path, run: Run) -> None:
+def test_the_wavenet_without_codes_babbles_in_a_voice(
+    babbling_weights: Path, tmp_path: Path, run: Run
+) -> None:
+    sample = ("sample", "--model", "babbling", "--without-codes", "--seconds", "0.3")
+    result = run(*sample, "--seed", "4", "--temperature", "0.9", "--speaker", "ann", "-o", "a.wav")
+    assert result.returncode == 0, result.stderr
+    assert b"0.30 s of babble (drawn from a WaveNet without codes" in result.stdout
+    label = "synthetic: babble of a WaveNet without codes, drawn by vqcodec in the voice of ann"
+    with soundfile.SoundFile(tmp_path / "a.wav") as sound:
+        assert (sound.comment, sound.samplerate, sound.frames) == (label, 16_000, 4800)
+    alone, vector = load_wavenet_alone(read_weights(babbling_weights)), [90, -70, 127, -128]
+    wanted = generate(
+        alone,
+        torch.ones(4, 75),
+        torch.tensor(vector) / 127,
+        seed=4,
+        temperature=0.9,
+        length=160_000,
+    )
+    found = Audio.open(tmp_path / "a.wav").samples[0]
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert 0.01 < np.abs(found).mean() < 0.5
+    for number, change in enumerate((("--seed", "5"), ("--speaker", "Bob-2"))):
+        other = run(*sample, "--seed", "4", "--speaker", "ann", *change, "-o", f"{number}.wav")
+        assert other.returncode == 0, other.stderr
+        assert np.abs(Audio.open(tmp_path / f"{number}.wav").samples - found).max() > 0.01
+
+
+def test_speakers_are_drawn_by_the_seed(babbling_weights: Path, run: Run) -> None:
     found = set()
     for seed in range(8):
         result = run(
-            "sample", "--model", weights, "--seconds", "0.1", "--seed", str(seed),
+            "sample", "--model", "babbling", "--seconds", "0.1", "--seed", str(seed),
             "-o", f"{seed}.flac", "--json",
         )  # fmt: skip
         facts = json.loads(result.stdout)
@@ -104,12 +110,26 @@ def test_speakers_are_drawn_by_the_seed(weights: Path, run: Run) -> None:
         (["--model", "babbling", "--temperature", "0"], 2, "temperature is 0"),
         (["--model", "tiny", "--seconds", "2"], 2, "--seconds and --speaker are for speech"),
         (["--model", "named"], 1, "has no sampling prior"),
+        (["--model", "named", "--without-codes"], 1, "--preset wavenet-alone --codec named"),
+        (["--model", "babbling", "--without-codes", "--top-k", "3"], 2, "draws no codes"),
+        (["--model", "babbling", "--without-codes", "--decoder", "wavenet"], 2, "draws no codes"),
+        (["--model", "babbling", "--without-codes", "--temperature", "3"], 2, "0.05 to 2"),
+        (["--model", "babbling", "--without-codes", "--seconds", "4000"], 2, "0.1 to 3600"),
+        (["--model", "babbling", "--without-codes", "--speaker", "an"], 2, "did you mean ann?"),
+        (["--model", "babbling", "--decoder", "slow"], 2, "there are: fast, wavenet"),
+        (["--model", "tiny", "--without-codes"], 2, "--without-codes and --decoder are for speech"),
+        (["--model", "tiny", "--decoder", "wavenet"], 2, "are for speech"),
     ],
 )
 def test_what_is_refused(
-    weights: Path, run: Run, arguments: list[str], code: int, words: str
+    babbling_weights: Path,
+    tmp_path: Path,
+    run: Run,
+    arguments: list[str],
+    code: int,
+    words: str,
 ) -> None:
-    before = names(weights.parent)
+    before = names(tmp_path)
     fails(run("sample", "-o", "x.wav", *arguments), code, words)
-    assert names(weights.parent) == before
+    assert names(tmp_path) == before
     fails(run("sample", "-o", "x.png", "--model", "babbling"), 2, "no sound format '.png'")

@@ -104,7 +104,7 @@ def test_the_page_plays_what_was_measured(measured: Path) -> None:
     said = {g["name"]: g["text"] for g in gallery}
     assert said == {"ann/a.wav": "Ja.", "ann/b.flac": "", "c.wav": ""}
     (stereo,) = (g for g in gallery if g["name"] == "c.wav")
-    assert [layer["codec"] for layer in stereo["layers"]] == ["original", "vqcodec"]
+    assert [layer["label"] for layer in stereo["layers"]] == ["original", "vqcodec"]
     sound = stereo["layers"][0]["sound"].removeprefix("data:audio/flac;base64,")
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)))
     heard = Audio.open(measured / "c.wav").mix().resample(16_000)

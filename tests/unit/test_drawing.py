@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.helpers import voice
+from tests.helpers import tiny_wavenet, voice
 from vqcodec.errors import WeightsError
 from vqcodec.generation import chunks
 from vqcodec.generation.chunks import generate
-from vqcodec.pretrained import load_decoder
+from vqcodec.pretrained import load_decoder, load_wavenet_alone
 from vqcodec.speech import SpeechCodec
 from vqcodec.streaming import SpeechDecoder, WaveNetRenderer
 from vqcodec.weights import CONFIG, WAVENET, read_weights
@@ -57,6 +57,7 @@ def test_what_is_no_wavenet_of_these_weights_is_refused(
         ({"decoder": {"kind": "deconv2d"}}, "lacks"),
         ({"decoder": {"kind": "wavenet", "dim": 4, "stride": 64, "width": 2048}}, "larger"),
         ({"decoder": 3}, "lacks its table"),
+        ({"decoder": {**tiny_wavenet(), "codes": False}}, "does not hear codes"),
     ):
         folder = tmp_path / "changed"
         shutil.copytree(drawn_weights, folder, dirs_exist_ok=True)
@@ -65,6 +66,8 @@ def test_what_is_no_wavenet_of_these_weights_is_refused(
         (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         with pytest.raises(WeightsError, match=message):
             load_decoder(read_weights(folder))
+    with pytest.raises(WeightsError, match=r"no WaveNet without codes.*--preset wavenet-alone"):
+        load_wavenet_alone(read_weights(drawn_weights))
     (folder / WAVENET).write_bytes(b"x")
     with pytest.raises(WeightsError, match="damaged"):
         load_decoder(read_weights(folder))

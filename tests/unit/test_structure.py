@@ -37,12 +37,13 @@ FLOORS = {
     ),
     "sampler": ("codec", "media", "pretrained", "priors", "weights"),
     "speechsampler": (
-        *("files", "media", "pretrained", "sampler", "speech", "streaming", "voices"),
+        *("files", "generation", "media", "pretrained", "sampler", "speech", "streaming", "voices"),
     ),
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
         *("basecodec", "codec", "coding", "decoders", "files", "generation", "media", "nn"),
-        *("pretrained", "rate", "sampler", "speech", "streaming", "voices", "weights"),
+        *("pretrained", "rate", "sampler", "speech", "speechsampler", "streaming", "voices"),
+        "weights",
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),

@@ -19,7 +19,7 @@ from vqcodec.evaluate.bits import CODING, BitMeter
 from vqcodec.files.vqc import is_stream
 from vqcodec.media.audio import Audio
 from vqcodec.media.sources import find_sources
-from vqcodec.pretrained import load_decoder
+from vqcodec.pretrained import load_decoder, load_wavenet_alone
 from vqcodec.speech import SpeechCodec
 from vqcodec.train.coded import encode_sounds
 from vqcodec.train.run import Job
@@ -128,6 +128,26 @@ def test_a_decoder_learns_frozen_codes_and_joins_the_codec(
     assert "## WaveNet decoder" in (weights.folder / "README.md").read_text()
     done = run("export", "run", "spoken", "-o", "weights")
     assert done.returncode == 1  # never a silent overwrite
+    # the same that hears no codes becomes another part
+    done = run(
+        *("train", "speech", recordings, "-o", "alone", "--stage", "decoder"),
+        *("--codec", tmp_path / "weights" / "spoken", "--held-out", recordings / "speaker1"),
+        *("--preset", "wavenet-alone", "--set", "decoder.width=8"),
+        *(part for s in settings if "width" not in s for part in ("--set", s)),
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    done = run("export", "alone", "spoken", "-o", "weights")
+    assert done.returncode == 0, done.stderr.decode()
+    weights = read_weights(tmp_path / "weights" / "spoken")
+    alone = load_wavenet_alone(weights)
+    assert not alone.config.codes
+    trained = load_file(tmp_path / "alone" / "checkpoint" / "average.safetensors")
+    torch.testing.assert_close(
+        alone.state_dict()["out"], trained["decoder.out"], rtol=1e-3, atol=1e-5
+    )
+    torch.testing.assert_close(load_decoder(weights).state_dict(), loaded.state_dict())
+    card = (weights.folder / "README.md").read_text()
+    assert "## WaveNet decoder" in card and "## WaveNet without codes" in card
 
 
 def test_a_prior_learns_codes_and_makes_files_smaller(

@@ -346,6 +346,14 @@ def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
         replace(TINY, **change)
 
 
+def test_the_preset_without_codes_differs_in_what_it_hears_only() -> None:
+    bands, alone = (load_preset(f"wavenet-{name}") for name in ("bands", "alone"))
+    assert alone["decoder"].pop("codes") is False
+    for table in (bands["decoder"], alone["decoder"]):
+        del table["width"], table["blocks"]
+    assert alone == bands
+
+
 @pytest.mark.parametrize("name", ["wavenet-full", "wavenet-bands", "wavenet-alone"])
 def test_presets_build(name: str) -> None:
     preset = load_preset(name)

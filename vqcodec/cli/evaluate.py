@@ -60,6 +60,15 @@ def evaluate(
             "where it is not known of one name, are the same sentence."
         ),
     ] = None,
+    babble: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Draw as much babble as there is of each of the first recordings, this many, 1 to "
+            "100, up to 10 s of each, and measure how like speech both are.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Start over where the folder holds a report.")
     ] = False,
@@ -74,9 +83,14 @@ def evaluate(
     if qualities and targets:
         raise UsageError("--quality and --target-bytes exclude each other")
     if voices is not None:
-        if phones or qualities or targets or against:
+        if phones or babble or qualities or targets or against:
             raise UsageError("--voices goes with --model, --force and --json only")
         speech.evaluate_voices(data, output, model, voices, force=force, as_json=as_json)
+        return
+    if babble is not None:
+        if phones or qualities or targets or against:
+            raise UsageError("--babble goes with --model, --force and --json only")
+        speech.evaluate_babble(data, output, model or SPEECH, babble, force=force, as_json=as_json)
         return
     model = model or (SPEECH if phones else default_model(data))
     if find_weights(model).modality == "audio":

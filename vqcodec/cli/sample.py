@@ -71,6 +71,14 @@ def sample(
             help="Of speech: who speaks, a name that `vqcodec speakers` lists. [default: drawn]"
         ),
     ] = None,
+    decoder: options.SpeechDecoder = "fast",
+    without_codes: Annotated[
+        bool,
+        typer.Option(
+            "--without-codes",
+            help="Of speech: draw from the weights' WaveNet without codes, to compare.",
+        ),
+    ] = False,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     seed: Seed = 0,
@@ -83,14 +91,15 @@ def sample(
     if find_weights(model).modality == "audio":
         if number is not None or size is not None:
             raise UsageError(f"--number and --size are for pictures; {model} codes speech")
-        from vqcodec.cli.babble import sample_speech
+        from vqcodec.cli.babble import Babble, sample_speech
 
-        loading = (model, device, precision)
-        how = (temperature, top_k, seed)
-        sample_speech(output, loading, seconds, speaker, how, force=force, as_json=as_json)
+        wanted = Babble(seconds, speaker, decoder, without_codes, temperature, top_k, seed)
+        sample_speech(output, (model, device, precision), wanted, force=force, as_json=as_json)
         return
     if seconds is not None or speaker is not None:
         raise UsageError(f"--seconds and --speaker are for speech; {model} codes pictures")
+    if without_codes or decoder != "fast":
+        raise UsageError(f"--without-codes and --decoder are for speech; {model} codes pictures")
     from vqcodec.media.image import check_size, format_of_suffix
 
     number = 16 if number is None else number

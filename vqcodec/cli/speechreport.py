@@ -81,6 +81,34 @@ def evaluate_voices(
     finish(found, output, "recordings", _print_voices, as_json=as_json)
 
 
+def evaluate_babble(
+    data: list[Path], output: Path, model: str, number: int, *, force: bool, as_json: bool
+) -> None:
+    """Measure how like speech babble is; arguments are those of the command."""
+    from vqcodec.evaluate.speech.babble import evaluate_babble as measure
+
+    with progress_bar("drawing") as bar:
+        found = measure(data, output, model=model, number=number, force=force, progress=bar)
+    finish(found, output, "recordings", _print_babble, as_json=as_json)
+
+
+def _print_babble(tree: dict[str, Any], metrics: list[Any]) -> None:
+    data = tree["evaluation"]["data"]
+    typer.echo(
+        f"{tree['name']}, {data['recordings']:,} recordings of {data['seconds']:,.0f} s; means, of "
+        "F0 the median, [95 % intervals]; babble has no words, and nobody said it"
+    )
+    table = [["", *(m.label for m in metrics)]]
+    for found in tree["sounds"].values():
+        cells = [found["name"]]
+        for m in metrics:
+            range_ = interval(m, found["intervals"][m.key]) if m.key in found["intervals"] else ""
+            value = found[m.key]
+            cells.append("none" if value is None else f"{m.format(value)} {range_}".rstrip())
+        table.append(cells)
+    print_table(table)
+
+
 def _print_voices(tree: dict[str, Any], metrics: list[Any]) -> None:
     shown = [m for m in metrics if tree["overall"][m.key] is not None]
     typer.echo(

@@ -70,6 +70,27 @@ function sortable(columns, rows) {
   $("more").addEventListener("click", () => { sorting.limit = Infinity; draw(); });
   draw();
 }
+// Sounds: players with a name, what stands beside it, a spectrogram and figures, by recording.
+function player(layer, metrics, name, beside) {
+  const facts = layer.values ? metrics.filter((m) => typeof layer.values[m.key] === "number")
+    .map((m) => m.label + " " + format(m, layer.values[m.key])).join(" · ") : "";
+  return add(make("div", null, { className: "layer" }),
+    add(make("p"), make("b", name), make("span", beside, { className: "soft" })),
+    make("img", null, { src: layer.picture, alt: "spectrogram of " + name }),
+    make("audio", null, { src: layer.sound, controls: true, preload: "metadata" }),
+    make("p", facts, { className: "soft" }));
+}
+function recording(item, facts, players) {
+  return add(make("div", null, { className: "recording" }), make("h3", item.name),
+    make("p", facts, { className: "soft" }), ...(item.text ? [make("p", item.text)] : []),
+    add(make("div", null, { className: "layers" }), ...players));
+}
+function oneAtATime() {
+  const players = [...document.querySelectorAll("audio")];
+  for (const one of players) one.addEventListener("play", () =>
+    players.forEach((other) => { if (other !== one) other.pause(); }));
+}
+
 function drawNotes(more) {
   const notes = more.notes.length ? more.notes : ["Nothing was left out."];
   add($("notes"), ...notes.map((n) => make("li", n)),

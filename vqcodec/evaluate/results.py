@@ -92,6 +92,16 @@ def write_conversions(
     _write_rows(folder, rows)
 
 
+def write_babble(folder: Path, records: Iterable[Record], keys: list[str]) -> None:
+    """Write ``results.csv``: one row for each recording, and for each sound beside it."""
+    rows: list[list[Any]] = [["recording", "seconds", "sound", "seed", *keys]]
+    for record in records:
+        for m in record.measured:
+            seed = int(m.setting["seed"]) if "seed" in m.setting else ""
+            rows.append([record.name, record.units / 1000, m.codec, seed, *_values(m, keys)])
+    _write_rows(folder, rows)
+
+
 def _values(measured: Measured, keys: list[str]) -> list[float | str]:
     values = [measured.values.get(key) for key in keys]
     return ["" if value is None else value for value in values]

@@ -42,6 +42,7 @@ class Chunks:
         seed: of the random numbers, 0 or more.
         temperature: above 0; below 1, likely samples become likelier.
         threads: chunks drawn at once on a CPU.
+        length: samples of a chunk, or a few more; `CHUNK` by default.
 
     Attributes:
         window: cells of a chunk.
@@ -57,6 +58,7 @@ class Chunks:
         seed: int = 0,
         temperature: float = 1.0,
         threads: int = 1,
+        length: int | None = None,
     ) -> None:
         self._decoder, self._network = decoder, decoder.network()
         self._cond = None if cond is None else cond[None].to(decoder.device)
@@ -65,7 +67,7 @@ class Chunks:
         self._fade = math.ceil(FADE / stride)
         self._after = self._fade + 1  # filters of bands look a few samples ahead
         self._before = max(math.ceil(max(decoder.memory, WARM_UP) / stride), self._after)
-        self.window = max(math.ceil(CHUNK / stride), self._before)
+        self.window = max(math.ceil((length or CHUNK) / stride), self._before)
         self.reach = decoder.reach + self._before
         self.together = threads if decoder.device.type == "cpu" else AT_ONCE
         self._tails: list[Floats] = []  # how each channel's last chunk goes on
@@ -161,13 +163,16 @@ def generate(
     seed: int = 0,
     temperature: float = 1.0,
     threads: int = 1,
+    length: int | None = None,
     report: Report | None = None,
 ) -> "Floats":
     """Return the signal, (N * stride,) in [-1, 1], of code vectors (D, N); see `Chunks`.
 
     Beyond the ends, the first and the last vector go on; `report` is called with the fraction done.
     """
-    chunks = Chunks(decoder, cond, seed=seed, temperature=temperature, threads=threads)
+    chunks = Chunks(
+        decoder, cond, seed=seed, temperature=temperature, threads=threads, length=length
+    )
     cells = z_q.shape[1]
     number = math.ceil(cells / chunks.window)
     parts: list[Floats] = [np.zeros(0, np.float32)]

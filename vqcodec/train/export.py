@@ -20,6 +20,7 @@ from vqcodec.weights import (
     NAME,
     SAMPLING_PRIOR,
     WAVENET,
+    WAVENET_ALONE,
     find_named,
     read_weights,
 )
@@ -39,6 +40,7 @@ HEADINGS = {
     SAMPLING_PRIOR: "## Sampling prior",
     CODING_PRIOR: "## Coding prior",
     WAVENET: "## WaveNet decoder",
+    WAVENET_ALONE: "## WaveNet without codes",
 }
 
 
@@ -122,7 +124,8 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
     else:
         decoder = build_decoder(settings)
         decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in _average(run).items()})
-        file, data = WAVENET, tensor_bytes(decoder)
+        file = WAVENET if settings.get("codes", True) else WAVENET_ALONE
+        data = tensor_bytes(decoder)
     table = {
         "codebook_id": description["codebook_id"],
         kind: settings,

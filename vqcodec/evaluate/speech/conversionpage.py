@@ -1,9 +1,8 @@
 """The page of an evaluation of conversions: figures, and players to hear them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vqcodec.evaluate.gallery import data_uri
 from vqcodec.evaluate.record import OURS, Record
 from vqcodec.evaluate.report import write_page
 from vqcodec.evaluate.speech.conversions import (
@@ -14,17 +13,10 @@ from vqcodec.evaluate.speech.conversions import (
     ConversionMeter,
     as_said_by,
 )
-from vqcodec.evaluate.speech.gallery import HEIGHT, SECONDS, WIDTH, sound_uri
+from vqcodec.evaluate.speech.gallery import layer
 from vqcodec.evaluate.speech.recordings import open_recording
-from vqcodec.evaluate.speech.views import spectrogram
 from vqcodec.media.audio import Audio
 from vqcodec.media.frames import RATE
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Signal = NDArray[np.floating]
 
 TEMPLATE = "voices.html"
 SHOWN = 5  # recordings
@@ -82,13 +74,13 @@ def _choose(records: list[Record]) -> list[Record]:
 def _voice(meter: ConversionMeter, target: str) -> dict[str, Any]:
     """Return a recording of a target, as the page plays it."""
     name, source = next(meter.recordings.by(target))
-    return _layer(target, open_recording(source, name))
+    return layer(target, open_recording(source, name))
 
 
 def _shown(meter: ConversionMeter, record: Record) -> dict[str, Any]:
     source = meter.recordings.sources[record.name]
     samples = open_recording(source, record.name)
-    layers = [_layer("source", samples)]
+    layers = [layer("source", samples)]
     for measured in record.measured:
         if measured.codec == OURS:
             codes = meter.codec.encode(Audio(samples[None], RATE))
@@ -96,7 +88,7 @@ def _shown(meter: ConversionMeter, record: Record) -> dict[str, Any]:
         else:
             said = as_said_by(meter.codec, samples, meter.targets[measured.codec])
             label = measured.codec
-        layers.append(_layer(label, said) | {"values": measured.values})
+        layers.append(layer(label, said) | {"values": measured.values})
     return {
         "name": record.name,
         "speaker": meter.recordings.speakers[record.name],
@@ -104,9 +96,3 @@ def _shown(meter: ConversionMeter, record: Record) -> dict[str, Any]:
         "seconds": record.units / 1000,
         "layers": layers,
     }
-
-
-def _layer(label: str, samples: "Signal") -> dict[str, Any]:
-    heard = samples[: SECONDS * RATE]
-    picture = data_uri(spectrogram(heard, (HEIGHT, WIDTH)), lossless=False)
-    return {"label": label, "sound": sound_uri(heard), "picture": picture}

@@ -61,7 +61,7 @@ def build(
 
     Returns:
         For each its ``name``, ``rank``, ``seconds``, ``text`` ("" if not known) and ``layers``:
-        ``codec``, ``sound`` and ``picture`` (data URIs) and, of copies, ``bytes`` and ``values``.
+        ``label``, ``sound`` and ``picture`` (data URIs) and, of copies, ``bytes`` and ``values``.
     """
     found = {r.name: r for r in records if r.name in chosen}
     return [
@@ -80,20 +80,27 @@ def _layers(
     record: Record, samples: "Signal", codec: SpeechCodec, anchors: list[SpeechAnchor]
 ) -> list[dict[str, Any]]:
     loudest = loudness(samples)
-
-    def drawn(name: str, heard: "Signal") -> dict[str, Any]:
-        heard = heard[: SECONDS * RATE]
-        picture = data_uri(spectrogram(heard, (HEIGHT, WIDTH), loudest), lossless=False)
-        return {"codec": name, "sound": sound_uri(heard), "picture": picture}
-
-    layers = [drawn("original", samples)]
+    layers = [layer("original", samples, loudest)]
     made, _ = copies(codec, anchors, samples)
     for copy in made:
         measured = record.find(copy.codec, 0)
         assert measured is not None
         figures = {"bytes": measured.bytes, "values": measured.values}
-        layers.append(drawn(copy.codec, copy.samples) | figures)
+        layers.append(layer(copy.codec, copy.samples, loudest) | figures)
     return layers
+
+
+def layer(label: str, samples: "Signal", loudest: float | None = None) -> dict[str, Any]:
+    """Return what a page needs to play the beginning of a signal, (T,), and to show it.
+
+    Args:
+        label: what it is called.
+        samples: (T,) at 16 kHz.
+        loudest: see `spectrogram`.
+    """
+    heard = samples[: SECONDS * RATE]
+    picture = data_uri(spectrogram(heard, (HEIGHT, WIDTH), loudest), lossless=False)
+    return {"label": label, "sound": sound_uri(heard), "picture": picture}
 
 
 def sound_uri(samples: "Signal") -> str:
