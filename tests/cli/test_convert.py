@@ -168,7 +168,7 @@ def test_speakers_are_listed(run: Run) -> None:
         "name", "gender", "corpus", "licence", "minutes", "pitch", "consent", "model"
     }  # fmt: skip
     assert [f["pitch"] for f in facts] == [None, 101.5]
-    fails(run("speakers", "--model", "spoken"), 1, "'spoken' name no speakers; these do: named")
+    fails(run("speakers", "--model", "spoken"), 1, "'spoken' name no speakers; these do: ", "named")
     assert run("speakers").stdout.decode().startswith("kerstin: F")  # of the weights in the box
 
 
