@@ -17,9 +17,9 @@ from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
 from vqcodec.media.level import gain_for
-from vqcodec.media.pitchshift import PitchShifter
 from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
+from vqcodec.media.voiceshift import VoiceShifter
 from vqcodec.pretrained import load_decoder
 from vqcodec.speakers.base import STEPS, quantize
 from vqcodec.streaming import (
@@ -33,6 +33,7 @@ from vqcodec.streaming import (
     WaveNetRenderer,
     check_sizes,
 )
+from vqcodec.target import Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,26 +183,25 @@ class SpeechCodec(BaseCodec):
         blocks: "Iterable[Samples]",
         channels: int,
         sample_rate: int,
-        speaker: bytes,
-        pitch: float | None = None,
+        target: Target,
         *,
         drawing: Drawing | None = None,
     ) -> "Iterator[Samples]":
         """Yield sound as another speaker says it, as it comes and as long, (channels, n).
 
-        Codes carry pitch, so that the sound is brought to the speaker's before it is coded.
+        Codes carry pitch and timbre, so that the sound is brought nearer to the speaker's before
+        it is coded.
 
         Args:
             blocks: the sound, (channels, n) float32 in [-1, 1] each.
             channels: how many.
             sample_rate: in Hz.
-            speaker: the vector of who shall speak, as files keep it.
-            pitch: the median of theirs in Hz; None to leave it as it is.
+            target: who shall speak.
             drawing: draw it with the weights' WaveNet.
 
         Raises:
             WeightsError: there is no WaveNet.
-            FormatError: the vector is one for other weights.
+            FormatError: the target is one for other weights.
         """
         check_format(channels, sample_rate, "the sound")
         encoder = self.encoder(channels, SAMPLE_RATE)
@@ -215,10 +215,12 @@ class SpeechCodec(BaseCodec):
                 yield resampler.feed(block)
             yield resampler.finish(resampled_length(taken, sample_rate, SAMPLE_RATE))
 
-        shifted = inside() if pitch is None else PitchShifter(channels, pitch).run(inside())
+        shifted = inside()
+        if target.needs_sound:
+            shifted = VoiceShifter(channels, target.pitch, target.timbre).run(shifted)
         for indices in encoder.run(shifted):
             if decoder is None and encoder.media is not None:
-                media = replace(encoder.media, speaker=speaker)
+                media = replace(encoder.media, speaker=target.vector)
                 decoder = self.decoder(media, sample_rate, drawing)
             if decoder is not None and indices.size:
                 yield decoder.feed(indices)

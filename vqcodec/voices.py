@@ -1,7 +1,8 @@
 """Named speakers: those that weights can speak as, and how what they say is labelled.
 
 They are the table ``speakers`` in the ``config.json`` of weights: name -> gender, corpus, licence,
-minutes, consent, the vector for the decoder, and the median pitch of their voice.
+minutes, consent, the vector for the decoder, and the median pitch of their voice. What their voices
+sound like is in ``timbres.safetensors``.
 """
 
 import difflib
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqcodec.errors import UsageError, WeightsError
-from vqcodec.weights import CONFIG, Weights, list_weights
+from vqcodec.media.timbre import Timbre
+from vqcodec.weights import CONFIG, TIMBRES, Weights, list_weights, read_verified
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # becomes a part of file names
 LOWEST, HIGHEST = 50.0, 600.0  # Hz: what may be told of a voice's pitch
@@ -85,6 +87,27 @@ def find_voice(weights: Weights, name: str) -> Voice:
     elif elsewhere:
         sentence += f"; the weights {' and '.join(elsewhere)} do"
     raise UsageError(f"{sentence} (vqcodec speakers lists all)")
+
+
+def timbre_of(weights: Weights, name: str) -> Timbre | None:
+    """Return the sounds of a named speaker's voice; None if the weights do not hold them.
+
+    Raises:
+        WeightsError: the file that holds them is missing or damaged.
+    """
+    files = weights.config.get("files")
+    if not isinstance(files, dict) or TIMBRES not in files:
+        return None
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    try:
+        arrays = safetensors.numpy.load(read_verified(weights, TIMBRES))
+        if f"{name}.features" not in arrays:
+            return None
+        return Timbre(arrays[f"{name}.features"], arrays[f"{name}.cepstra"])
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError):
+        raise WeightsError(f"{weights.folder / TIMBRES}: not the sounds of voices") from None
 
 
 def synthetic(name: str) -> str:

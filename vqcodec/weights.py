@@ -3,7 +3,8 @@
 A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
 ``model.safetensors``, ``README.md`` (the model card), and where there are such priors
 ``coding_prior.safetensors`` and ``sampling_prior.safetensors``, where there is a second decoder
-``wavenet.safetensors``, and where there is one that hears no codes ``wavenet_alone.safetensors``.
+``wavenet.safetensors``, where there is one that hears no codes ``wavenet_alone.safetensors``, and
+where there are named speakers ``timbres.safetensors``.
 Nothing in it can run code.
 """
 
@@ -27,6 +28,7 @@ CODING_PRIOR = "coding_prior.safetensors"
 SAMPLING_PRIOR = "sampling_prior.safetensors"
 WAVENET = "wavenet.safetensors"
 WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
+TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

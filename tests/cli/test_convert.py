@@ -19,10 +19,12 @@ from vqcodec.media.audio import Audio
 from vqcodec.media.frames import RATE
 from vqcodec.media.level import gain_for
 from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.media.pitchshift import PitchShifter
+from vqcodec.media.reference import read_reference
 from vqcodec.media.resample import Resampler
+from vqcodec.media.voiceshift import VoiceShifter
 from vqcodec.media.wav import wav_header
 from vqcodec.speech import SpeechCodec
+from vqcodec.target import Target, heard
 from vqcodec.voices import voices_of
 
 CONVERT = ("convert-voice", "--model", "named")
@@ -85,7 +87,7 @@ def test_the_pitch_of_the_other_is_taken_too(talk: Path, run: Run, codec: Speech
     original = Audio.open(talk)
     resampler = Resampler(2, 22_050, RATE)
     inside = np.concatenate([resampler.feed(original.samples), resampler.finish(21_769)], axis=1)
-    lower = np.concatenate(list(PitchShifter(2, 101.5).run([inside])), axis=1)
+    lower = np.concatenate(list(VoiceShifter(2, 101.5).run([inside])), axis=1)
     assert median_pitch(pitch(lower[0])) == pytest.approx(101.5, rel=0.1)
     codes = codec.encode(Audio(lower, RATE))
     wanted = spoken_by(codec, codes, bob.vector).resample(22_050)
@@ -199,10 +201,11 @@ def test_a_reference_needs_consent_once(talk: Path, run: Run, codec: SpeechCodec
     assert "me: " not in run("speakers", "--model", "named").stdout.decode()
     found = Audio.open(root / "again.wav").samples
     np.testing.assert_array_equal(found, Audio.open(talk.parent / "talk.me.wav").samples)
-    me = codec.encode(Audio.open(root / "me.flac")).media.speaker
-    own = median_pitch(pitch(Audio.open(root / "me.flac").resample(RATE).samples[0]))
     blocks = Audio.open(talk).blocks(4000)
-    wanted = np.concatenate(list(codec.convert(blocks, 2, 22_050, me, own)), axis=1)
+    wanted = np.concatenate(
+        list(codec.convert(blocks, 2, 22_050, heard(codec, read_reference(root / "me.flac")))),
+        axis=1,
+    )
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
@@ -326,7 +329,8 @@ def test_long_sound_takes_no_more_memory(codec: SpeechCodec) -> None:
 
         tracemalloc.start()
         total = sum(
-            out.shape[1] for out in codec.convert(blocks(), 1, 16_000, bytes((10, 20, 30, 40)))
+            out.shape[1]
+            for out in codec.convert(blocks(), 1, 16_000, Target(bytes((10, 20, 30, 40))))
         )
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -342,7 +346,7 @@ def test_how_sound_comes_does_not_matter(codec: SpeechCodec) -> None:
     vector = bytes((200, 20, 30, 40))
     whole, cut = (
         np.concatenate(
-            list(codec.convert(Audio(samples, 16_000).blocks(size), 1, 16_000, vector)), 1
+            list(codec.convert(Audio(samples, 16_000).blocks(size), 1, 16_000, Target(vector))), 1
         )
         for size in (200_000, 777)
     )

@@ -20,6 +20,7 @@ from vqcodec.evaluate.speech.voices import cepstral_distance
 from vqcodec.media.audio import Audio
 from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.speech import SpeechCodec
+from vqcodec.target import Target
 from vqcodec.voices import voices_of
 
 EVALUATE = ("evaluate", "--model", "named", "--voices")
@@ -65,7 +66,7 @@ def test_everybody_is_converted_to_every_other(data: Path, run: Run, named_weigh
     codec = SpeechCodec.load(named_weights)
     source = Audio.open(data / "cy" / "one.flac")
     vector = voices_of(codec.weights)["ann"].vector
-    said = np.concatenate(list(codec.convert(source.blocks(4000), 1, 16_000, vector)), 1)[0]
+    said = np.concatenate(list(codec.convert(source.blocks(4000), 1, 16_000, Target(vector))), 1)[0]
     own = Audio.open(data / "ann" / "one.wav").samples[0]
     found = pairs["cy/one.flac", "ann"]
     assert float(found["mcd"]) == pytest.approx(cepstral_distance(said, own), abs=1e-3)

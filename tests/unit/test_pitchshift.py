@@ -7,7 +7,8 @@ from tests.helpers import voice
 from vqcodec.media.formants import BINS, WINDOW, reshape
 from vqcodec.media.frames import RATE
 from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.media.pitchshift import HEAD, PART, PitchShifter, shift_pitch
+from vqcodec.media.pitchshift import shift_pitch
+from vqcodec.media.voiceshift import HEAD, PART, VoiceShifter
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
 
@@ -57,7 +58,7 @@ def test_a_sound_of_its_own_envelope_is_itself(length: int) -> None:
 def test_silence_stays_silent() -> None:
     silence = np.zeros(4000, np.float32)
     assert not shift_pitch(silence, 1.4).any()
-    shifter = PitchShifter(2, 200)
+    shifter = VoiceShifter(2, 200)
     out = np.concatenate([shifter.feed(np.zeros((2, 50), np.float32)), shifter.finish()], 1)
     assert out.shape == (2, 50) and not out.any()
 
@@ -66,7 +67,7 @@ def test_what_comes_in_parts_joins_without_a_step() -> None:
     x = np.stack([humming(110, 900, 32), humming(110, 2000, 32)])
 
     def run(size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        shifter = PitchShifter(2, 165)
+        shifter = VoiceShifter(2, 165)
         blocks = (x[:, i : i + size] for i in range(0, x.shape[1], size))
         return np.concatenate(list(shifter.run(blocks)), axis=1)
 
@@ -82,7 +83,7 @@ def test_what_comes_in_parts_joins_without_a_step() -> None:
 
 def test_noise_has_no_pitch_to_bring_anywhere() -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, (1, 8000)).astype(np.float32)
-    shifter = PitchShifter(1, 200)
+    shifter = VoiceShifter(1, 200)
     np.testing.assert_array_equal(
         np.concatenate([shifter.feed(noise), shifter.finish()], axis=1), noise
     )
@@ -90,6 +91,6 @@ def test_noise_has_no_pitch_to_bring_anywhere() -> None:
 
 def test_a_voice_of_speech_is_brought_to_a_pitch() -> None:
     x = voice(3 * RATE).samples
-    shifter = PitchShifter(1, 210)
+    shifter = VoiceShifter(1, 210)
     y = np.concatenate([shifter.feed(x), shifter.finish()], axis=1)[0]
     assert median_pitch(pitch(y)) == pytest.approx(210, rel=0.05)

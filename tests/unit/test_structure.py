@@ -26,14 +26,16 @@ FLOORS = {
     "device": (),
     "vqvae": ("config", "encoders", "quantizers", "decoders", "priors", "speakers"),
     "weights": ("coding", "config"),
-    "voices": ("weights",),
+    "voices": ("media", "weights"),
     "pretrained": ("config", "decoders", "files", "priors", "vqvae", "weights"),
     "search": ("media", "nn", "priors", "vqvae"),
     "basecodec": ("device", "files", "pretrained", "weights"),
     "codec": ("basecodec", "files", "media", "nn", "priors", "search", "weights"),
     "streaming": ("decoders", "files", "generation", "media"),
+    "target": ("media", "voices"),
     "speech": (
         *("basecodec", "decoders", "files", "media", "pretrained", "speakers", "streaming"),
+        "target",
     ),
     "sampler": ("codec", "media", "pretrained", "priors", "weights"),
     "speechsampler": (
@@ -42,8 +44,8 @@ FLOORS = {
     "rate": ("codec", "files", "media", "search"),
     "evaluate": (
         *("basecodec", "codec", "coding", "decoders", "files", "generation", "media", "nn"),
-        *("pretrained", "rate", "sampler", "speech", "speechsampler", "streaming", "voices"),
-        "weights",
+        *("pretrained", "rate", "sampler", "speech", "speechsampler", "streaming", "target"),
+        *("voices", "weights"),
     ),
     "train": (
         *("codec", "config", "device", "evaluate", "files", "media", "nn", "pretrained", "priors"),
@@ -60,7 +62,7 @@ FLOORS = {
     ),
     "cli": (
         *("codec", "config", "evaluate", "files", "media", "rate", "sampler", "speech"),
-        *("speechsampler", "streaming", "train", "voices", "weights"),
+        *("speechsampler", "streaming", "train", "target", "voices", "weights"),
     ),
 }
 NO_TORCH = ("errors", "config", "coding", "files", "media", "cli")

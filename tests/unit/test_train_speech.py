@@ -26,6 +26,7 @@ from vqcodec.train.run import Job
 from vqcodec.train.sounds import SoundCrops, Sounds, middles
 from vqcodec.train.speech import train_speech
 from vqcodec.train.voices import read_table
+from vqcodec.voices import timbre_of
 from vqcodec.weights import read_weights
 
 SMALL = ["train.steps=6", "train.batch_size=2", "train.crop_size=2560", "train.reference_size=4096"]
@@ -97,6 +98,10 @@ def test_a_run_exports_weights_that_decode(recordings: Path, tmp_path: Path, run
         assert speaker["gender"] == "F"
         assert speaker["minutes"] == round(samples / 16000 / 60, 1)
         assert len(speaker["vector"]) == 4 and all(-127 <= n <= 127 for n in speaker["vector"])
+    weights = read_weights(tmp_path / "weights" / "mine")
+    sounds = timbre_of(weights, "speaker0")
+    assert sounds is not None and 100 < len(sounds.features) < 32000 // 128 + 4
+    assert timbre_of(weights, "anna") is None  # of 0.56 s
     card = (tmp_path / "weights" / "mine" / "README.md").read_text()
     assert "mel distance" in card
     assert "PSNR" not in card  # that is for pictures

@@ -23,6 +23,7 @@ from vqcodec.weights import find_weights
 if TYPE_CHECKING:
     from vqcodec.media.soundformats import Samples
     from vqcodec.speech import SpeechCodec
+    from vqcodec.target import Target
 
 
 def convert_voice(
@@ -86,14 +87,14 @@ def convert_voice(
     jobs = plan(inputs, output, lambda p, *_: p.with_name(f"{p.stem}.{who}{SOUND}"), _is_input)
     if like is not None:
         require_consent(consent)
-    target = _Target(who, _reference(like))
+    wanted = _Wanted(who, _reference(like))
     sounds = any(job.source != STREAM and is_sound_file(job.source) for job in jobs)
     if like is None and (model or sounds):
         find_voice(find_weights(model or default_weights()), who)  # or an error before any work
     outcome = Outcome(jobs, as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
     how = Rendering(SOUND, None, drawing, force, synthetic(who))
-    converting = _Converting(Loaded(model, device, precision), target, how)
+    converting = _Converting(Loaded(model, device, precision), wanted, how)
     with progress_bar("converting") as bar:
         for count, job in enumerate(jobs, 1):
             with outcome.catching(job):
@@ -131,23 +132,22 @@ def speakers(
 
 
 @dataclass(frozen=True)
-class _Target:
+class _Wanted:
     """Who shall speak: by name, or as in the pieces of a recording."""
 
     who: str
     reference: "list[Samples] | None"
-    found: dict[str, tuple[bytes, float | None]] = field(default_factory=dict)  # by weights
+    found: "dict[str, Target]" = field(default_factory=dict)  # by weights
 
-    def voice(self, codec: "SpeechCodec") -> tuple[bytes, float | None]:
-        """Return the vector for the decoder of a codec, and the pitch in Hz, where it is known."""
+    def known_to(self, codec: "SpeechCodec") -> "Target":
+        """Return what a codec needs to know of them."""
+        from vqcodec.target import heard, named
+
         name = codec.weights.name
         if name not in self.found:
-            if self.reference is None:
-                voice = find_voice(codec.weights, self.who)
-                self.found[name] = voice.vector, voice.pitch
-            else:
-                vector = codec.speaker_of(self.reference)
-                self.found[name] = vector, _pitch_of(self.reference)
+            self.found[name] = (
+                named(codec, self.who) if self.reference is None else heard(codec, self.reference)
+            )
         return self.found[name]
 
 
@@ -156,7 +156,7 @@ class _Converting:
     """Converts jobs."""
 
     loaded: Loaded
-    target: _Target
+    wanted: _Wanted
     how: Rendering
 
     def run(self, job: Job, bar: Callable[..., None] | None) -> tuple[dict[str, Any], str]:
@@ -171,7 +171,7 @@ class _Converting:
             facts = self._sound(job, source, bar)
         else:
             facts = self._codes(job, source, bar)
-        facts |= {"speaker": self.target.who, "comment": self.how.comment}
+        facts |= {"speaker": self.wanted.who, "comment": self.how.comment}
         return facts, "; ".join([f"{sentence(facts)}, {self.how.comment}", *facts.get("notes", ())])
 
     def _sound(
@@ -180,7 +180,7 @@ class _Converting:
         from vqcodec.speech import SpeechCodec
 
         codec = self.loaded.get(SpeechCodec, default_weights())
-        return convert_sound(codec, job, source, self.target.voice(codec), self.how, bar)
+        return convert_sound(codec, job, source, self.wanted.known_to(codec), self.how, bar)
 
     def _codes(
         self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
@@ -196,10 +196,10 @@ class _Converting:
             if codes.axes != "ct":
                 raise FormatError("holds no speech, so there is no voice to convert")
             codec = self.loaded.get(SpeechCodec, codes.model)
-            vector, pitch = self.target.voice(codec)
-            if pitch is not None:  # codes carry it, so that they have to be made anew
-                return convert_sound(codec, job, codes, (vector, pitch), self.how, bar)
-            media = replace(codes.media, speaker=vector)
+            target = self.wanted.known_to(codec)
+            if target.needs_sound:
+                return convert_sound(codec, job, codes, target, self.how, bar)
+            media = replace(codes.media, speaker=target.vector)
             facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
@@ -212,14 +212,6 @@ def _reference(like: Path | None) -> "list[Samples] | None":
     from vqcodec.media.reference import read_reference
 
     return read_reference(like)
-
-
-def _pitch_of(reference: "list[Samples]") -> float | None:
-    import numpy as np
-
-    from vqcodec.media.pitch import median_pitch, pitch
-
-    return median_pitch(np.concatenate([pitch(piece) for piece in reference]))
 
 
 def _is_input(path: Path) -> bool:

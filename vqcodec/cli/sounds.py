@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vqcodec.media.soundformats import Samples
     from vqcodec.speech import SpeechCodec
     from vqcodec.streaming import Drawing
+    from vqcodec.target import Target
 
 Move = Callable[[float, str], None]  # of a progress bar: the fraction done, and a note
 
@@ -178,7 +179,7 @@ def convert_sound(
     codec: "SpeechCodec",
     job: Job,
     source: "Path | BinaryIO | Codes",
-    voice: "tuple[bytes, float | None]",
+    target: "Target",
     wanted: Rendering,
     bar: Move | None,
 ) -> dict[str, Any]:
@@ -188,7 +189,7 @@ def convert_sound(
         codec: with what.
         job: from where to where.
         source: a sound file, its stream, or codes.
-        voice: the vector of who shall speak, and their pitch in Hz where it is known.
+        target: who shall speak.
         wanted: how; its rate is left alone.
         bar: moved along.
     """
@@ -210,7 +211,7 @@ def convert_sound(
             sound = open_files.enter_context(open_sound(source, name))
             channels, rate, notes = sound.channels, sound.sample_rate, sound.notes
             blocks = _read(sound, False, bar)
-        converted = codec.convert(blocks, channels, rate, *voice, drawing=wanted.drawing)
+        converted = codec.convert(blocks, channels, rate, target, drawing=wanted.drawing)
         frames = write_sound(job, converted, (channels, rate), None, wanted)
     seconds = time.perf_counter() - start
     facts = _facts(job, (channels, frames), rate, rate, seconds)

@@ -47,6 +47,27 @@ def reshape(
     return _sound(spectra * np.sqrt(wanted_power / power)[:, None], len(samples))
 
 
+def cepstra_of(samples: "Signal") -> "Frames":
+    """Return the cepstra that make the envelopes of frames, (N, CEPSTRA)."""
+    import numpy as np
+
+    spectra = _spectra(samples)
+    whole = np.fft.irfft(np.log(np.abs(spectra) + FLOOR * WINDOW / 4))
+    return whole[:, :CEPSTRA].astype(np.float32)
+
+
+def give_cepstra(samples: "Signal", own: "Frames", wanted: "Frames") -> "Signal":
+    """Return sound, (T,), whose cepstra, (N, CEPSTRA), are others than its own."""
+    import numpy as np
+
+    change = np.zeros((len(own), WINDOW), np.float32)
+    change[:, :CEPSTRA] = wanted - own
+    change[:, 1 - CEPSTRA :] = change[:, CEPSTRA - 1 : 0 : -1]
+    factors = np.exp(np.clip(np.fft.rfft(change).real, -MOST, MOST))
+    changed: Signal = _sound((_spectra(samples) * factors).astype(np.complex64), len(samples))
+    return changed.clip(-1, 1)
+
+
 def _spectra(samples: "Signal") -> "NDArray[np.complex64]":
     """Return the spectra of frames, (N, BINS), so that every sample is in WINDOW / HOP of them."""
     import numpy as np

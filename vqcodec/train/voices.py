@@ -1,24 +1,38 @@
 """Named speakers: vectors of those that a codec may speak as."""
 
+import contextlib
 import csv
+import hashlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import safetensors.numpy
+import torch
 
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.media.corpora import Catalogue
 from vqcodec.media.pitch import median_pitch, pitch
+from vqcodec.media.timbre import Timbre
 from vqcodec.speech import SpeechCodec
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.sounds import SAMPLE_RATE, Sounds
 from vqcodec.voices import NAME
-from vqcodec.weights import CONFIG, Weights
+from vqcodec.weights import CONFIG, TIMBRES, Weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
 
 MOST_SPEAKERS = 1000
+MOMENTS = 1024  # that what a speaker's voice sounds like is told by
+MOST_HEARD = 45_000  # frames of a speaker that these are found from: six minutes
+ROUNDS = 8  # of k-means
+AT_ONCE = 4096  # frames that are compared with all centres at a time
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,8 @@ def read_table(path: Path) -> list[Speaker]:
 def add_speakers(run: Path, weights: Weights, table: Path) -> None:
     """Give weights the vectors of speakers whose recordings a run trained on.
 
-    A speaker's vector is the mean of those of their recordings.
+    A speaker's vector is the mean of those of their recordings. The sounds of the voice are added
+    too, as means of similar moments in no order, from which nothing that was said can be had.
 
     Args:
         run: the run's folder.
@@ -83,23 +98,55 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
     catalogue = Catalogue()
     spoken = [(catalogue.speaker(source), source) for source in sources]
     speakers: dict[str, Any] = {}
+    timbres: dict[str, NDArray[np.float16]] = {}
+    files = dict(weights.config.get("files", {}))
     for speaker in wanted:
-        own = [source for name, source in spoken if name == speaker.speaker]
+        name = speaker.speaker
+        own = [source for who, source in spoken if who == name]
         if not own:
-            raise TrainingError(f"{table}: the run has no recordings of '{speaker.speaker}'")
-        speakers[speaker.speaker] = _entry(speaker, codec, Sounds(own))
-    config: Tree = {**weights.config, "speakers": speakers}
+            raise TrainingError(f"{table}: the run has no recordings of '{name}'")
+        sounds = Sounds(own)
+        heard = [sounds[n].astype(np.float32) / np.float32(32768) for n in range(len(sounds))]
+        speakers[name] = _entry(speaker, codec, heard)
+        with contextlib.suppress(ValueError):  # a voice with less than a second of speech
+            timbre = condensed(Timbre.heard(heard, MOST_HEARD))
+            timbres[f"{name}.features"] = timbre.features.astype(np.float16)
+            timbres[f"{name}.cepstra"] = timbre.cepstra.astype(np.float16)
+    data = safetensors.numpy.save(timbres)
+    with writing(weights.folder / TIMBRES, force=True) as file:
+        file.write(data)
+    files[TIMBRES] = hashlib.sha256(data).hexdigest()
+    config: Tree = {**weights.config, "speakers": speakers, "files": files}
     with writing(weights.folder / CONFIG, force=True) as file:
         file.write(to_json(config).encode())
 
 
-def _entry(speaker: Speaker, codec: SpeechCodec, sounds: Sounds) -> dict[str, Any]:
-    heard = [sounds[n].astype(np.float32) / np.float32(32768) for n in range(len(sounds))]
+def _entry(speaker: Speaker, codec: SpeechCodec, heard: "list[Samples]") -> dict[str, Any]:
     facts = asdict(speaker)
     del facts["speaker"]
-    facts["minutes"] = round(sum(sounds.lengths) / SAMPLE_RATE / 60, 1)
+    facts["minutes"] = round(sum(map(len, heard)) / SAMPLE_RATE / 60, 1)
     voiced = median_pitch(np.concatenate([pitch(x) for x in heard]))
     if voiced is not None:
         facts["pitch"] = round(voiced, 1)
     vector = np.frombuffer(codec.speaker_of(heard), np.int8)
     return {**facts, "vector": vector.tolist()}
+
+
+def condensed(timbre: Timbre, moments: int = MOMENTS) -> Timbre:
+    """Return the means of similar moments, by k-means, at most `moments`."""
+    features = torch.from_numpy(timbre.features)
+    cepstra = torch.from_numpy(timbre.cepstra)
+    chosen = np.random.default_rng(0).permutation(len(features))[:moments]
+    centres = features[chosen]
+    for last in [False] * ROUNDS + [True]:
+        powers = centres.square().sum(1)
+        parts = (features[n : n + AT_ONCE] for n in range(0, len(features), AT_ONCE))
+        nearest = torch.cat([(powers - 2 * part @ centres.T).argmin(1) for part in parts])
+        counts = torch.bincount(nearest, minlength=len(centres))
+        used, number = counts > 0, counts.clamp(min=1)[:, None]
+        if last:
+            means = torch.zeros(len(centres), cepstra.shape[1]).index_add_(0, nearest, cepstra)
+            return Timbre(centres[used].numpy(), (means / number)[used].numpy())
+        means = torch.zeros_like(centres).index_add_(0, nearest, features)
+        centres = torch.where(used[:, None], means / number, centres)
+    raise AssertionError

@@ -1,5 +1,6 @@
 """`vqcodec evaluate --voices`: recordings in, a folder with figures of conversions and a page."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from vqcodec.evaluate.speech.recordings import languages
 from vqcodec.media.corpora import Catalogue
 from vqcodec.media.sources import find_sources
 from vqcodec.speech import SpeechCodec
-from vqcodec.voices import Voice, find_voice
+from vqcodec.target import Target
+from vqcodec.target import named as named_target
 
 LINES = "conversions.jsonl"
 PACKAGED = (SIMILARITY, CER)  # measures that need packages
@@ -59,7 +61,7 @@ def evaluate_voices(
         WeightsError: no such weights, or they name no speakers.
     """
     codec = SpeechCodec.load(model)
-    voices = {name: find_voice(codec.weights, name) for name in targets}
+    voices = {name: named_target(codec, name) for name in targets}
     sources = named(find_sources(data, "audio"))
     catalogue = Catalogue()
     _check({catalogue.speaker(source) for source in sources.values()}, voices, data)
@@ -85,7 +87,7 @@ def evaluate_voices(
     return Outcome(tree, MEASURES, left_out)
 
 
-def _check(speakers: set[str], targets: dict[str, Voice], data: list[Path]) -> None:
+def _check(speakers: set[str], targets: dict[str, Target], data: list[Path]) -> None:
     """Raise MediaError unless there are recordings of the targets, and of somebody else."""
     where = ", ".join(map(str, data))
     for target in targets:
@@ -100,7 +102,7 @@ def _check(speakers: set[str], targets: dict[str, Voice], data: list[Path]) -> N
 
 def _settings(
     codec: SpeechCodec,
-    targets: dict[str, Voice],
+    targets: dict[str, Target],
     measures: list[SpeechMetric],
     spoken: dict[str, str],
     recordings: Recordings,
@@ -112,10 +114,16 @@ def _settings(
     )
     return {
         **settings_of(codec, measures),
-        "set of speakers": {n: [v.vector.hex(), v.pitch] for n, v in targets.items()},
+        "set of speakers": {n: _identity(v) for n, v in targets.items()},
         "set of languages": digest(f"{path} {language}" for path, language in spoken.items()),
         "set of recordings": digest(told),
     }
+
+
+def _identity(target: Target) -> list[Any]:
+    """Return what a speaker's voice depends on."""
+    sounds = b"" if target.timbre is None else target.timbre.cepstra.tobytes()
+    return [target.vector.hex(), target.pitch, hashlib.sha256(sounds).hexdigest()]
 
 
 def _tree(

@@ -25,7 +25,7 @@ from vqcodec.media.frames import RATE
 from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.media.sources import Source
 from vqcodec.speech import BLOCK, SpeechCodec
-from vqcodec.voices import Voice
+from vqcodec.target import Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,12 +126,12 @@ class Recordings:
                 continue  # which is reported where it is to be converted
 
 
-def as_said_by(codec: SpeechCodec, samples: "Signal", target: Voice) -> "Signal":
+def as_said_by(codec: SpeechCodec, samples: "Signal", target: Target) -> "Signal":
     """Return what a recording, (T,), says in the voice of another: what convert-voice makes."""
     import numpy as np
 
     audio = Audio(samples[None], RATE)
-    blocks = codec.convert(audio.blocks(BLOCK), 1, RATE, target.vector, target.pitch)
+    blocks = codec.convert(audio.blocks(BLOCK), 1, RATE, target)
     return np.concatenate(list(blocks), axis=1)[0]
 
 
@@ -148,7 +148,7 @@ class ConversionMeter:
     """
 
     codec: SpeechCodec
-    targets: dict[str, Voice]
+    targets: dict[str, Target]
     recordings: Recordings
     reads: bool
     languages: dict[str, str]
