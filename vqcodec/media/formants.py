@@ -51,9 +51,7 @@ def cepstra_of(samples: "Signal") -> "Frames":
     """Return the cepstra that make the envelopes of frames, (N, CEPSTRA)."""
     import numpy as np
 
-    spectra = _spectra(samples)
-    whole = np.fft.irfft(np.log(np.abs(spectra) + FLOOR * WINDOW / 4))
-    return whole[:, :CEPSTRA].astype(np.float32)
+    return _cepstra(_spectra(samples))[:, :CEPSTRA].astype(np.float32)
 
 
 def give_cepstra(samples: "Signal", own: "Frames", wanted: "Frames") -> "Signal":
@@ -103,6 +101,13 @@ def _envelope(spectra: "NDArray[np.complex64]") -> "Frames":
     """Return the logarithms of the envelopes of spectra, (N, BINS)."""
     import numpy as np
 
-    cepstra = np.fft.irfft(np.log(np.abs(spectra) + FLOOR * WINDOW / 4))
+    cepstra = _cepstra(spectra)
     cepstra[:, CEPSTRA : WINDOW - CEPSTRA + 1] = 0
     return np.fft.rfft(cepstra).real.astype(np.float32)
+
+
+def _cepstra(spectra: "NDArray[np.complex64]") -> "NDArray[np.floating]":
+    """Return the whole cepstra of spectra, (N, WINDOW)."""
+    import numpy as np
+
+    return np.fft.irfft(np.log(np.abs(spectra) + FLOOR * WINDOW / 4))

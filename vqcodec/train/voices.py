@@ -79,7 +79,7 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
     """Give weights the vectors of speakers whose recordings a run trained on.
 
     A speaker's vector is the mean of those of their recordings. The sounds of the voice are added
-    too, as means of similar moments in no order, from which nothing that was said can be had.
+    too, as means of similar moments in no order: how they sound, and not what they said.
 
     Args:
         run: the run's folder.
@@ -138,15 +138,24 @@ def condensed(timbre: Timbre, moments: int = MOMENTS) -> Timbre:
     cepstra = torch.from_numpy(timbre.cepstra)
     chosen = np.random.default_rng(0).permutation(len(features))[:moments]
     centres = features[chosen]
-    for last in [False] * ROUNDS + [True]:
-        powers = centres.square().sum(1)
-        parts = (features[n : n + AT_ONCE] for n in range(0, len(features), AT_ONCE))
-        nearest = torch.cat([(powers - 2 * part @ centres.T).argmin(1) for part in parts])
-        counts = torch.bincount(nearest, minlength=len(centres))
-        used, number = counts > 0, counts.clamp(min=1)[:, None]
-        if last:
-            means = torch.zeros(len(centres), cepstra.shape[1]).index_add_(0, nearest, cepstra)
-            return Timbre(centres[used].numpy(), (means / number)[used].numpy())
-        means = torch.zeros_like(centres).index_add_(0, nearest, features)
-        centres = torch.where(used[:, None], means / number, centres)
-    raise AssertionError
+    for _ in range(ROUNDS):
+        means, used = _means(features, _nearest(features, centres), len(centres))
+        centres = torch.where(used[:, None], means, centres)
+    means, used = _means(cepstra, _nearest(features, centres), len(centres))
+    return Timbre(centres[used].numpy(), means[used].numpy())
+
+
+def _nearest(features: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Return the number of the centre that is nearest to each of some features, (N,)."""
+    powers = centres.square().sum(1)
+    parts = (features[n : n + AT_ONCE] for n in range(0, len(features), AT_ONCE))
+    return torch.cat([(powers - 2 * part @ centres.T).argmin(1) for part in parts])
+
+
+def _means(
+    values: torch.Tensor, groups: torch.Tensor, number: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean of the values, (N, D), of each group, and which groups have any."""
+    counts = torch.bincount(groups, minlength=number)
+    totals = torch.zeros(number, values.shape[1]).index_add_(0, groups, values)
+    return totals / counts.clamp(min=1)[:, None], counts > 0
