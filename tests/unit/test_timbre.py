@@ -8,7 +8,7 @@ from vqcodec.media.formants import CEPSTRA, cepstra_of, give_cepstra
 from vqcodec.media.frames import RATE
 from vqcodec.media.timbre import LEAST, NEIGHBOURS, SMOOTH, Likening, Scale, Timbre
 from vqcodec.media.voiceshift import PART, VoiceShifter
-from vqcodec.train.voices import condensed
+from vqcodec.train.condensing import condensed
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
 VOWELS = [(700, 1200), (300, 2300), (350, 800), (500, 1800), (600, 1000), (400, 1500)]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from vqcodec.errors import MediaError, TrainingError
 from vqcodec.media.audio import Audio
-from vqcodec.media.formants import BINS, reshape
 from vqcodec.media.level import gain_for
 from vqcodec.media.sources import Source
 
@@ -15,12 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vqcodec.train.disguise import Disguise
+
     Samples = NDArray[np.int16]
 
 SAMPLE_RATE = 16000  # Hz
 HEAD = 10 * SAMPLE_RATE  # samples that the level is measured on
 LOUDER, QUIETER = 6.0, 6.0  # dB: how far the level of a crop is changed at most
-COLOUR = (0.4, 0.3, 0.2, 0.2)  # nepers: spread of the waves along frequency in a disguise
 MARGIN = 64  # samples around a crop that resampling needs, or it would begin and end in silence
 
 
@@ -91,8 +91,7 @@ class SoundCrops:
         reference_size: samples for the speaker encoder.
         seed: of all that is drawn.
         speed: a row is played up to this factor faster or slower.
-        disguise: the formants of the crop that an encoder hears are moved up or down by at most
-            this factor, and its spectrum is coloured; 1 for no crop but the one to code.
+        disguise: changes the crop that an encoder hears; None for no crop but the one to code.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class SoundCrops:
         reference_size: int,
         seed: int,
         speed: float = 1.0,
-        disguise: float = 1.0,
+        disguise: "Disguise | None" = None,
     ) -> None:
         import numpy as np
 
@@ -124,24 +123,14 @@ class SoundCrops:
             sound = self.sounds[int(index)]
             speed = self.speed ** rng.uniform(-1, 1) if self.speed > 1 else 1.0
             parts = [_crop(sound, n, speed, rng) for n in (self.crop_size, self.reference_size)]
-            if self.disguise > 1:
-                parts.insert(1, self._disguised(parts[0], rng))
+            if self.disguise is not None:
+                x = parts[0] / np.float32(32768)
+                parts.insert(1, self.disguise.apply(x, int(index), rng) * np.float32(32768))
             row = np.concatenate(parts)
             gain = 10 ** (rng.uniform(-QUIETER, LOUDER) / 20)
             gain = min(gain, 32767 / max(1.0, float(np.abs(row).max())))
             rows.append(np.round(row * gain).astype(np.int16))
         return np.stack(rows)
-
-    def _disguised(
-        self, crop: "NDArray[np.float32]", rng: "np.random.Generator"
-    ) -> "NDArray[np.float32]":
-        import numpy as np
-
-        formants = self.disguise ** rng.uniform(-1, 1)
-        angles = np.outer(np.arange(1, len(COLOUR) + 1), np.linspace(0, np.pi, BINS))
-        tilt = (rng.normal(size=len(COLOUR)) * COLOUR) @ np.cos(angles)
-        x = crop / np.float32(32768)
-        return reshape(x, x, formants, tilt.astype(np.float32)) * np.float32(32768)
 
 
 def _crop(

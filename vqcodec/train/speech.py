@@ -8,17 +8,19 @@ import torch
 from torch import nn
 
 from vqcodec.config import check_range
+from vqcodec.errors import UsageError
 from vqcodec.evaluate.metrics import perplexity
 from vqcodec.nn.spectra import log_mel
 from vqcodec.pretrained import read_state
 from vqcodec.quantizers.base import Quantizer
 from vqcodec.train.config import split
+from vqcodec.train.disguise import Disguise, voices_in
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, hold_out, train
 from vqcodec.train.sounds import SAMPLE_RATE, SoundCrops, Sounds, middles
 from vqcodec.train.tasks import Evaluation, Loss
 from vqcodec.vqvae import VQVAE, Terms, build
-from vqcodec.weights import find_weights
+from vqcodec.weights import Weights, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,18 +46,21 @@ class SpeechData:
             recorded speakers become many.
         disguise: the encoder hears crops with their formants moved by up to this factor, so that
             codes tell less of who speaks; the decoder has to give them back as they were.
+        likened: the share of these crops that also take on the sounds of another voice.
     """
 
     crop_size: int
     reference_size: int
     speed: float = 1.0
     disguise: float = 1.0
+    likened: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("crop_size", self.crop_size, 2048, 1 << 24)
         check_range("reference_size", self.reference_size, 2048, 1 << 24)
         check_range("speed", self.speed, 1, 2)
         check_range("disguise", self.disguise, 1, 2)
+        check_range("likened", self.likened, 0, 1)
 
 
 class SpeechVQVAE:
@@ -78,7 +83,7 @@ class SpeechVQVAE:
         """Return the decoder's spectral distance and the terms of the quantizer."""
         x = to_sound(batch)
         size = self.crops.crop_size
-        heard = x[..., size : 2 * size] if self.crops.disguise > 1 else None
+        heard = x[..., size : 2 * size] if self.crops.disguise else None
         reference = x[..., -self.crops.reference_size :]
         terms: Terms = model(x[..., :size], reference=reference, heard=heard)
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
@@ -161,8 +166,13 @@ def train_speech(job: Job, start_from: str | None = None) -> Progress:
     sources, measured = hold_out(job.data, job.held_out, "audio")
     claim(job, start_from=start_from)
     sounds, test = Sounds(sources), Sounds(measured)
+    coded = False
     if start_from is not None:
-        model.load_state_dict(read_state(find_weights(start_from)))
+        coded = _start_from(model, find_weights(start_from))
+    disguise = None
+    if settings.disguise > 1 or settings.likened:
+        voices = voices_in(sounds, sources) if settings.likened else []
+        disguise = Disguise(sounds, settings.disguise, settings.likened, voices)
     crops = SoundCrops(
         sounds,
         loop_config.batch_size,
@@ -170,9 +180,34 @@ def train_speech(job: Job, start_from: str | None = None) -> Progress:
         settings.reference_size,
         loop_config.seed,
         settings.speed,
-        settings.disguise,
+        disguise,
     )
     task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * SAMPLE_RATE))
     skipped = sounds.skipped + test.skipped
     ready = Ready(task, len(sounds), len(test), skipped, "recordings")
-    return train(job, loop_config, ready, started=start_from is not None)
+    return train(job, loop_config, ready, started=coded)
+
+
+def _start_from(model: VQVAE, weights: Weights) -> bool:
+    """Give a model what it can take of trained weights: all, or the parts that are built alike.
+
+    A codebook is of use only to the encoder that it was learned with. Returns whether it is taken.
+
+    Raises:
+        UsageError: there is no such part.
+    """
+    state, own = read_state(weights), model.state_dict()
+    shapes = [{key: value.shape for key, value in values.items()} for values in (state, own)]
+    parts = {key.split(".")[0] for key in own}
+    alike = {
+        part
+        for part in parts
+        if all(shapes[0].get(key) == shapes[1][key] for key in own if key.startswith(f"{part}."))
+    }
+    if "encoder" not in alike:
+        alike.discard("quantizer")
+    if not alike:
+        raise UsageError(f"the weights '{weights.name}' are of another shape in every part")
+    taken = {key: value for key, value in state.items() if key.split(".")[0] in alike}
+    model.load_state_dict(own | taken)
+    return "quantizer" in alike

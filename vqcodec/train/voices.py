@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
-import torch
 
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import TrainingError
@@ -18,6 +17,7 @@ from vqcodec.media.corpora import Catalogue
 from vqcodec.media.pitch import median_pitch, pitch
 from vqcodec.media.timbre import Timbre
 from vqcodec.speech import SpeechCodec
+from vqcodec.train.condensing import condensed
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.sounds import SAMPLE_RATE, Sounds
 from vqcodec.voices import NAME
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 MOST_SPEAKERS = 1000
-MOMENTS = 1024  # that what a speaker's voice sounds like is told by
 MOST_HEARD = 45_000  # frames of a speaker that these are found from: six minutes
-ROUNDS = 8  # of k-means
-AT_ONCE = 4096  # frames that are compared with all centres at a time
 
 
 @dataclass(frozen=True)
@@ -130,32 +127,3 @@ def _entry(speaker: Speaker, codec: SpeechCodec, heard: "list[Samples]") -> dict
         facts["pitch"] = round(voiced, 1)
     vector = np.frombuffer(codec.speaker_of(heard), np.int8)
     return {**facts, "vector": vector.tolist()}
-
-
-def condensed(timbre: Timbre, moments: int = MOMENTS) -> Timbre:
-    """Return the means of similar moments, by k-means, at most `moments`."""
-    features = torch.from_numpy(timbre.features)
-    cepstra = torch.from_numpy(timbre.cepstra)
-    chosen = np.random.default_rng(0).permutation(len(features))[:moments]
-    centres = features[chosen]
-    for _ in range(ROUNDS):
-        means, used = _means(features, _nearest(features, centres), len(centres))
-        centres = torch.where(used[:, None], means, centres)
-    means, used = _means(cepstra, _nearest(features, centres), len(centres))
-    return Timbre(centres[used].numpy(), means[used].numpy())
-
-
-def _nearest(features: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Return the number of the centre that is nearest to each of some features, (N,)."""
-    powers = centres.square().sum(1)
-    parts = (features[n : n + AT_ONCE] for n in range(0, len(features), AT_ONCE))
-    return torch.cat([(powers - 2 * part @ centres.T).argmin(1) for part in parts])
-
-
-def _means(
-    values: torch.Tensor, groups: torch.Tensor, number: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean of the values, (N, D), of each group, and which groups have any."""
-    counts = torch.bincount(groups, minlength=number)
-    totals = torch.zeros(number, values.shape[1]).index_add_(0, groups, values)
-    return totals / counts.clamp(min=1)[:, None], counts > 0
