@@ -189,8 +189,8 @@ class SpeechCodec(BaseCodec):
     ) -> "Iterator[Samples]":
         """Yield sound as another speaker says it, as it comes and as long, (channels, n).
 
-        Codes carry pitch and timbre, so that the sound is brought nearer to the speaker's before
-        it is coded.
+        Codes carry pitch, so that it is brought to the speaker's before; and some timbre, of which
+        a vector tells decoders little, so that the speaker's is given to what was decoded.
 
         Args:
             blocks: the sound, (channels, n) float32 in [-1, 1] each.
@@ -204,29 +204,45 @@ class SpeechCodec(BaseCodec):
             FormatError: the target is one for other weights.
         """
         check_format(channels, sample_rate, "the sound")
-        encoder = self.encoder(channels, SAMPLE_RATE)
-        resampler = Resampler(channels, sample_rate, SAMPLE_RATE)
-        taken, decoder = 0, None
+        inside = Resampler(channels, sample_rate, SAMPLE_RATE)
+        outside = Resampler(channels, SAMPLE_RATE, sample_rate)
+        taken = 0
 
-        def inside() -> "Iterator[Samples]":
+        def heard() -> "Iterator[Samples]":
             nonlocal taken
             for block in blocks:
                 taken += block.shape[1]
-                yield resampler.feed(block)
-            yield resampler.finish(resampled_length(taken, sample_rate, SAMPLE_RATE))
+                yield inside.feed(block)
+            yield inside.finish(resampled_length(taken, sample_rate, SAMPLE_RATE))
 
-        shifted = inside()
-        if target.needs_sound:
-            shifted = VoiceShifter(channels, target.pitch, target.timbre).run(shifted)
-        for indices in encoder.run(shifted):
+        said = heard()
+        if target.pitch is not None:
+            said = VoiceShifter(channels, target.pitch).run(said)
+        said = self._said_by(target.vector, said, channels, drawing)
+        if target.timbre is not None:
+            said = VoiceShifter(channels, None, target.timbre).run(said)
+        for block in said:
+            yield outside.feed(block)
+        yield outside.finish(taken)
+
+    def _said_by(
+        self,
+        speaker: bytes,
+        blocks: "Iterable[Samples]",
+        channels: int,
+        drawing: Drawing | None,
+    ) -> "Iterator[Samples]":
+        """Yield sound at 16 kHz, coded and decoded with the vector of a speaker."""
+        encoder = self.encoder(channels, SAMPLE_RATE)
+        decoder = None
+        for indices in encoder.run(blocks):
             if decoder is None and encoder.media is not None:
-                media = replace(encoder.media, speaker=target.vector)
-                decoder = self.decoder(media, sample_rate, drawing)
+                media = replace(encoder.media, speaker=speaker)
+                decoder = self.decoder(media, drawing=drawing)
             if decoder is not None and indices.size:
                 yield decoder.feed(indices)
         assert decoder is not None and encoder.media is not None
-        size = (channels, taken)
-        yield decoder.finish(replace(encoder.media, size=size, sample_rate=sample_rate))
+        yield decoder.finish(encoder.media)
 
     def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
         """Return what codes one recording, of this rate in Hz, as it comes."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.media.timbre import Timbre
-from vqcodec.weights import CONFIG, TIMBRES, Weights, list_weights, read_verified
+from vqcodec.weights import CONFIG, TIMBRES, WAVENET, Weights, list_weights, read_verified
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # becomes a part of file names
 LOWEST, HIGHEST = 50.0, 600.0  # Hz: what may be told of a voice's pitch
@@ -45,10 +45,29 @@ class Voice:
     pitch: float | None
 
 
-def default_weights() -> str:
-    """Return the name of the weights that convert best, of those that are installed."""
-    installed = {weights.name for weights in list_weights()}
-    return next((name for name in CONVERTERS if name in installed), CONVERTERS[-1])
+def default_weights(*, drawing: bool = False) -> str:
+    """Return the name of the weights that convert best, of those that are installed.
+
+    Args:
+        drawing: they must have a WaveNet to draw with.
+    """
+    return best_weights(None, drawing=drawing) or CONVERTERS[-1]
+
+
+def best_weights(speaker: str | None, *, drawing: bool = False) -> str | None:
+    """Return the name of the installed weights that convert best to a speaker that they name.
+
+    Args:
+        speaker: the name; None for anybody.
+        drawing: they must have a WaveNet to draw with.
+    """
+    fit = {
+        weights.name
+        for weights in list_weights()
+        if (speaker is None or speaker in (weights.config.get("speakers") or ()))
+        and (not drawing or WAVENET in (weights.config.get("files") or ()))
+    }
+    return next((name for name in CONVERTERS if name in fit), None)
 
 
 def voices_of(weights: Weights) -> dict[str, Voice]:

@@ -7,9 +7,10 @@ from tests.helpers import voice
 from vqcodec.media.formants import BINS, WINDOW, reshape
 from vqcodec.media.frames import RATE
 from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.media.pitchshift import shift_pitch
+from vqcodec.media.pitchshift import UNVOICED, shift_pitch
 from vqcodec.media.voiceshift import HEAD, PART, VoiceShifter
 
+LAGS = range(-UNVOICED, UNVOICED)
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
@@ -37,6 +38,26 @@ def test_pitch_is_multiplied_and_nothing_else(factor: float) -> None:
     assert median_pitch(pitch(y)) == pytest.approx(150 * factor, rel=0.02)
     assert formant_of(y) == pytest.approx(formant_of(x), rel=0.12)
     assert np.square(y).mean() == pytest.approx(np.square(x).mean(), rel=0.2)
+
+
+def test_what_has_no_pitch_stays_as_it_is() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, 10_000).astype(np.float32)
+    assert median_pitch(pitch(noise)) is None
+    np.testing.assert_allclose(shift_pitch(noise, 1.5), noise, atol=1e-5)
+    both = np.concatenate([humming(150, 1500, 0.5), noise])
+    shifted = shift_pitch(both, 1.5)[8000 + WINDOW :]
+    lags = [np.corrcoef(noise[WINDOW + d : 9000 + d], shifted[: 9000 - WINDOW])[0, 1] for d in LAGS]
+    assert max(lags) > 0.99  # moved by at most half the distance of two marks
+
+
+def test_a_voice_of_the_same_pitch_is_itself() -> None:
+    x = voice(16_000).samples[0]
+    np.testing.assert_allclose(shift_pitch(x, 1.0), x, atol=0.02 * np.abs(x).max())
+
+
+@pytest.mark.parametrize("length", [1, 79, 500])
+def test_short_sounds_keep_their_length(length: int) -> None:
+    assert shift_pitch(np.full(length, 0.1, np.float32), 1.3).shape == (length,)
 
 
 def test_formants_move_and_pitch_stays() -> None:

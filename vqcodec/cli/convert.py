@@ -12,12 +12,19 @@ from vqcodec.cli import options
 from vqcodec.cli.consent import require_consent
 from vqcodec.cli.decode import SOUND, Loaded, drawing_of
 from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, plan, progress_bar, stdin
-from vqcodec.cli.sounds import Rendering, convert_sound, decode_sound, is_sound_file, sentence
+from vqcodec.cli.sounds import (
+    Coded,
+    Rendering,
+    convert_sound,
+    decode_sound,
+    is_sound_file,
+    sentence,
+)
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, read_stream
 from vqcodec.media.soundfiles import peek
 from vqcodec.media.soundformats import SOUND_SUFFIXES, is_sound
-from vqcodec.voices import NAME, default_weights, find_voice, synthetic, voices_of
+from vqcodec.voices import NAME, best_weights, default_weights, find_voice, synthetic, voices_of
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
@@ -52,8 +59,8 @@ def convert_voice(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Weights, a name or a folder. [default: of code files, those that they name; of "
-            "sounds, speech-voice where it is installed, else speech-64x]"
+            help="Weights that convert, a name or a folder. [default: speech-voice; with --decoder "
+            "wavenet speech-64x; of code files whose weights alone name the speaker, those]"
         ),
     ] = None,
     decoder: options.SpeechDecoder = "fast",
@@ -90,11 +97,12 @@ def convert_voice(
     wanted = _Wanted(who, _reference(like))
     sounds = any(job.source != STREAM and is_sound_file(job.source) for job in jobs)
     if like is None and (model or sounds):
-        find_voice(find_weights(model or default_weights()), who)  # or an error before any work
+        best = default_weights(drawing=drawing is not None)
+        find_voice(find_weights(model or best), who)  # or an error before any work
     outcome = Outcome(jobs, as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
     how = Rendering(SOUND, None, drawing, force, synthetic(who))
-    converting = _Converting(Loaded(model, device, precision), wanted, how)
+    converting = _Converting(Loaded(model, device, precision), model is None, wanted, how)
     with progress_bar("converting") as bar:
         for count, job in enumerate(jobs, 1):
             with outcome.catching(job):
@@ -153,9 +161,10 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class _Converting:
-    """Converts jobs."""
+    """Converts jobs, with the weights that do it best unless the user told others."""
 
     loaded: Loaded
+    best: bool
     wanted: _Wanted
     how: Rendering
 
@@ -179,7 +188,8 @@ class _Converting:
     ) -> dict[str, Any]:
         from vqcodec.speech import SpeechCodec
 
-        codec = self.loaded.get(SpeechCodec, default_weights())
+        drawing = self.how.drawing is not None
+        codec = self.loaded.get(SpeechCodec, default_weights(drawing=drawing))
         return convert_sound(codec, job, source, self.wanted.known_to(codec), self.how, bar)
 
     def _codes(
@@ -195,15 +205,22 @@ class _Converting:
         try:
             if codes.axes != "ct":
                 raise FormatError("holds no speech, so there is no voice to convert")
-            codec = self.loaded.get(SpeechCodec, codes.model)
+            own = self.loaded.get(SpeechCodec, codes.model)
+            codec = self.loaded.get(SpeechCodec, self._best() or codes.model)
             target = self.wanted.known_to(codec)
-            if target.needs_sound:
-                return convert_sound(codec, job, codes, target, self.how, bar)
+            if codec is not own or target.needs_sound:
+                return convert_sound(codec, job, Coded(codes, own), target, self.how, bar)
             media = replace(codes.media, speaker=target.vector)
             facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
         return facts
+
+    def _best(self) -> str | None:
+        if not self.best:
+            return None
+        who = None if self.wanted.reference is not None else self.wanted.who
+        return best_weights(who, drawing=self.how.drawing is not None)
 
 
 def _reference(like: Path | None) -> "list[Samples] | None":

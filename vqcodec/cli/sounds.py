@@ -175,10 +175,18 @@ def decode_sound(
     return facts, sentence(facts)
 
 
+@dataclass(frozen=True)
+class Coded:
+    """Sound that comes as codes, and what decodes them."""
+
+    codes: "Codes"
+    codec: "SpeechCodec"
+
+
 def convert_sound(
     codec: "SpeechCodec",
     job: Job,
-    source: "Path | BinaryIO | Codes",
+    source: Path | BinaryIO | Coded,
     target: "Target",
     wanted: Rendering,
     bar: Move | None,
@@ -188,12 +196,11 @@ def convert_sound(
     Args:
         codec: with what.
         job: from where to where.
-        source: a sound file, its stream, or codes.
+        source: a sound file, its stream, or codes; these may be of other weights than `codec`.
         target: who shall speak.
         wanted: how; its rate is left alone.
         bar: moved along.
     """
-    from vqcodec.files.codes import Codes
     from vqcodec.media.soundfiles import open_sound
 
     suffix_of(job, wanted)
@@ -201,11 +208,11 @@ def convert_sound(
     with contextlib.ExitStack() as open_files:
         blocks: Iterable[Samples]
         notes: tuple[str, ...] = ()
-        if isinstance(source, Codes):
-            codec.check(source)
-            media = source.media
+        if isinstance(source, Coded):
+            source.codec.check(source.codes)
+            media = source.codes.media
             channels, rate = media.size[0], media.sample_rate
-            blocks = _told(codec.decoded(source), media.size[1], rate, bar)
+            blocks = _told(source.codec.decoded(source.codes), media.size[1], rate, bar)
         else:
             name = "standard input" if job.source == STREAM else str(job.source)
             sound = open_files.enter_context(open_sound(source, name))

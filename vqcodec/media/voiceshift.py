@@ -1,4 +1,4 @@
-"""Speech brought nearer to another voice before it is coded: to its pitch, and to its sounds."""
+"""Speech brought nearer to another voice: to its pitch, or to its sounds."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
