@@ -43,10 +43,13 @@ def test_sound_becomes_a_code_per_64_samples_and_sound_again(tiny_speech_model: 
     assert y.abs().max() <= 1
 
 
-@pytest.mark.parametrize("preset", ["speech-64x", "speech-128x", "speech-phonemes"])
-def test_presets_build_with_the_stride_that_their_names_say(preset: str) -> None:
+@pytest.mark.parametrize(
+    ("preset", "stride"),
+    [("speech-64x", 64), ("speech-128x", 128), ("speech-phonemes", 640), ("speech-voice", 64)],
+)
+def test_presets_build_with_the_stride_that_they_should(preset: str, stride: int) -> None:
     model = build(load_preset(preset)["model"])
-    assert model.encoder.stride == {"64x": 64, "128x": 128, "phonemes": 640}[preset.split("-")[1]]
+    assert model.encoder.stride == stride
     x = sound(model.encoder.stride * 5)
     assert model.encode(x)[0].shape == (1, 5)
 

@@ -48,7 +48,13 @@ Minutes = Annotated[
         "rate's schedule fits itself to them. [default: no limit]"
     ),
 ]
-From = Annotated[str | None, typer.Option("--from", help="Weights (name or folder) to start from.")]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Weights (name or folder) to start from; of speech, those parts that are built alike.",
+    ),
+]
 
 
 @app.command("image")
