@@ -25,7 +25,6 @@ SLOPE, LOUDNESS = 0.5, 0.5  # what slopes, and the first cepstrum, weigh
 NEIGHBOURS = 6  # moments that are averaged
 AVERAGED = 3  # the same, of moments each of which stands for many
 SMOOTH = (0.25, 0.75, 1.0, 0.75, 0.25)  # frames that are averaged in turn
-ROUNDS = 2  # what has taken on a voice once finds moments that are nearer still
 ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the voice
 LEAST = 16_000 // HOP  # frames that do, below which they say too little: a second
 MOST = 120 * 16_000 // HOP  # frames of a voice that are kept: two minutes
@@ -126,20 +125,17 @@ class Likening:
 
     def __init__(self, timbre: Timbre) -> None:
         self._timbre = timbre
-        self._scales: list[Scale | None] = [None] * ROUNDS
+        self._scale: Scale | None = None
 
     def apply(self, samples: "Signal") -> "Signal":
         """Return a part, (T,), as loud at every moment as it was."""
-        for number in range(ROUNDS):
-            own = cepstra_of(samples)
-            scale = Scale.of(own) or self._scales[number]
-            if scale is None:
-                return samples
-            self._scales[number] = scale
-            wanted = self._timbre.like(scale.features(own))
-            wanted[:, 0] = own[:, 0]
-            samples = give_cepstra(samples, own, wanted)
-        return samples
+        own = cepstra_of(samples)
+        self._scale = Scale.of(own) or self._scale
+        if self._scale is None:
+            return samples
+        wanted = self._timbre.like(self._scale.features(own))
+        wanted[:, 0] = own[:, 0]
+        return give_cepstra(samples, own, wanted)
 
 
 def _smooth(cepstra: "Frames") -> "Frames":
