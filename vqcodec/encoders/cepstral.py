@@ -16,6 +16,7 @@ from torch import nn
 from vqcodec.config import check_range
 from vqcodec.encoders.base import Encoder
 from vqcodec.nn import convnext
+from vqcodec.nn.spectra import mel_edges
 
 WINDOW = 1024  # samples that periods are looked for in: 64 ms, four of the lowest voice
 ENVELOPE = 512  # samples of an envelope, in the middle of these
@@ -101,7 +102,7 @@ def features(x: torch.Tensor, stride: int) -> torch.Tensor:
     around = (WINDOW - stride) // 2
     frames = nn.functional.pad(x, (around, around)).unfold(1, WINDOW, stride)
     cut = (WINDOW - ENVELOPE) // 2
-    envelope = _cepstra(frames[..., cut : cut + ENVELOPE]) @ _cosines(BANDS, x.device)
+    envelope = _cepstra(frames[..., cut : cut + ENVELOPE]) @ _cosines(x.device)
     return torch.cat([(envelope - USUAL) / SPREAD, _periodicity(frames)], -1).transpose(1, 2)
 
 
@@ -132,11 +133,9 @@ def _periodicity(frames: torch.Tensor) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=4)
-def _cosines(bands: int, device: torch.device) -> torch.Tensor:
-    """Return what makes an envelope at mel frequencies of cepstra, (CEPSTRA, bands)."""
-    top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
-    centres = torch.linspace(0, top, bands + 2, dtype=torch.float64)[1:-1]
-    frequencies = 700 * (10 ** (centres / 2595) - 1)
+def _cosines(device: torch.device) -> torch.Tensor:
+    """Return what makes an envelope at mel frequencies of cepstra, (CEPSTRA, BANDS)."""
+    frequencies = mel_edges(BANDS, SAMPLE_RATE)[1:-1]
     angles = 2 * math.pi * torch.outer(torch.arange(CEPSTRA), frequencies / SAMPLE_RATE)
     basis = 2 * torch.cos(angles)
     basis[0] /= 2

@@ -115,6 +115,18 @@ class Timbre:
             found.append(self.cepstra[nearest].mean(1))
         return _smooth(np.concatenate(found))
 
+    def given_to(self, samples: "Signal", own: "Frames", scale: Scale) -> "Signal":
+        """Return sound, (T,), with the sounds of the voice, as loud at every moment as it was.
+
+        Args:
+            samples: the sound.
+            own: its cepstra.
+            scale: of the voice that speaks in it.
+        """
+        wanted = self.like(scale.features(own))
+        wanted[:, 0] = own[:, 0]
+        return give_cepstra(samples, own, wanted)
+
 
 class Likening:
     """Gives the speech of one voice the sounds of another, part by part.
@@ -133,9 +145,7 @@ class Likening:
         self._scale = Scale.of(own) or self._scale
         if self._scale is None:
             return samples
-        wanted = self._timbre.like(self._scale.features(own))
-        wanted[:, 0] = own[:, 0]
-        return give_cepstra(samples, own, wanted)
+        return self._timbre.given_to(samples, own, self._scale)
 
 
 def _smooth(cepstra: "Frames") -> "Frames":

@@ -21,14 +21,23 @@ def magnitudes(x: torch.Tensor, window: int, hop: int) -> torch.Tensor:
         return (torch.view_as_real(spectra).square().sum(-1) + 1e-14).sqrt() / weights.sum()
 
 
+def mel_edges(bands: int, sample_rate: int) -> torch.Tensor:
+    """Return frequencies in Hz, (bands + 2,), even on the mel scale from 0 to half the rate.
+
+    Those between the first and the last are the centres of bands, which reach to their neighbours.
+    The mel scale is 2595 log10(1 + f / 700).
+    """
+    top = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    return 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
+
+
 @functools.lru_cache(maxsize=16)
 def mel_filters(bins: int, bands: int, sample_rate: int) -> torch.Tensor:
     """Return triangular filters, (bands, bins), evenly spaced on the mel scale up to half the rate.
 
-    The mel scale is 2595 log10(1 + f / 700); the height of all filters is one.
+    The height of all filters is one.
     """
-    top = 2595 * math.log10(1 + sample_rate / 2 / 700)
-    edges = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
+    edges = mel_edges(bands, sample_rate)
     frequencies = torch.linspace(0, sample_rate / 2, bins, dtype=torch.float64)
     rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]

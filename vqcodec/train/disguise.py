@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from vqcodec.media.corpora import Catalogue
-from vqcodec.media.formants import BINS, cepstra_of, give_cepstra, reshape
+from vqcodec.media.formants import BINS, cepstra_of, reshape
 from vqcodec.media.timbre import Scale, Timbre
 from vqcodec.train.condensing import condensed
 
@@ -45,10 +45,7 @@ class Disguise:
             voice = self._voices[int(rng.integers(len(self._voices)))]
             scale = self._scale(index)
             if scale is not None:
-                own = cepstra_of(crop)
-                wanted = voice.like(scale.features(own))
-                wanted[:, 0] = own[:, 0]
-                crop = give_cepstra(crop, own, wanted)
+                crop = voice.given_to(crop, cepstra_of(crop), scale)
         formants = self._formants ** rng.uniform(-1, 1)
         angles = np.outer(np.arange(1, len(COLOUR) + 1), np.linspace(0, np.pi, BINS))
         tilt = (rng.normal(size=len(COLOUR)) * COLOUR) @ np.cos(angles)
