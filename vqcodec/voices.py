@@ -64,10 +64,16 @@ def best_weights(speaker: str | None, *, drawing: bool = False) -> str | None:
     fit = {
         weights.name
         for weights in list_weights()
-        if (speaker is None or speaker in (weights.config.get("speakers") or ()))
-        and (not drawing or WAVENET in (weights.config.get("files") or ()))
+        if (speaker is None or _lists(weights, "speakers", speaker))
+        and (not drawing or _lists(weights, "files", WAVENET))
     }
     return next((name for name in CONVERTERS if name in fit), None)
+
+
+def _lists(weights: Weights, table: str, name: str) -> bool:
+    """Tell whether a table of the config has an entry; a damaged one has none."""
+    entries = weights.config.get(table)
+    return isinstance(entries, dict) and name in entries
 
 
 def voices_of(weights: Weights) -> dict[str, Voice]:
@@ -100,7 +106,7 @@ def find_voice(weights: Weights, name: str) -> Voice:
     sentence = f"the weights '{weights.name}' know no speaker '{name}'"
     folded = {known.casefold(): known for known in voices}
     near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
-    elsewhere = [w.name for w in list_weights() if name in (w.config.get("speakers") or ())]
+    elsewhere = [w.name for w in list_weights() if _lists(w, "speakers", name)]
     if near:
         sentence += f"; did you mean {' or '.join(folded[n] for n in near)}?"
     elif elsewhere:

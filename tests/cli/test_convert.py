@@ -25,7 +25,7 @@ from vqcodec.media.voiceshift import VoiceShifter
 from vqcodec.media.wav import wav_header
 from vqcodec.speech import SpeechCodec
 from vqcodec.target import Target, heard
-from vqcodec.voices import default_weights, voices_of
+from vqcodec.voices import best_weights, default_weights, voices_of
 
 CONVERT = ("convert-voice", "--model", "named")
 ANN = ("--speaker", "ann")
@@ -230,6 +230,8 @@ def test_what_has_a_wavenet_draws(converters: Path) -> None:
     path.write_text(json.dumps(table), encoding="utf-8")
     assert default_weights(drawing=True) == "speech-64x"
     assert default_weights() == "speech-voice"
+    path.write_text(json.dumps(table | {"files": 5, "speakers": 5}), encoding="utf-8")
+    assert default_weights(drawing=True) == "speech-64x" == best_weights("ann")
 
 
 def test_a_reference_needs_consent_once(talk: Path, run: Run, codec: SpeechCodec) -> None:
