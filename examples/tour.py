@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 from vqcodec import Codec, Image
-from vqcodec.evaluate.codebook import Codebook
-from vqcodec.evaluate.metrics import perplexity, psnr
+from vqcodec.figures.codebook import Codebook
+from vqcodec.metrics.basic import perplexity, psnr
 
 
 def show(image: Image) -> None:

@@ -23,10 +23,10 @@ from tests.helpers import (
     tiny_wavenet,
 )
 from vqcodec.cli import main
-from vqcodec.decoders.wavenet import WaveNet
 from vqcodec.media.image import Image
-from vqcodec.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
-from vqcodec.vqvae import VQVAE, build, build_decoder, build_prior
+from vqcodec.models.decoders.wavenet import WaveNet
+from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
+from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
 from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow

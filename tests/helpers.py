@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from vqcodec.coding.layout import of_maps, of_rows
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.audio import Audio
-from vqcodec.pretrained import coding_bytes, write_part
-from vqcodec.quantizers.vq import VectorQuantizer
-from vqcodec.vqvae import VQVAE
+from vqcodec.models.pretrained import coding_bytes, write_part
+from vqcodec.models.quantizers.vq import VectorQuantizer
+from vqcodec.models.vqvae import VQVAE
 from vqcodec.weights import CODING_PRIOR, read_weights
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]

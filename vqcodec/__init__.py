@@ -6,19 +6,19 @@ __version__ = "0.1.0"
 __all__ = ["Audio", "Codec", "Codes", "Image", "SpeechCodec", "VqcodecError"]
 
 if TYPE_CHECKING:
-    from vqcodec.codec import Codec
+    from vqcodec.codec.image import Codec
+    from vqcodec.codec.speech import SpeechCodec
     from vqcodec.errors import VqcodecError
     from vqcodec.files.codes import Codes
     from vqcodec.media.audio import Audio
     from vqcodec.media.image import Image
-    from vqcodec.speech import SpeechCodec
 
 _HOMES = {
     "Audio": "vqcodec.media.audio",
-    "Codec": "vqcodec.codec",
+    "Codec": "vqcodec.codec.image",
     "Codes": "vqcodec.files.codes",
     "Image": "vqcodec.media.image",
-    "SpeechCodec": "vqcodec.speech",
+    "SpeechCodec": "vqcodec.codec.speech",
     "VqcodecError": "vqcodec.errors",
 }
 

@@ -7,8 +7,9 @@ import pytest
 
 from tests.browser.webdriver import Browser, programs
 from tests.helpers import voice
-from vqcodec.evaluate.speech import babble, speechlike
-from vqcodec.evaluate.speech.babbles import LABELS
+from vqcodec.evaluate.unconditional import study as babble
+from vqcodec.evaluate.unconditional.meter import LABELS
+from vqcodec.metrics import speechlike
 
 pytestmark = [
     pytest.mark.browser,

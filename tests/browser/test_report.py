@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tests.browser.webdriver import Browser, programs
 from tests.helpers import picture
 from vqcodec import Codec, Image
-from vqcodec.evaluate.evaluation import evaluate
+from vqcodec.evaluate.image.study import evaluate
 
 pytestmark = [
     pytest.mark.browser,

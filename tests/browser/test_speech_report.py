@@ -11,8 +11,8 @@ import pytest
 
 from tests.browser.webdriver import Browser, programs
 from tests.helpers import voice
-from vqcodec.evaluate.speech import quality
-from vqcodec.evaluate.speech.evaluation import evaluate
+from vqcodec.evaluate.speech.study import evaluate
+from vqcodec.metrics import speech as quality
 
 pytestmark = [
     pytest.mark.browser,

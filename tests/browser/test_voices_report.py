@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.webdriver import Browser, programs
 from tests.helpers import voice
-from vqcodec.evaluate.speech import conversion
+from vqcodec.evaluate.conversion import study as conversion
 
 pytestmark = [
     pytest.mark.browser,

@@ -12,13 +12,13 @@ import torch
 from tests.cli.test_commands import fails, names
 from tests.helpers import Run
 from vqcodec import Codes
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.streaming import Drawing
 from vqcodec.files.contents import MediaInfo
-from vqcodec.generation.chunks import generate
 from vqcodec.media.audio import Audio
-from vqcodec.pretrained import load_sampling_prior, load_wavenet_alone
-from vqcodec.speech import SpeechCodec
-from vqcodec.streaming import Drawing
-from vqcodec.voices import voices_of
+from vqcodec.models.generation.chunks import generate
+from vqcodec.models.pretrained import load_sampling_prior, load_wavenet_alone
+from vqcodec.voice.named import voices_of
 from vqcodec.weights import read_weights
 
 

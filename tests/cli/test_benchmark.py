@@ -12,9 +12,9 @@ import vqcodec
 from tests.cli.test_commands import MODEL, fails, names
 from tests.helpers import Run, picture
 from vqcodec import Image
+from vqcodec.benchmark import benchmark, process
+from vqcodec.benchmark.machine import commit, machine, versions
 from vqcodec.errors import VqcodecError
-from vqcodec.evaluate import benchmark, process
-from vqcodec.evaluate.machine import commit, machine, versions
 
 
 def test_benchmark_reports_what_was_measured_on_what(photo: Path, run: Run) -> None:

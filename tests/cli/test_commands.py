@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from tests.helpers import Run, picture
 from vqcodec import Codes, Image
-from vqcodec.evaluate.metrics import psnr
+from vqcodec.metrics.basic import psnr
 
 MODEL = ("--model", "tiny")
 

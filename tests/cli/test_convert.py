@@ -15,17 +15,17 @@ import soundfile
 from tests.cli.test_commands import fails, names
 from tests.helpers import Run, picture, voice
 from vqcodec import Codes, Image
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.target import Target, heard
 from vqcodec.media.audio import Audio
-from vqcodec.media.frames import RATE
-from vqcodec.media.level import gain_for
-from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.media.reference import read_reference
 from vqcodec.media.resample import Resampler
-from vqcodec.media.voiceshift import VoiceShifter
 from vqcodec.media.wav import wav_header
-from vqcodec.speech import SpeechCodec
-from vqcodec.target import Target, heard
-from vqcodec.voices import best_weights, default_weights, voices_of
+from vqcodec.voice.frames import RATE
+from vqcodec.voice.level import gain_for
+from vqcodec.voice.named import best_weights, default_weights, voices_of
+from vqcodec.voice.pitch import median_pitch, pitch
+from vqcodec.voice.reference import read_reference
+from vqcodec.voice.voiceshift import VoiceShifter
 
 CONVERT = ("convert-voice", "--model", "named")
 ANN = ("--speaker", "ann")

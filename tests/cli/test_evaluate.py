@@ -15,9 +15,9 @@ import pytest
 from tests.cli.test_commands import fails
 from tests.helpers import Run, picture
 from vqcodec import Codec, Image
-from vqcodec.evaluate.evaluation import evaluate
+from vqcodec.evaluate.image.study import evaluate
 from vqcodec.evaluate.journal import LINES
-from vqcodec.evaluate.metrics import perplexity, psnr
+from vqcodec.metrics.basic import perplexity, psnr
 
 EVALUATE = ("evaluate", "--model", "tiny", "--against", "jpeg,webp")
 

@@ -14,16 +14,17 @@ import pytest
 
 from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.streaming import Drawing
 from vqcodec.evaluate.record import Measured, Record
-from vqcodec.evaluate.speech import babble, recogniser, speechlike
-from vqcodec.evaluate.speech.babbles import summarise
-from vqcodec.evaluate.speech.quality import find_metrics
+from vqcodec.evaluate.unconditional import study as babble
+from vqcodec.evaluate.unconditional.meter import summarise
 from vqcodec.media.audio import Audio
-from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.sampler import Settings
-from vqcodec.speech import SpeechCodec
-from vqcodec.speechsampler import CodelessSampler, SpeechSampler
-from vqcodec.streaming import Drawing
+from vqcodec.metrics import recogniser, speechlike
+from vqcodec.metrics.speech import find_metrics
+from vqcodec.sampling.image import Settings
+from vqcodec.sampling.speech import CodelessSampler, SpeechSampler
+from vqcodec.voice.pitch import median_pitch, pitch
 
 EVALUATE = ("evaluate", "--model", "babbling", "--babble")
 OWN = (speechlike.F0, speechlike.VOICED)

@@ -18,15 +18,16 @@ import soundfile
 
 from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.streaming import Drawing
 from vqcodec.evaluate.journal import RECORDINGS
-from vqcodec.evaluate.metrics import perplexity
-from vqcodec.evaluate.speech import quality, recogniser, similarity
-from vqcodec.evaluate.speech.alignment import align
-from vqcodec.evaluate.speech.evaluation import evaluate
-from vqcodec.evaluate.speech.spectra import log_mel_distance
+from vqcodec.evaluate.speech.study import evaluate
 from vqcodec.media.audio import Audio
-from vqcodec.speech import SpeechCodec
-from vqcodec.streaming import Drawing
+from vqcodec.metrics import recogniser, similarity
+from vqcodec.metrics import speech as quality
+from vqcodec.metrics.alignment import align
+from vqcodec.metrics.basic import perplexity
+from vqcodec.metrics.spectra import log_mel_distance
 
 ALL = quality.METRICS
 EVALUATE = ("evaluate", "--model", "spoken", "--against", "")

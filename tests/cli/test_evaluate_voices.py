@@ -13,15 +13,15 @@ import pytest
 
 from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.target import Target
+from vqcodec.evaluate.conversion import study as conversion
+from vqcodec.evaluate.conversion.summary import Pairs
+from vqcodec.evaluate.conversion.voices import cepstral_distance
 from vqcodec.evaluate.record import OURS, Measured, Record
-from vqcodec.evaluate.speech import conversion
-from vqcodec.evaluate.speech.conversionsummary import Pairs
-from vqcodec.evaluate.speech.voices import cepstral_distance
 from vqcodec.media.audio import Audio
-from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.speech import SpeechCodec
-from vqcodec.target import Target
-from vqcodec.voices import voices_of
+from vqcodec.voice.named import voices_of
+from vqcodec.voice.pitch import median_pitch, pitch
 
 EVALUATE = ("evaluate", "--model", "named", "--voices")
 

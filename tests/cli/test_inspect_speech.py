@@ -13,14 +13,14 @@ from tests.cli.test_commands import fails, names
 from tests.helpers import Run, voice
 from vqcodec import Codes
 from vqcodec.cli.data import default_model
-from vqcodec.evaluate.codebook import code_colours
-from vqcodec.evaluate.inspection import INNER, MARGIN
-from vqcodec.evaluate.speech.codebook import SIDE, draw_spectra, spectra
-from vqcodec.evaluate.speech.views import COLOURS, loudness, spectrogram, waveform
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.figures.codebook import code_colours
+from vqcodec.figures.image import INNER, MARGIN
+from vqcodec.figures.spectrogram import COLOURS, loudness, spectrogram, waveform
+from vqcodec.figures.speechcodebook import SIDE, draw_spectra, spectra
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.audio import Audio
-from vqcodec.media.frames import RATE
-from vqcodec.speech import SpeechCodec
+from vqcodec.voice.frames import RATE
 
 MODEL = ("--model", "spoken")
 

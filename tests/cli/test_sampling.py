@@ -10,10 +10,10 @@ import torch
 
 from tests.helpers import Run, picture
 from vqcodec import Codec, Codes, Image
+from vqcodec.benchmark.sampling import speedup
 from vqcodec.config import load_preset, override
 from vqcodec.evaluate.bits import SAMPLING, BitMeter
-from vqcodec.evaluate.sampling import speedup
-from vqcodec.sampler import Sampler
+from vqcodec.sampling.image import Sampler
 from vqcodec.train.priors import train_prior
 from vqcodec.train.run import Job
 
@@ -137,7 +137,7 @@ def test_the_first_of_many_samples_are_those_of_few(
 ) -> None:
     sampler = Sampler.load(model)
     many = sampler.sample(5, (16, 20))
-    monkeypatch.setattr("vqcodec.sampler.CELLS_AT_ONCE", 40)
+    monkeypatch.setattr("vqcodec.sampling.image.CELLS_AT_ONCE", 40)
     few = sampler.sample(3, (16, 20))
     for a, b in zip(few, many, strict=False):
         np.testing.assert_array_equal(a.pixels, b.pixels)

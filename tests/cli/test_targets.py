@@ -12,9 +12,9 @@ import safetensors.numpy
 from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
 from vqcodec import Audio
-from vqcodec.media.timbre import Likening, Timbre
-from vqcodec.speech import SpeechCodec
-from vqcodec.target import Target, named
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.target import Target, named
+from vqcodec.voice.timbre import Likening, Timbre
 from vqcodec.weights import CONFIG, TIMBRES
 
 

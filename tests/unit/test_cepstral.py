@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tests.helpers import voice
-from vqcodec.encoders.cepstral import (
+from vqcodec.errors import UsageError
+from vqcodec.models.encoders.cepstral import (
     BANDS,
     CEPSTRA,
     ENVELOPE,
@@ -19,8 +20,7 @@ from vqcodec.encoders.cepstral import (
     Config,
     features,
 )
-from vqcodec.errors import UsageError
-from vqcodec.vqvae import build
+from vqcodec.models.vqvae import build
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float64]]
 STRIDE = 64

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from vqcodec import Codec, Image
-from vqcodec.evaluate import panels
-from vqcodec.evaluate.codebook import Codebook, false_colours
-from vqcodec.evaluate.colour import from_oklab, to_oklab
+from vqcodec.figures import panels
+from vqcodec.figures.codebook import Codebook, false_colours
+from vqcodec.figures.colour import from_oklab, to_oklab
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 

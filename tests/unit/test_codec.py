@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-import vqcodec.codec
+import vqcodec.codec.image
 from tests.helpers import picture
 from vqcodec import Codec, Image
 from vqcodec.errors import FormatError, UsageError, WeightsError
-from vqcodec.pretrained import read_state
+from vqcodec.models.pretrained import read_state
 from vqcodec.weights import find_named, find_weights
 
 
@@ -31,7 +31,7 @@ def test_tiles_give_what_one_pass_gives(
     image = Image(picture(*size))
     whole = codec.encode(image)
     decoded = codec.decode(whole)
-    monkeypatch.setattr(vqcodec.codec, "WINDOW", 15)
+    monkeypatch.setattr(vqcodec.codec.image, "WINDOW", 15)
     tiled = codec.encode(image)
     agree = np.mean([np.mean(a == b) for a, b in zip(whole.grids, tiled.grids, strict=True)])
     assert agree >= 0.999  # the rest are ties that floating point breaks either way

@@ -19,8 +19,8 @@ from vqcodec.coding.contextmodel import (
     _exp_table,
 )
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
-from vqcodec.pretrained import coding_bytes
-from vqcodec.priors.integer import Config, IntegerPrior, from_arrays
+from vqcodec.models.pretrained import coding_bytes
+from vqcodec.models.priors.integer import Config, IntegerPrior, from_arrays
 
 K = 24
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (5, 7), (7, 5), (13, 3)]

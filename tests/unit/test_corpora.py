@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import voice
+from vqcodec.data.corpora import Catalogue
+from vqcodec.data.sources import Source, find_sources
+from vqcodec.data.tables import read_table
 from vqcodec.errors import MediaError
+from vqcodec.evaluate.conversion.meter import Recordings
 from vqcodec.evaluate.runs import named
-from vqcodec.evaluate.speech.conversions import Recordings
-from vqcodec.evaluate.speech.recordings import languages
-from vqcodec.media.corpora import Catalogue
-from vqcodec.media.sources import Source, find_sources
-from vqcodec.media.tables import read_table
+from vqcodec.evaluate.speech.meter import languages
 
 # of each corpus its files, and what is to be found: recording -> speaker, text
 CORPORA: dict[str, tuple[dict[str, str], dict[str, tuple[str, str]]]] = {

@@ -9,17 +9,17 @@ import torch
 
 from tests.helpers import tiny_speech_config, voice
 from vqcodec.config import load_preset, override
+from vqcodec.data.sources import find_sources
 from vqcodec.errors import UsageError
-from vqcodec.media.formants import cepstra_of
-from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.media.sources import find_sources
-from vqcodec.media.timbre import Timbre
-from vqcodec.pretrained import read_state
-from vqcodec.train import disguise as module
-from vqcodec.train.disguise import Disguise, voices_in
+from vqcodec.models.pretrained import read_state
 from vqcodec.train.run import Job
-from vqcodec.train.sounds import SoundCrops, Sounds
-from vqcodec.train.speech import train_speech
+from vqcodec.train.speech import disguise as module
+from vqcodec.train.speech.data import SoundCrops, Sounds
+from vqcodec.train.speech.disguise import Disguise, voices_in
+from vqcodec.train.speech.task import train_speech
+from vqcodec.voice.formants import cepstra_of
+from vqcodec.voice.pitch import median_pitch, pitch
+from vqcodec.voice.timbre import Timbre
 from vqcodec.weights import read_weights
 
 Signal = np.ndarray[tuple[int, ...], np.dtype[np.float32]]

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from tests.helpers import tiny_wavenet, voice
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.streaming import SpeechDecoder, WaveNetRenderer
 from vqcodec.errors import WeightsError
-from vqcodec.generation import chunks
-from vqcodec.generation.chunks import generate
-from vqcodec.pretrained import load_decoder, load_wavenet_alone
-from vqcodec.speech import SpeechCodec
-from vqcodec.streaming import SpeechDecoder, WaveNetRenderer
+from vqcodec.models.generation import chunks
+from vqcodec.models.generation.chunks import generate
+from vqcodec.models.pretrained import load_decoder, load_wavenet_alone
 from vqcodec.weights import CONFIG, WAVENET, read_weights
 
 

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from vqcodec.codec.tiles import spans
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.config import load_preset, override, parse
-from vqcodec.encoders.conv2d import Config
 from vqcodec.errors import UsageError
-from vqcodec.evaluate.metrics import perplexity, psnr
-from vqcodec.media.tiles import spans
+from vqcodec.metrics.basic import perplexity, psnr
+from vqcodec.models.encoders.conv2d import Config
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 512, 513, 65536])

@@ -15,15 +15,15 @@ from scipy.interpolate import PchipInterpolator
 from tests.helpers import picture
 from vqcodec import Image
 from vqcodec.errors import FormatError, MediaError, OutputError, UsageError
-from vqcodec.evaluate.anchors import ANCHORS, LAST_SCALES, SCALES, find_anchors
 from vqcodec.evaluate.bjontegaard import bd_quality, bd_rate, pchip
+from vqcodec.evaluate.image.baselines import ANCHORS, LAST_SCALES, SCALES, find_anchors
 from vqcodec.evaluate.intervals import interval, resampled_means
 from vqcodec.evaluate.journal import LINES, Journal
-from vqcodec.evaluate.metrics import psnr
-from vqcodec.evaluate.quality import BEST_PSNR, METRICS, MS_SSIM, PSNR, SSIMULACRA2, TOOL
 from vqcodec.evaluate.record import OURS, Measured, Record
 from vqcodec.evaluate.summary import differences, summarise_codec
 from vqcodec.evaluate.table import Table
+from vqcodec.metrics.basic import psnr
+from vqcodec.metrics.image import BEST_PSNR, METRICS, MS_SSIM, PSNR, SSIMULACRA2, TOOL
 
 Curve = list[tuple[float, float]]
 

@@ -8,10 +8,10 @@ import torch
 
 from tests.helpers import picture, tiny_config
 from vqcodec.config import load_preset, preset_names
-from vqcodec.decoders.deconv2d import Config as DecoderConfig
 from vqcodec.errors import UsageError
-from vqcodec.nn.pixels import to_signal
-from vqcodec.vqvae import VQVAE, build
+from vqcodec.models.decoders.deconv2d import Config as DecoderConfig
+from vqcodec.models.nn.pixels import to_signal
+from vqcodec.models.vqvae import VQVAE, build
 
 
 def levels(*shape: int) -> torch.Tensor:

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vqcodec.errors import MediaError
-from vqcodec.evaluate.speech.phones import (
+from vqcodec.evaluate.conversion.voices import KnownVoice, cepstral_distance, pitch_offset
+from vqcodec.evaluate.phones.phones import (
     Labelled,
     Mark,
     Marked,
@@ -13,9 +14,8 @@ from vqcodec.evaluate.speech.phones import (
     phone_accuracy,
     read_marks,
 )
-from vqcodec.evaluate.speech.probe import histograms, probe
-from vqcodec.evaluate.speech.voices import KnownVoice, cepstral_distance, pitch_offset
-from vqcodec.media.frames import RATE
+from vqcodec.evaluate.phones.probe import histograms, probe
+from vqcodec.voice.frames import RATE
 
 NAMES = ("sil", "a", "t")
 

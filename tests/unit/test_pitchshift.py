@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tests.helpers import voice
-from vqcodec.media.formants import BINS, WINDOW, reshape
-from vqcodec.media.frames import RATE
-from vqcodec.media.pitch import median_pitch, pitch
-from vqcodec.media.pitchshift import UNVOICED, shift_pitch
-from vqcodec.media.voiceshift import HEAD, PART, VoiceShifter
+from vqcodec.voice.formants import BINS, WINDOW, reshape
+from vqcodec.voice.frames import RATE
+from vqcodec.voice.pitch import median_pitch, pitch
+from vqcodec.voice.pitchshift import UNVOICED, shift_pitch
+from vqcodec.voice.voiceshift import HEAD, PART, VoiceShifter
 
 LAGS = range(-UNVOICED, UNVOICED)
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]

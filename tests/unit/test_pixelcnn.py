@@ -7,8 +7,8 @@ import torch
 
 from vqcodec.config import load_preset
 from vqcodec.errors import UsageError
-from vqcodec.priors.pixelcnn import Config, Draw, PixelCNN, diagonals
-from vqcodec.vqvae import build_prior
+from vqcodec.models.priors.pixelcnn import Config, Draw, PixelCNN, diagonals
+from vqcodec.models.vqvae import build_prior
 
 SMALL = Config(codebook_size=11, width=8, dilations=(1, 2), embedding=5)
 KINDS = {
@@ -161,7 +161,7 @@ def test_bands_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> Non
     known[:, 13:] = -1
     maps = []
     for cells in (1 << 18, 20):
-        monkeypatch.setattr("vqcodec.priors.pixelcnn.CELLS_AT_ONCE", cells)
+        monkeypatch.setattr("vqcodec.models.priors.pixelcnn.CELLS_AT_ONCE", cells)
         (found,) = prior.sample(
             ((2, 40, 5),), torch.ones(2, 2, 1, 1).double(), known=(known,),
             generator=torch.Generator().manual_seed(1),

@@ -8,12 +8,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from vqcodec.codec.device import choose_bf16
 from vqcodec.config import load_preset, parse
-from vqcodec.device import choose_bf16
+from vqcodec.models.vqvae import build_prior
 from vqcodec.train.config import Config
+from vqcodec.train.image.codes import Maps, PriorOverMaps
 from vqcodec.train.loop import Loop
-from vqcodec.train.maps import Maps, PriorOverMaps
-from vqcodec.vqvae import build_prior
 
 STAY = 0.9  # how likely an index repeats the one that it follows
 

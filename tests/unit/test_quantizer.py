@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqcodec.quantizers.vq import Config, VectorQuantizer
+from vqcodec.models.quantizers.vq import Config, VectorQuantizer
 
 GRIDS = [(2, 4, 3, 5), (1, 4, 1, 1), (3, 4, 7), (2, 4, 2, 3, 2)]
 

@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from tests.helpers import Run, add_coding_prior, picture, tiny_config
-from vqcodec import Codec, Image, search
+from vqcodec import Codec, Image
+from vqcodec.codec import search
+from vqcodec.codec.rate import encode_to, weight_of
+from vqcodec.codec.search import PictureSearch, Search
 from vqcodec.errors import MediaError, UsageError
-from vqcodec.evaluate.metrics import psnr
-from vqcodec.nn.pixels import to_signal
-from vqcodec.pretrained import write_weights
-from vqcodec.priors.integer import from_arrays
-from vqcodec.rate import encode_to, weight_of
-from vqcodec.search import PictureSearch, Search
-from vqcodec.vqvae import VQVAE
+from vqcodec.metrics.basic import psnr
+from vqcodec.models.nn.pixels import to_signal
+from vqcodec.models.pretrained import write_weights
+from vqcodec.models.priors.integer import from_arrays
+from vqcodec.models.vqvae import VQVAE
 from vqcodec.weights import coding_prior
 
 

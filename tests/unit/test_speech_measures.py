@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 from vqcodec.errors import UsageError
-from vqcodec.evaluate.speech import anchors, quality
-from vqcodec.evaluate.speech.alignment import align, delay, shifted, warp
-from vqcodec.evaluate.speech.recogniser import edits
-from vqcodec.evaluate.speech.spectra import (
+from vqcodec.evaluate.speech import baselines as anchors
+from vqcodec.metrics import speech as quality
+from vqcodec.metrics.alignment import align, delay, shifted, warp
+from vqcodec.metrics.recogniser import edits
+from vqcodec.metrics.spectra import (
     CEPSTRA,
     SILENCE,
     cepstra,
@@ -22,8 +23,8 @@ from vqcodec.evaluate.speech.spectra import (
     mel_power,
     power,
 )
-from vqcodec.media.frames import RATE
-from vqcodec.media.pitch import median_pitch, pitch, pitch_correlation
+from vqcodec.voice.frames import RATE
+from vqcodec.voice.pitch import median_pitch, pitch, pitch_correlation
 
 Signal = NDArray[np.float32]
 

@@ -7,11 +7,11 @@ from scipy.signal import stft
 
 from tests.helpers import lively_speech, tiny_speech_config, voice
 from vqcodec.config import load_preset, override
-from vqcodec.decoders.istft import IstftDecoder
 from vqcodec.errors import UsageError
-from vqcodec.nn.spectra import FLOOR, log_mel, magnitudes, mel_filters, spectral_distance
-from vqcodec.speakers.base import STEPS, quantize
-from vqcodec.vqvae import VQVAE, build
+from vqcodec.models.conditioners.base import STEPS, quantize
+from vqcodec.models.decoders.istft import IstftDecoder
+from vqcodec.models.nn.spectra import FLOOR, log_mel, magnitudes, mel_filters, spectral_distance
+from vqcodec.models.vqvae import VQVAE, build
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tests.helpers import voice
-from vqcodec.media.formants import CEPSTRA, cepstra_of, give_cepstra
-from vqcodec.media.frames import RATE
-from vqcodec.media.timbre import LEAST, NEIGHBOURS, SMOOTH, Likening, Scale, Timbre
-from vqcodec.media.voiceshift import PART, VoiceShifter
-from vqcodec.train.condensing import condensed
+from vqcodec.train.speech.condensing import condensed
+from vqcodec.voice.formants import CEPSTRA, cepstra_of, give_cepstra
+from vqcodec.voice.frames import RATE
+from vqcodec.voice.timbre import LEAST, NEIGHBOURS, SMOOTH, Likening, Scale, Timbre
+from vqcodec.voice.voiceshift import PART, VoiceShifter
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
 VOWELS = [(700, 1200), (300, 2300), (350, 800), (500, 1800), (600, 1000), (400, 1500)]

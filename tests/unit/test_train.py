@@ -19,16 +19,16 @@ import torch
 from tests.helpers import Run, picture, tiny_config
 from vqcodec import Codec, Codes, Image
 from vqcodec.config import Tree, override
+from vqcodec.data.sources import find_sources
 from vqcodec.errors import MediaError, OutputError, TrainingError
-from vqcodec.media.sources import find_sources
-from vqcodec.train.data import Crops, Pictures, Prefetcher, centre_squares
+from vqcodec.models.vqvae import build
 from vqcodec.train.export import export
-from vqcodec.train.images import ImageVQVAE, _start_from, train_image
+from vqcodec.train.image.data import Crops, Pictures, Prefetcher, centre_squares
+from vqcodec.train.image.task import ImageVQVAE, _start_from, train_image
 from vqcodec.train.loop import Progress
 from vqcodec.train.muon import Muon, orthogonalize, split_parameters
 from vqcodec.train.run import Job, Ready
 from vqcodec.train.tasks import Loss
-from vqcodec.vqvae import build
 from vqcodec.weights import coding_prior, read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
@@ -262,7 +262,7 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path, update: s
         "import json, os, sys\n"
         "from pathlib import Path\n"
         "import torch\n"
-        "from vqcodec.train.images import train_image\n"
+        "from vqcodec.train.image.task import train_image\n"
         "from vqcodec.train.loop import Loop\n"
         "from vqcodec.train.run import Job\n"
         "torch.set_num_threads(1)\n"

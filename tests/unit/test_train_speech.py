@@ -13,20 +13,20 @@ from safetensors.torch import load_file
 
 from tests.helpers import Run, tiny_speech_config, voice
 from vqcodec import Codes
+from vqcodec.codec.speech import SpeechCodec
 from vqcodec.config import override
+from vqcodec.data.sources import find_sources
 from vqcodec.errors import TrainingError
 from vqcodec.evaluate.bits import CODING, BitMeter
 from vqcodec.files.vqc import is_stream
 from vqcodec.media.audio import Audio
-from vqcodec.media.sources import find_sources
-from vqcodec.pretrained import load_decoder, load_wavenet_alone
-from vqcodec.speech import SpeechCodec
-from vqcodec.train.coded import encode_sounds
+from vqcodec.models.pretrained import load_decoder, load_wavenet_alone
 from vqcodec.train.run import Job
-from vqcodec.train.sounds import SoundCrops, Sounds, middles
-from vqcodec.train.speech import train_speech
-from vqcodec.train.voices import read_table
-from vqcodec.voices import timbre_of
+from vqcodec.train.speech.codes import encode_sounds
+from vqcodec.train.speech.data import SoundCrops, Sounds, middles
+from vqcodec.train.speech.task import train_speech
+from vqcodec.train.speech.voices import read_table
+from vqcodec.voice.named import timbre_of
 from vqcodec.weights import read_weights
 
 SMALL = ["train.steps=6", "train.batch_size=2", "train.crop_size=2560", "train.reference_size=4096"]

@@ -15,13 +15,13 @@ import torch
 
 import vqcodec
 from vqcodec.config import load_preset, parse
-from vqcodec.decoders.wavenet import Config, WaveNet
-from vqcodec.generation import chunks, loop
-from vqcodec.generation.batched import BatchedLoop
-from vqcodec.generation.chunks import Chunks, generate
-from vqcodec.nn import mulaw
-from vqcodec.nn.emphasis import deemphasize, emphasize
-from vqcodec.nn.pqmf import Pqmf
+from vqcodec.models.decoders.wavenet import Config, WaveNet
+from vqcodec.models.generation import chunks, loop
+from vqcodec.models.generation.batched import BatchedLoop
+from vqcodec.models.generation.chunks import Chunks, generate
+from vqcodec.models.nn import mulaw
+from vqcodec.models.nn.emphasis import deemphasize, emphasize
+from vqcodec.models.nn.pqmf import Pqmf
 
 TINY = Config(
     dim=3,
@@ -167,8 +167,8 @@ def test_compiled_loop_is_the_plain_one(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", *network, conditioning=conditioning, uniforms=uniforms)
     plain = """
 import sys, numpy as np
-from vqcodec.generation import loop
-from vqcodec.generation.network import Network
+from vqcodec.models.generation import loop
+from vqcodec.models.generation.network import Network
 assert "torch" not in sys.modules and not hasattr(loop._run, "py_func")
 a = np.load("in.npz")
 network = Network(*(a[f"arr_{i}"] for i in range(len(Network._fields))))

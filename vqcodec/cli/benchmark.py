@@ -63,9 +63,9 @@ def benchmark(
             raise UsageError(f"{model} codes speech: pictures and their sizes do not apply")
         _speech(model, numbers, rounds, as_json)
         return
-    from vqcodec.evaluate.benchmark import measure, start_up, synthetic_picture
-    from vqcodec.evaluate.machine import default_threads
-    from vqcodec.evaluate.priors import measure_priors
+    from vqcodec.benchmark.benchmark import measure, start_up, synthetic_picture
+    from vqcodec.benchmark.machine import default_threads
+    from vqcodec.benchmark.priors import measure_priors
     from vqcodec.media.image import Image
 
     numbers = numbers or [default_threads()]
@@ -101,8 +101,8 @@ def benchmark(
 
 
 def _speech(model: str, numbers: list[int], rounds: int, as_json: bool) -> None:
-    from vqcodec.evaluate.generation import measure_speech
-    from vqcodec.evaluate.machine import default_threads
+    from vqcodec.benchmark.generation import measure_speech
+    from vqcodec.benchmark.machine import default_threads
 
     found: dict[str, Any] = {"model": model, **_circumstances()}
     typer.echo(_heading(found), err=as_json)
@@ -114,7 +114,7 @@ def _speech(model: str, numbers: list[int], rounds: int, as_json: bool) -> None:
 
 
 def _circumstances() -> dict[str, Any]:
-    from vqcodec.evaluate.machine import commit, machine, versions
+    from vqcodec.benchmark.machine import commit, machine, versions
 
     return {"machine": machine(), "versions": versions(), "commit": commit()}
 
@@ -168,7 +168,7 @@ def _format(plot: Path | None, force: bool) -> str:
     """Return the format of the plot; whatever stands in its way is said before any work."""
     if plot is None:
         return ""
-    from vqcodec.evaluate.page import format_of
+    from vqcodec.figures.canvas import format_of
     from vqcodec.files.atomic import check_absent
 
     kind = format_of(plot)
@@ -181,7 +181,7 @@ def _format(plot: Path | None, force: bool) -> str:
 def _grow(
     plot: Path, kind: str, force: bool, found: dict[str, Any], megapixels: list[float], threads: int
 ) -> list[dict[str, Any]]:
-    from vqcodec.evaluate.growth import draw, grow
+    from vqcodec.benchmark.growth import draw, grow
     from vqcodec.files.atomic import writing
 
     with progress_bar("growing") as bar:

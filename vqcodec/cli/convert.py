@@ -11,8 +11,7 @@ import typer
 from vqcodec.cli import options
 from vqcodec.cli.consent import require_consent
 from vqcodec.cli.decode import SOUND, Loaded, drawing_of
-from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, plan, progress_bar, stdin
-from vqcodec.cli.sounds import (
+from vqcodec.cli.handlers.speech import (
     Coded,
     Rendering,
     convert_sound,
@@ -20,17 +19,25 @@ from vqcodec.cli.sounds import (
     is_sound_file,
     sentence,
 )
+from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, plan, progress_bar, stdin
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, read_stream
 from vqcodec.media.soundfiles import peek
 from vqcodec.media.soundformats import SOUND_SUFFIXES, is_sound
-from vqcodec.voices import NAME, best_weights, default_weights, find_voice, synthetic, voices_of
+from vqcodec.voice.named import (
+    NAME,
+    best_weights,
+    default_weights,
+    find_voice,
+    synthetic,
+    voices_of,
+)
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
+    from vqcodec.codec.speech import SpeechCodec
+    from vqcodec.codec.target import Target
     from vqcodec.media.soundformats import Samples
-    from vqcodec.speech import SpeechCodec
-    from vqcodec.target import Target
 
 
 def convert_voice(
@@ -149,7 +156,7 @@ class _Wanted:
 
     def known_to(self, codec: "SpeechCodec") -> "Target":
         """Return what a codec needs to know of them."""
-        from vqcodec.target import heard, named
+        from vqcodec.codec.target import heard, named
 
         name = codec.weights.name
         if name not in self.found:
@@ -186,7 +193,7 @@ class _Converting:
     def _sound(
         self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
     ) -> dict[str, Any]:
-        from vqcodec.speech import SpeechCodec
+        from vqcodec.codec.speech import SpeechCodec
 
         drawing = self.how.drawing is not None
         codec = self.loaded.get(SpeechCodec, default_weights(drawing=drawing))
@@ -195,7 +202,7 @@ class _Converting:
     def _codes(
         self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
     ) -> dict[str, Any]:
-        from vqcodec.speech import SpeechCodec
+        from vqcodec.codec.speech import SpeechCodec
 
         if isinstance(source, Path):
             name, codes = str(source), Codes.load(source)
@@ -226,7 +233,7 @@ class _Converting:
 def _reference(like: Path | None) -> "list[Samples] | None":
     if like is None:
         return None
-    from vqcodec.media.reference import read_reference
+    from vqcodec.voice.reference import read_reference
 
     return read_reference(like)
 

@@ -9,7 +9,7 @@ PICTURES, SPEECH = "image-f4", "speech-64x"
 
 def default_model(data: list[Path]) -> str:
     """Return the published weights for what there is: pictures, or else recordings."""
-    from vqcodec.media.sources import find_sources
+    from vqcodec.data.sources import find_sources
 
     for model, modality in ((PICTURES, "image"), (SPEECH, "audio")):
         try:

@@ -19,9 +19,9 @@ from vqcodec.media.soundfiles import peek
 from vqcodec.media.soundformats import KINDS
 
 if TYPE_CHECKING:
-    from vqcodec.codec import Codec
-    from vqcodec.speech import SpeechCodec
-    from vqcodec.streaming import Drawing
+    from vqcodec.codec.image import Codec
+    from vqcodec.codec.speech import SpeechCodec
+    from vqcodec.codec.streaming import Drawing
 
 DECODERS = ("fast", "wavenet")
 PICTURE, SOUND = ".png", ".wav"  # what is written where nothing else is said
@@ -137,8 +137,8 @@ class _Decoding:
     def _sound(
         self, job: Job, source: Codes | StreamFrames, model: str, bar: Callable[..., None] | None
     ) -> Facts:
-        from vqcodec.cli.sounds import Rendering, decode_sound
-        from vqcodec.speech import SpeechCodec
+        from vqcodec.cli.handlers.speech import Rendering, decode_sound
+        from vqcodec.codec.speech import SpeechCodec
 
         codec = self.loaded.get(SpeechCodec, model)
         suffix = self.suffix if job.target == STREAM else job.target.suffix
@@ -146,7 +146,7 @@ class _Decoding:
         return decode_sound(codec, job, source, how, bar)
 
     def _picture(self, job: Job, codes: Codes, bar: Callable[..., None] | None) -> Facts:
-        from vqcodec.codec import Codec
+        from vqcodec.codec.image import Codec
 
         if self.rate is not None or self.drawing is not None:
             raise UsageError(f"{job.source}: holds a picture; --rate and --decoder are for sound")
@@ -187,7 +187,7 @@ def drawing_of(decoder: str, temperature: float | None, seed: int | None) -> "Dr
         if temperature is not None or seed is not None:
             raise UsageError("--temperature and --seed need --decoder wavenet")
         return None
-    from vqcodec.streaming import Drawing
+    from vqcodec.codec.streaming import Drawing
 
     return Drawing(seed or 0, 1.0 if temperature is None else temperature)
 

@@ -96,8 +96,8 @@ def encode(
     sounds = [job for job in jobs if is_sound[job]]
     if pictures:
         colour = _colour(background)
-        from vqcodec.cli.pictures import Wanted, encode_pictures
-        from vqcodec.codec import Codec
+        from vqcodec.cli.handlers.image import Wanted, encode_pictures
+        from vqcodec.codec.image import Codec
 
         codec = Codec.load(model or PICTURES, device, precision)
         wanted = Wanted(
@@ -105,8 +105,8 @@ def encode(
         )
         encode_pictures(codec, pictures, outcome, wanted, stream)
     if sounds:
-        from vqcodec.cli import sounds as of_sound
-        from vqcodec.speech import SpeechCodec
+        from vqcodec.cli.handlers import speech as of_sound
+        from vqcodec.codec.speech import SpeechCodec
 
         named = file_format or (output is not None and output != STREAM)
         how = of_sound.Wanted(suffix if named else None, mono, prior, force)
@@ -117,7 +117,7 @@ def encode(
 
 def _kinds(jobs: list[Job]) -> tuple[BinaryIO | None, dict[Job, bool]]:
     """Return standard input, if it is a source, and whether each job is of sound."""
-    from vqcodec.cli.sounds import is_sound_file
+    from vqcodec.cli.handlers.speech import is_sound_file
 
     if jobs[0].source != STREAM:
         return None, {job: is_sound_file(job.source) for job in jobs}
@@ -161,7 +161,7 @@ def _search(
     if not least <= effort <= 9:
         raise UsageError(f"--effort is {effort}, must be {least} to 9")
     if quality is not None:
-        from vqcodec.rate import weight_of
+        from vqcodec.codec.rate import weight_of
 
         rate_weight = weight_of(quality)
     return rate_weight or 0.0, effort

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vqcodec.cli import speechreport as speech
 from vqcodec.cli.data import SPEECH, default_model
+from vqcodec.cli.handlers import speechreport as speech
 from vqcodec.cli.jobs import progress_bar
 from vqcodec.cli.reports import Rows, finish, interval, names, print_codes, print_table
 from vqcodec.errors import UsageError
@@ -103,8 +103,8 @@ def evaluate(
         return
     if phones:
         raise UsageError(f"--phones is for speech; {model} codes pictures")
-    from vqcodec.evaluate.evaluation import evaluate as measure
-    from vqcodec.evaluate.pictures import points_of
+    from vqcodec.evaluate.image.meter import points_of
+    from vqcodec.evaluate.image.study import evaluate as measure
 
     with progress_bar("evaluating") as bar:
         found = measure(
@@ -193,7 +193,7 @@ def _anchor_rows(anchor: dict[str, Any], more: dict[str, Any], metrics: list[Any
 
 
 def _print_pictures(found: dict[str, Any]) -> None:
-    from vqcodec.evaluate.quality import METRICS
+    from vqcodec.metrics.image import METRICS
 
     typer.echo(f"{found['b']} against {found['a']}, {found['width']}×{found['height']} pixels")
     for metric in METRICS:
@@ -204,7 +204,7 @@ def _print_pictures(found: dict[str, Any]) -> None:
 
 
 def _print_reports(found: dict[str, Any]) -> None:
-    from vqcodec.evaluate.quality import METRICS
+    from vqcodec.metrics.image import METRICS
 
     for metric in METRICS:
         delta = found["bd"].get(metric.key)

@@ -60,7 +60,7 @@ def export(
     folder = output or own_folder()
     config = export_run(run, name, folder, notes=text, force=force)
     if speakers:
-        from vqcodec.train.voices import add_speakers
+        from vqcodec.train.speech.voices import add_speakers
         from vqcodec.weights import read_weights
 
         add_speakers(run, read_weights(folder / name), speakers)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vqcodec.codec import Report
-    from vqcodec.evaluate.page import Page
+    from vqcodec.codec.image import Report
+    from vqcodec.data.sources import Source
+    from vqcodec.figures.canvas import Page
     from vqcodec.media.audio import Audio
     from vqcodec.media.image import Image
-    from vqcodec.media.sources import Source
 
 SEPARATORS = {"text": " ", "csv": ","}
 
@@ -85,7 +85,7 @@ def inspect(
 
 def _job(inputs: list[Path], output: Path | None, model: str, alone: bool) -> tuple[Job, str]:
     """Return what to read and what to write, and in which format."""
-    from vqcodec.evaluate.page import format_of
+    from vqcodec.figures.canvas import format_of
 
     suffix = ".inspect.png"
     source = inputs[0] if alone else Path(Path(model).name)
@@ -120,12 +120,12 @@ def _codes(source: Path, model: str | None, device: str, precision: str) -> Code
     found = _read(source)
     if isinstance(found, Codes):
         return found
-    from vqcodec.codec import Codec
+    from vqcodec.codec.image import Codec
     from vqcodec.media.image import Image
 
     with progress_bar("encoding") as bar:
         if not isinstance(found, Image):
-            from vqcodec.speech import SpeechCodec
+            from vqcodec.codec.speech import SpeechCodec
 
             codec = SpeechCodec.load(model or SPEECH, device, precision)
             return codec.encode(found, report=bar)
@@ -147,8 +147,8 @@ def _explain(
 ) -> tuple["Page", str]:
     """Draw a picture or recording and what becomes of it, or what a code file stands for."""
     found = _read(source)
-    from vqcodec.codec import Codec
-    from vqcodec.evaluate.inspection import Coded, draw_picture
+    from vqcodec.codec.image import Codec
+    from vqcodec.figures.image import Coded, draw_picture
     from vqcodec.media.audio import Audio
 
     name = "standard input" if source == STREAM else source.name
@@ -177,8 +177,8 @@ def _explain_sound(
     precision: str,
     report: "Report",
 ) -> tuple["Page", str]:
-    from vqcodec.evaluate.speech.inspection import CodedSound, draw_sound
-    from vqcodec.speech import SpeechCodec
+    from vqcodec.codec.speech import SpeechCodec
+    from vqcodec.figures.speech import CodedSound, draw_sound
 
     if isinstance(found, Codes):
         codec = (
@@ -210,8 +210,8 @@ class _Learner(NamedTuple):
 
 
 def _of_pictures(model: str, device: str, precision: str) -> _Learner:
-    from vqcodec.codec import Codec
-    from vqcodec.evaluate.inspection import draw_model
+    from vqcodec.codec.image import Codec
+    from vqcodec.figures.image import draw_model
     from vqcodec.media.image import Image
 
     codec = Codec.load(model, device, precision)
@@ -223,9 +223,9 @@ def _of_pictures(model: str, device: str, precision: str) -> _Learner:
 
 
 def _of_speech(model: str, device: str, precision: str) -> _Learner:
-    from vqcodec.evaluate.speech.codebook import draw_model
+    from vqcodec.codec.speech import SpeechCodec
+    from vqcodec.figures.speechcodebook import draw_model
     from vqcodec.media.soundfiles import open_sound
-    from vqcodec.speech import SpeechCodec
 
     codec = SpeechCodec.load(model, device, precision)
 
@@ -240,7 +240,7 @@ def _learned(
     inputs: list[Path], model: str, device: str, precision: str, report: "Report"
 ) -> tuple["Page", str]:
     """Draw the codebook of a model, and its use over what is in `inputs`, if anything."""
-    from vqcodec.media.sources import find_sources
+    from vqcodec.data.sources import find_sources
     from vqcodec.weights import find_weights
 
     modality = find_weights(model).modality

@@ -91,7 +91,7 @@ def sample(
     if find_weights(model).modality == "audio":
         if number is not None or size is not None:
             raise UsageError(f"--number and --size are for pictures; {model} codes speech")
-        from vqcodec.cli.babble import Babble, sample_speech
+        from vqcodec.cli.handlers.unconditional import Babble, sample_speech
 
         wanted = Babble(seconds, speaker, decoder, without_codes, temperature, top_k, seed)
         sample_speech(output, (model, device, precision), wanted, force=force, as_json=as_json)
@@ -110,7 +110,7 @@ def sample(
     jobs = [Job(output, output)]
     outcome = Outcome(jobs, as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
-        from vqcodec.sampler import Sampler, Settings
+        from vqcodec.sampling.image import Sampler, Settings
 
         settings = Settings(seed, temperature, top_k)
         sampler = Sampler.load(model, device, precision)
@@ -160,7 +160,7 @@ def complete(
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         suffix = ".png" if job.target == STREAM else job.target.suffix
         kind = format_of_suffix(suffix, str(job.target))
-        from vqcodec.sampler import Sampler, Settings
+        from vqcodec.sampling.image import Sampler, Settings
 
         settings = Settings(seed, temperature, top_k)
         with outcome.catching(job):

@@ -69,7 +69,7 @@ def image(
 ) -> None:
     """Train a VQ-VAE on pictures; repeat the command to continue a run that was interrupted."""
     with _job(data, output, preset, assignments, minutes, held_out) as job:
-        from vqcodec.train.images import train_image
+        from vqcodec.train.image.task import train_image
 
         train_image(job, start_from)
 
@@ -105,11 +105,11 @@ def speech(
     preset = preset or ("speech-64x" if stage == "codes" else "wavenet-bands")
     with _job(data, output, preset, assignments, minutes, held_out) as job:
         if stage == "codes":
-            from vqcodec.train.speech import train_speech
+            from vqcodec.train.speech.task import train_speech
 
             train_speech(job, start_from)
         else:
-            from vqcodec.train.decoders import train_decoder
+            from vqcodec.train.speech.decoder import train_decoder
 
             train_decoder(job, codec)
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vqcodec.basecodec import BaseCodec
+from vqcodec.codec.base import BaseCodec
 from vqcodec.coding.rangecoder import TOTAL
 from vqcodec.evaluate.mixing import ContextMixing
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import blocks
-from vqcodec.pretrained import load_sampling_prior
+from vqcodec.models.pretrained import load_sampling_prior
 from vqcodec.weights import SAMPLING_PRIOR, coding_prior
 
 if TYPE_CHECKING:

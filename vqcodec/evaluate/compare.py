@@ -5,12 +5,12 @@ from typing import Any
 
 from vqcodec.errors import FormatError, MediaError, UsageError
 from vqcodec.evaluate.journal import LINES, RECORDINGS, Journal
-from vqcodec.evaluate.quality import PSNR, find_metrics
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.results import rate_of, read_results
 from vqcodec.evaluate.summary import deltas, differences
 from vqcodec.evaluate.table import BYTES, KBPS, RATE, Table
 from vqcodec.media.image import Image
+from vqcodec.metrics.image import PSNR, find_metrics
 
 WHITE = (255, 255, 255)
 

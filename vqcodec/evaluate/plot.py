@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.evaluate.quality import Metric
 from vqcodec.evaluate.table import RATE
 from vqcodec.files.atomic import writing
+from vqcodec.metrics.image import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.evaluate.plot import SVG
-from vqcodec.evaluate.quality import Metric
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.table import BYTES, RATE, Table
 from vqcodec.files.atomic import writing
+from vqcodec.metrics.image import Metric
 
 PAGE = "report.html"
 TEMPLATE = "report.html"

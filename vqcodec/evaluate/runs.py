@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import vqcodec
+from vqcodec.data.sources import Source
 from vqcodec.errors import MediaError, OutputError
 from vqcodec.evaluate.journal import Journal
-from vqcodec.evaluate.measure import Measure
 from vqcodec.evaluate.record import Record
-from vqcodec.media.sources import Source
+from vqcodec.metrics.measure import Measure
 
 if TYPE_CHECKING:
-    from vqcodec.basecodec import BaseCodec
-    from vqcodec.evaluate.quality import Metric
-    from vqcodec.evaluate.speech.quality import SpeechMetric
+    from vqcodec.codec.base import BaseCodec
+    from vqcodec.metrics.image import Metric
+    from vqcodec.metrics.speech import SpeechMetric
 
 
 @dataclass(frozen=True)

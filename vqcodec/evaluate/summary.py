@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.evaluate.bjontegaard import bd_quality, bd_rate
 from vqcodec.evaluate.intervals import interval, resampled_means
-from vqcodec.evaluate.metrics import perplexity
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.table import BYTES, RATE, Table
+from vqcodec.metrics.basic import perplexity
 
 if TYPE_CHECKING:
     import numpy as np

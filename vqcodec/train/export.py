@@ -9,10 +9,10 @@ from typing import Any
 from vqcodec import __version__
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
-from vqcodec.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
+from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
+from vqcodec.models.vqvae import build, build_decoder, build_prior
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
 from vqcodec.train.run import read_run
-from vqcodec.vqvae import build, build_decoder, build_prior
 from vqcodec.weights import (
     CARD,
     CODING_PRIOR,

@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel
 
 from vqcodec.errors import TrainingError
-from vqcodec.evaluate.metrics import perplexity
+from vqcodec.metrics.basic import perplexity
 from vqcodec.train.config import Config
-from vqcodec.train.data import Prefetcher
+from vqcodec.train.image.data import Prefetcher
 from vqcodec.train.log import Log
 from vqcodec.train.schedule import averaging, learning_rate, optimizers
 from vqcodec.train.tasks import Loss, Task

@@ -5,16 +5,17 @@ from typing import Any
 
 import torch
 
-from vqcodec.basecodec import BaseCodec
-from vqcodec.codec import Codec
+from vqcodec.codec.base import BaseCodec
+from vqcodec.codec.image import Codec
+from vqcodec.codec.speech import SpeechCodec
 from vqcodec.config import Tree
 from vqcodec.errors import UsageError
-from vqcodec.speech import SpeechCodec
-from vqcodec.train import maps, rows
+from vqcodec.models.vqvae import build_prior
 from vqcodec.train.config import split
+from vqcodec.train.image import codes as maps
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, claim, train
-from vqcodec.vqvae import build_prior
+from vqcodec.train.speech import rows
 from vqcodec.weights import find_weights
 
 

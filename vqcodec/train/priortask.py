@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vqcodec.priors.base import Prior
+from vqcodec.models.priors.base import Prior
 from vqcodec.train.tasks import Loss
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from vqcodec.codec.device import choose_bf16
 from vqcodec.config import Tree, to_json
-from vqcodec.device import choose_bf16
+from vqcodec.data.sources import Source, find_sources
 from vqcodec.errors import TrainingError
-from vqcodec.media.sources import Source, find_sources
 from vqcodec.train.config import Config
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import Task

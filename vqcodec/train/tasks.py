@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from vqcodec.quantizers.base import Quantizer
+from vqcodec.models.quantizers.base import Quantizer
 
 if TYPE_CHECKING:
     import numpy as np

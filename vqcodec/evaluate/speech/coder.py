@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.streaming import Drawing
 from vqcodec.evaluate.record import OURS
 from vqcodec.files.codes import Codes
 from vqcodec.media.audio import Audio
-from vqcodec.speech import SpeechCodec
-from vqcodec.streaming import Drawing
 
 Decode = Callable[[Codes], Audio]
 

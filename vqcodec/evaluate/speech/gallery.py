@@ -9,17 +9,17 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.evaluate.gallery import data_uri
+from vqcodec.codec.speech import SpeechCodec
+from vqcodec.data.corpora import Catalogue
+from vqcodec.data.sources import Source
+from vqcodec.evaluate.image.gallery import data_uri
 from vqcodec.evaluate.record import OURS, Record
-from vqcodec.evaluate.speech.anchors import SpeechAnchor
-from vqcodec.evaluate.speech.quality import MEL, STOI
-from vqcodec.evaluate.speech.recordings import copies, open_recording
-from vqcodec.evaluate.speech.views import loudness, spectrogram
+from vqcodec.evaluate.speech.baselines import SpeechAnchor
+from vqcodec.evaluate.speech.meter import copies, open_recording
 from vqcodec.evaluate.table import Table
-from vqcodec.media.corpora import Catalogue
-from vqcodec.media.frames import RATE
-from vqcodec.media.sources import Source
-from vqcodec.speech import SpeechCodec
+from vqcodec.figures.spectrogram import loudness, spectrogram
+from vqcodec.metrics.speech import MEL, STOI
+from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from typing import Any
 
 from vqcodec.evaluate.record import OURS
 from vqcodec.evaluate.report import write_page
-from vqcodec.evaluate.speech.quality import SpeechMetric
 from vqcodec.evaluate.table import BYTES, KBPS, Table
+from vqcodec.metrics.speech import SpeechMetric
 
 TEMPLATE = "speech.html"
 

@@ -1,0 +1,1 @@
+"""What the command line does with one kind of medium."""

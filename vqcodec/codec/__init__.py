@@ -1,0 +1,1 @@
+"""Media to codes and back, with a trained model."""

@@ -1,0 +1,80 @@
+"""What the codecs of pictures and of speech have in common: trained weights, loaded."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from vqcodec.codec.device import choose_bf16, choose_device
+from vqcodec.errors import FormatError, WeightsError
+from vqcodec.files.contents import MODALITIES
+from vqcodec.models.pretrained import load_model
+from vqcodec.weights import Weights, find_named, find_weights
+
+
+class BaseCodec:
+    """A trained model on a device.
+
+    Safe to use from several threads, and picklable: it carries where its weights lie, not them.
+    """
+
+    modality: ClassVar[str]
+    axes: ClassVar[str]
+    what: ClassVar[str]  # it codes, as messages say it
+
+    def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
+        """Load the model of `weights`; see `load` for the arguments."""
+        if weights.modality != self.modality:
+            raise WeightsError(f"{weights.folder}: codes {weights.modality}, not {self.what}")
+        self.weights = weights
+        self.device = choose_device(device)
+        self.bf16 = choose_bf16(precision, self.device)
+        self.precision = "bf16" if self.bf16 else "fp32"
+        self.model = load_model(weights).to(self.device)
+
+    @classmethod
+    def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> Self:
+        """Load weights by name or path.
+
+        Args:
+            name: a published name such as ``image-f4``, or a folder of weights.
+            device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+            precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
+
+        Raises:
+            WeightsError: there are no such weights, or they are damaged.
+            UsageError: an unknown or unavailable device or precision.
+        """
+        return cls(find_weights(str(name)), device, precision)
+
+    @classmethod
+    def load_named(cls, name: str, device: str = "auto", precision: str = "auto") -> Self:
+        """Load weights by published name only: for names that come from a file, not from a user."""
+        return cls(find_named(name), device, precision)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the weights' folder and the settings."""
+        return type(self), (self.weights, self.device.type, self.precision)
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each index map."""
+        return self.model.quantizer.codebook_sizes
+
+    @property
+    def stride(self) -> int:
+        """Pixels per index, along each axis, or samples."""
+        return self.model.encoder.stride
+
+    def check_codebook(self, axes: str, model: str, codebook_id: bytes) -> None:
+        """Check that codes are such as this codec makes; the arguments are those of `Codes`.
+
+        Raises:
+            FormatError: they are of another kind.
+            WeightsError: they were made with another codebook.
+        """
+        if axes != self.axes:
+            raise FormatError(f"these are codes of {MODALITIES[axes]}, not of {self.what}")
+        if codebook_id != self.weights.codebook_id:
+            raise WeightsError(
+                f"these codes were made with '{model}', codebook {codebook_id.hex()}; the weights "
+                f"'{self.weights.name}' have {self.weights.codebook_id.hex()}"
+            )

@@ -1,0 +1,117 @@
+"""Files of a wanted size: the rate weight, and the scale, that measure best."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from vqcodec.codec.image import Codec, Report
+from vqcodec.codec.search import SWEEPS
+from vqcodec.errors import MediaError
+from vqcodec.files.codes import Codes
+from vqcodec.media.image import Image
+
+DEFAULT_EFFORT = 4
+SCALES = (1.0, 0.75, 0.5)
+LEAST_WEIGHT, FIRST_WEIGHT, MOST_WEIGHT = (
+    30.0,
+    200.0,
+    1e5,
+)  # squared error in 8-bit levels for a bit
+GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
+MORE_SWEEPS, MOST_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
+CLOSE = 0.985  # of the bytes asked for is close enough
+# A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
+# times more is beaten by a smaller one, or out of reach.
+WORTH_TRYING, TOO_MANY = 0.8, 2.5
+
+
+def weight_of(quality: int) -> float:
+    """Return the rate weight of a quality from 1 to 100: 0 at 100, doubling every 9 below 90."""
+    return 0.0 if quality == 100 else 160.0 * 2 ** ((90 - quality) / 9)
+
+
+def encode_to(
+    codec: Codec,
+    image: Image,
+    target_bytes: int,
+    *,
+    effort: int = DEFAULT_EFFORT,
+    report: Report | None = None,
+) -> Codes:
+    """Return the best codes found whose ``.vqc`` file has at most `target_bytes`.
+
+    The picture may be coded at three quarters or half of its size, if that measures better.
+
+    Raises:
+        MediaError: no codes of so few bytes were found.
+        UsageError: the weights have no coding prior.
+    """
+    plainest = codec.encode(image, scale=SCALES[-1])
+    plainest = replace(plainest, grids=tuple(np.zeros_like(g) for g in plainest.grids))
+    least = len(plainest.to_bytes(".vqc"))
+    if least > target_bytes:
+        kept = " and its transparency kept; put it on a --background"
+        raise MediaError(
+            f"cannot be coded in {target_bytes:,} bytes: a picture of this size takes {least:,} "
+            f"with a single code throughout{kept if image.alpha is not None else ''}"
+        )
+    best: tuple[float, Codes] | None = None
+    least = 0
+    for done, scale in enumerate(SCALES, 1):
+        attempt = _Attempt(codec, image, scale)
+        if best is not None and attempt.bytes < WORTH_TRYING * target_bytes:
+            break
+        if attempt.bytes <= TOO_MANY * target_bytes or scale == SCALES[-1]:
+            attempt.run(target_bytes, SWEEPS[effort])
+        if attempt.best and (best is None or attempt.best[0] < best[0]):
+            best = attempt.best
+        least = min(least or attempt.bytes, attempt.bytes)
+        if report:
+            report(done / len(SCALES))
+    if best is None:
+        raise MediaError(
+            f"cannot be coded in {target_bytes:,} bytes; the smallest file found has {least:,}"
+        )
+    return best[1]
+
+
+class _Attempt:
+    """Codes of one picture at one scale, pushed towards a size.
+
+    Attributes:
+        bytes: of the file of the last codes measured.
+        best: the squared error and the codes of the best that fit, if any did.
+    """
+
+    def __init__(self, codec: Codec, image: Image, scale: float) -> None:
+        self.codec, self.image = codec, image
+        self.codes = codec.encode(image, scale=scale)
+        self.bytes = len(self.codes.to_bytes(".vqc"))
+        self.best: tuple[float, Codes] | None = None
+
+    def run(self, target: int, sweeps: int) -> None:
+        """Sweep until the file fits, and `sweeps` times at least."""
+        height, width = self.codes.media.coded_size
+        pixels = self.image.resize((height, width)).pixels
+        search = self.codec.search(pixels, self.codes.grids, rate=True)
+        weight, hopeless = 0.0, 0
+        for sweep in range(1, sweeps + MOST_MORE + 1):
+            if self.bytes > target or weight:
+                step = math.exp(max(-1.0, min(1.5, GAIN * (self.bytes / target - 1))))
+                weight = min(MOST_WEIGHT, max(LEAST_WEIGHT, (weight or FIRST_WEIGHT) * step))
+            hopeless += weight == MOST_WEIGHT
+            if hopeless > 2:
+                break
+            search.sweep(weight)
+            self.codes = replace(self.codes, grids=(search.grid.copy(),))
+            self.bytes = len(self.codes.to_bytes(".vqc"))
+            if self.bytes <= target:
+                decoded = self.codec.decode(self.codes).pixels
+                error = float(np.square(decoded.astype(np.float32) - self.image.pixels).sum())
+                if self.best is None or error < self.best[0]:
+                    self.best = error, self.codes
+                # then come closer from below, unless bits are as good as free already
+                near = self.bytes >= CLOSE * target or weight <= LEAST_WEIGHT
+                if sweep >= sweeps + (0 if near else MORE_SWEEPS):
+                    break

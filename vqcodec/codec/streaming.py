@@ -1,0 +1,308 @@
+"""Speech to indices and back, as it comes: what files are coded with, and streams alike.
+
+Sound and indices are computed in windows of one fixed shape that overlap by the network's reach, so
+that neither the length of a recording nor how it arrives has any influence. Before and behind a
+recording the encoder hears silence, and the decoder sees the first and the last index go on.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from vqcodec.errors import FormatError, MediaError, UsageError
+from vqcodec.files.contents import MediaInfo
+from vqcodec.media.resample import Resampler, resampled_length
+from vqcodec.media.soundformats import check_format
+from vqcodec.models.decoders.wavenet import WaveNet
+from vqcodec.models.generation.chunks import Chunks
+from vqcodec.voice.level import gain_for
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vqcodec.codec.speech import SpeechCodec
+
+    Samples = NDArray[np.float32]
+    Indices = NDArray[np.uint16]
+
+SAMPLE_RATE = 16_000  # Hz, inside
+HEAD = 10 * SAMPLE_RATE  # samples that level and speaker are measured on
+ROWS = 8  # channels that the encoder takes at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How a WaveNet draws sound: the same seed gives the same sound.
+
+    Attributes:
+        seed: of the random numbers, 0 or more.
+        temperature: above 0, at most 2; below 1, likely samples become likelier.
+    """
+
+    seed: int = 0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what is out of range."""
+        if not 0 <= self.seed < 1 << 63:
+            raise UsageError(f"the seed is {self.seed}, must be 0 or more, below 2^63")
+        if not 0.05 <= self.temperature <= 2:
+            raise UsageError(f"the temperature is {self.temperature}, must be 0.05 to 2")
+
+
+class Renderer(Protocol):
+    """A decoder that makes sound of windows of indices.
+
+    Attributes:
+        window: cells of a window whose sound is kept.
+        reach: cells on either side of them that it needs to see.
+        together: windows that it works on best at once.
+    """
+
+    window: int
+    reach: int
+    together: int
+
+    def __call__(self, windows: "Indices", first: int) -> "Samples":
+        """Return the sound, (N, channels, window * stride), of N consecutive windows.
+
+        Args:
+            windows: (N, channels, reach + window + reach).
+            first: the number of the first one, from 0 at the start of the recording.
+        """
+
+
+class SpeechEncoder:
+    """Takes sound and gives indices; `SpeechCodec.encoder` makes one for each recording.
+
+    Attributes:
+        media: what the indices are made from: None until the head of the recording has been
+            measured, of its full size after `finish`.
+    """
+
+    def __init__(self, codec: "SpeechCodec", channels: int, sample_rate: int) -> None:
+        check_format(channels, sample_rate, "the sound")
+        self.media: MediaInfo | None = None
+        self._codec = codec
+        self._rates = channels, sample_rate
+        self._resampler = Resampler(channels, sample_rate, SAMPLE_RATE)
+        self._taken = self._done = 0  # samples, cells
+        self._window = -(-SAMPLE_RATE // codec.stride)  # cells: about a second
+        self._margin = -(-codec.model.encoder.reach // codec.stride)
+        self._buffer = np.zeros((channels, 0), np.float32)
+
+    def feed(self, block: "Samples") -> "Indices":
+        """Return the indices, (channels, n), that are ready after a block, (channels, m)."""
+        self._taken += block.shape[1]
+        return self._advance(self._resampler.feed(block))
+
+    def run(self, blocks: "Iterable[Samples]") -> "Iterator[Indices]":
+        """Yield the indices of a whole recording, (channels, n), one item for each block or so."""
+        for block in blocks:
+            yield self.feed(block)
+        yield self.finish()
+
+    def finish(self) -> "Indices":
+        """Return the indices that are left.
+
+        Raises:
+            MediaError: no sample was ever fed.
+        """
+        if not self._taken:
+            raise MediaError("the sound holds no samples")
+        channels, rate = self._rates
+        length = resampled_length(self._taken, rate, SAMPLE_RATE)
+        indices = self._advance(self._resampler.finish(length), length)
+        assert self.media is not None
+        self.media = dataclasses.replace(
+            self.media, size=(channels, self._taken), coded_size=(channels, length)
+        )
+        return indices
+
+    def _advance(self, samples: "Samples", length: int | None = None) -> "Indices":
+        """Code as many windows as are complete, or all that are needed for `length` samples."""
+        if self.media is not None:
+            samples = self._level(samples)
+        self._buffer = np.concatenate([self._buffer, samples], axis=1)
+        if self.media is None:
+            if length is None and self._buffer.shape[1] < HEAD:
+                return np.zeros((len(samples), 0), np.uint16)
+            self._measure()
+        stride = self._codec.stride
+        step, around = self._window * stride, 2 * self._margin * stride
+        number = (self._buffer.shape[1] - around) // step
+        rest = None
+        if length is not None:
+            rest = -(-length // stride) - self._done
+            number = -(-rest // self._window)
+            known = self._buffer[:, : self._margin * stride + length - self._done * stride]
+            missing = number * step + around - known.shape[1]
+            self._buffer = np.pad(known, ((0, 0), (0, missing)))
+        parts = [np.zeros((len(samples), 0), np.uint16)]
+        for start in range(0, number * step, step):
+            parts.append(self._encode(self._buffer[:, start : start + step + around]))
+        self._buffer = self._buffer[:, max(0, number) * step :]
+        indices = np.concatenate(parts, axis=1)[:, :rest]
+        self._done += indices.shape[1]
+        return indices
+
+    def _measure(self) -> None:
+        """Find level and speaker, and apply the level to what is there."""
+        channels, rate = self._rates
+        head = self._buffer[:, :HEAD]
+        self.media = MediaInfo((channels, 0), (channels, 0), sample_rate=rate, level=gain_for(head))
+        self._buffer = self._level(self._buffer)
+        speaker = self._codec.measure_speaker(self._buffer[:, :HEAD].mean(0))
+        self.media = dataclasses.replace(self.media, speaker=speaker)
+        self._buffer = np.pad(self._buffer, ((0, 0), (self._margin * self._codec.stride, 0)))
+
+    def _level(self, samples: "Samples") -> "Samples":
+        assert self.media is not None
+        return np.clip(samples * np.float32(10 ** (self.media.level / 20)), -1, 1)
+
+    def _encode(self, window: "Samples") -> "Indices":
+        inner = slice(self._margin, self._margin + self._window)
+        found = [
+            self._codec.encode_rows(window[i : i + ROWS])[:, inner]
+            for i in range(0, len(window), ROWS)
+        ]
+        return np.concatenate(found)
+
+
+class SpeechDecoder:
+    """Takes indices and gives sound; `SpeechCodec.decoder` makes one for each recording."""
+
+    def __init__(
+        self, render: Renderer, stride: int, media: MediaInfo, sample_rate: int | None = None
+    ) -> None:
+        self._render, self._stride, self._media = render, stride, media
+        self.sample_rate = sample_rate or media.sample_rate
+        channels = media.size[0]
+        self._resampler = Resampler(channels, SAMPLE_RATE, self.sample_rate)
+        self._gain = np.float32(10 ** (-media.level / 20))
+        self._buffer = np.zeros((channels, 0), np.uint16)
+        self._windows = 0  # that were rendered
+
+    @property
+    def step(self) -> int:
+        """How many indices of a channel are best fed at a time."""
+        return self._render.window * self._render.together
+
+    def feed(self, indices: "Indices") -> "Samples":
+        """Return the samples, (channels, m), that are ready after indices, (channels, n)."""
+        reach, window = self._render.reach, self._render.window
+        self._append(indices)
+        # The last window waits for the end, which may lie inside it.
+        number = (self._buffer.shape[1] - 2 * reach - 1) // window
+        number -= number % self._render.together
+        return np.clip(self._resampler.feed(self._advance(max(0, number))), -1, 1)
+
+    def finish(self, media: MediaInfo) -> "Samples":
+        """Return the samples that are left of a recording of the sizes that `media` tells.
+
+        Raises:
+            FormatError: its sizes are not those of the indices.
+        """
+        check_sizes(media)
+        reach, window = self._render.reach, self._render.window
+        cells = self._buffer.shape[1] - reach
+        length = media.coded_size[1] - self._windows * window * self._stride
+        if cells < 1 or cells != -(-length // self._stride):
+            raise FormatError("the number of indices is not that of the samples")
+        number = -(-cells // window)
+        missing = number * window - cells + reach
+        self._buffer = np.pad(self._buffer, ((0, 0), (0, missing)), mode="edge")
+        samples = self._resampler.feed(self._advance(number)[:, :length])
+        total = media.size[1]
+        if self.sample_rate != media.sample_rate:
+            total = resampled_length(total, media.sample_rate, self.sample_rate)
+        return np.concatenate([samples, self._resampler.finish(total)], axis=1).clip(-1, 1)
+
+    def _append(self, indices: "Indices") -> None:
+        if not self._windows and not self._buffer.size and indices.size:
+            indices = np.pad(indices, ((0, 0), (self._render.reach, 0)), mode="edge")
+        self._buffer = np.concatenate([self._buffer, indices], axis=1)
+
+    def _advance(self, number: int) -> "Samples":
+        """Render the next `number` windows."""
+        reach, window = self._render.reach, self._render.window
+        parts = [np.zeros((len(self._buffer), 0), np.float32)]
+        for first in range(0, number, self._render.together):
+            several = range(first, min(number, first + self._render.together))
+            cut = [self._buffer[:, i * window : (i + 1) * window + 2 * reach] for i in several]
+            parts += list(self._render(np.stack(cut), self._windows + first) * self._gain)
+        self._buffer = self._buffer[:, number * window :]
+        self._windows += number
+        return np.concatenate(parts, axis=1)
+
+
+def check_sizes(media: MediaInfo) -> None:
+    """Raise FormatError unless the sizes in `media` are those of one sound at two rates."""
+    (channels, samples), (coded_channels, coded) = media.size, media.coded_size
+    fits = coded == resampled_length(samples, media.sample_rate, SAMPLE_RATE)
+    if not fits or channels != coded_channels:
+        raise FormatError(f"{samples:,} samples cannot have been coded as {coded:,}")
+
+
+class FastRenderer:
+    """The codec's own decoder, on windows of about two seconds.
+
+    Args:
+        codec: whose decoder.
+        cond: (S,) speaker vector, or None.
+    """
+
+    together = 1
+
+    def __init__(self, codec: "SpeechCodec", cond: torch.Tensor | None) -> None:
+        self._codec, self._cond = codec, cond
+        self.window = -(-2 * SAMPLE_RATE // codec.stride)
+        self.reach = codec.model.decoder.reach
+
+    def __call__(self, windows: "Indices", first: int) -> "Samples":
+        """Return the sound of windows; see `Renderer`."""
+        stride = self._codec.stride
+        inner = slice(self.reach * stride, (self.reach + self.window) * stride)
+        return np.stack([self._rows(window)[:, inner] for window in windows])
+
+    def _rows(self, indices: "Indices") -> "Samples":
+        rows = [indices[i : i + ROWS] for i in range(0, len(indices), ROWS)]
+        return np.concatenate([self._codec.decode_rows(r, self._cond) for r in rows])
+
+
+class WaveNetRenderer:
+    """A WaveNet, drawing sample by sample.
+
+    Args:
+        codec: whose codes.
+        decoder: the WaveNet.
+        cond: (S,) speaker vector, or None.
+        seed: of the random numbers, 0 or more.
+        temperature: above 0; below 1, likely samples become likelier.
+        threads: windows drawn at once on a CPU.
+    """
+
+    def __init__(
+        self,
+        codec: "SpeechCodec",
+        decoder: WaveNet,
+        cond: torch.Tensor | None,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        threads: int = 1,
+    ) -> None:
+        self._codec = codec
+        self._chunks = Chunks(decoder, cond, seed=seed, temperature=temperature, threads=threads)
+        self.window, self.reach = self._chunks.window, self._chunks.reach
+        self.together = self._chunks.together
+
+    @torch.inference_mode()
+    def __call__(self, windows: "Indices", first: int) -> "Samples":
+        """Return the sound of windows; see `Renderer`."""
+        grid = torch.from_numpy(windows.astype(np.int64)).to(self._codec.device).flatten(0, 1)
+        z_q = self._codec.model.quantizer.lookup((grid,))
+        return self._chunks(z_q.view(*windows.shape[:2], *z_q.shape[1:]), first)

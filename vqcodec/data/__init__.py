@@ -1,0 +1,1 @@
+"""Folders, archives and tables of files to train on and to measure."""

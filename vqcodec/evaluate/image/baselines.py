@@ -1,0 +1,211 @@
+"""The codecs that people use now, each behind one call: the best picture in at most N bytes.
+
+Sizes are those of whole files without metadata. Every codec may also code the picture at a smaller
+scale and enlarge it again (Lanczos both ways), as vqcodec may: at few bytes that decides.
+"""
+
+import io
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from vqcodec.errors import UsageError
+from vqcodec.media.image import Image
+from vqcodec.metrics.basic import psnr
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
+SCALES = (1.0, 0.75, 0.5)
+LAST_SCALES = (0.25, 0.125)  # tried in turn where even the worst quality at those is too large
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a codec was told: its quality, and the scale that the picture was coded at."""
+
+    quality: int
+    scale: float
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A picture that went through a codec.
+
+    Attributes:
+        bytes: size of the file, header included.
+        image: what comes back, of the original's size.
+        setting: how it was made.
+        psnr: of `image`, in dB.
+    """
+
+    bytes: int
+    image: Image
+    setting: Setting
+    psnr: float
+
+
+class Anchor(ABC):
+    """A codec to compare with. Subclasses say how one picture becomes one file.
+
+    Attributes:
+        name: what users call it.
+        label: what plots call it.
+        qualities: lowest and highest quality.
+    """
+
+    name: str
+    label: str
+    qualities: tuple[int, int]
+
+    @abstractmethod
+    def write(self, picture: "Pillow.Image", quality: int) -> bytes:
+        """Return the file of a picture in mode RGB."""
+
+    def version(self) -> str:
+        """Return what wrote the files, for reports."""
+        import PIL
+
+        return f"Pillow {PIL.__version__}"
+
+    def encode(self, image: Image, limits: list[int]) -> list[Coded | None]:
+        """Return, for each limit in bytes, the best file that fits; None where there is none.
+
+        The best is that of highest PSNR among the scales, at each the highest quality that fits.
+        """
+        best: list[Coded | None] = [None] * len(limits)
+        for scale in (*SCALES, *LAST_SCALES):
+            wanted = [i for i in range(len(limits)) if scale in SCALES or best[i] is None]
+            if not wanted:
+                continue
+            search = _Search(self, image, scale)
+            try:
+                for i in wanted:
+                    best[i] = search.better(best[i], limits[i])
+            except (OSError, ValueError, RuntimeError):  # such as sides beyond the format's limit
+                continue
+        return best
+
+    def decode(self, image: Image, setting: Setting) -> Image:
+        """Return what `image` looks like when it has gone through the codec."""
+        return _Search(self, image, setting.scale).coded(setting.quality).image
+
+
+class _Search:
+    """The files of one picture at one scale; each quality is written once at most."""
+
+    def __init__(self, anchor: Anchor, image: Image, scale: float) -> None:
+        height, width = (max(1, round(n * scale)) for n in image.size)
+        picture = image.resize((height, width)).to_pillow()
+        self.anchor, self.image, self.scale = anchor, image, scale
+        self.file = lru_cache(lambda quality: anchor.write(picture, quality))
+
+    def better(self, known: Coded | None, limit: int) -> Coded | None:
+        """Return the best of a file found before and those of at most `limit` bytes."""
+        quality = self.highest_quality(limit)
+        if quality is None:
+            return known
+        coded = self.coded(quality)
+        return coded if known is None or coded.psnr > known.psnr else known
+
+    def highest_quality(self, limit: int) -> int | None:
+        """Return the highest quality whose file is at most `limit` bytes, by bisection."""
+        low, high = self.anchor.qualities
+        found = None
+        while low <= high:
+            middle = (low + high) // 2
+            if len(self.file(middle)) <= limit:
+                found, low = middle, middle + 1
+            else:
+                high = middle - 1
+        return found
+
+    def coded(self, quality: int) -> Coded:
+        """Return what the file of a quality gives back."""
+        data = self.file(quality)
+        back = Image.open(io.BytesIO(data), self.anchor.name).resize(self.image.size)
+        setting = Setting(quality, self.scale)
+        return Coded(len(data), back, setting, psnr(self.image.pixels, back.pixels))
+
+
+def _save(picture: "Pillow.Image", kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+class Jpeg(Anchor):
+    """JPEG with optimised Huffman tables, colour at half resolution."""
+
+    name, label, qualities = "jpeg", "JPEG", (1, 95)
+
+    def write(self, picture: "Pillow.Image", quality: int) -> bytes:
+        """Return the file of a picture."""
+        return _save(picture, "JPEG", quality=quality, optimize=True, subsampling=2)
+
+
+class Webp(Anchor):
+    """WebP, slowest method."""
+
+    name, label, qualities = "webp", "WebP", (0, 100)
+
+    def write(self, picture: "Pillow.Image", quality: int) -> bytes:
+        """Return the file of a picture."""
+        return _save(picture, "WEBP", quality=quality, method=6)
+
+
+class Avif(Anchor):
+    """AVIF at the default speed, colour at half resolution."""
+
+    name, label, qualities = "avif", "AVIF", (0, 100)
+
+    def write(self, picture: "Pillow.Image", quality: int) -> bytes:
+        """Return the file of a picture."""
+        return _save(picture, "AVIF", quality=quality, speed=6, subsampling="4:2:0")
+
+
+class JpegXl(Anchor):
+    """JPEG XL at the default effort; Pillow needs a plugin for it."""
+
+    name, label, qualities = "jxl", "JPEG XL", (0, 99)  # 100 would be without loss
+
+    def __init__(self) -> None:
+        import pillow_jxl  # noqa: F401  (registers itself with Pillow)
+
+    def write(self, picture: "Pillow.Image", quality: int) -> bytes:
+        """Return the file of a picture."""
+        return _save(picture, "JXL", quality=quality, effort=7, num_threads=1)
+
+    def version(self) -> str:
+        """Return what wrote the files, for reports."""
+        from importlib.metadata import version
+
+        return f"pillow-jxl-plugin {version('pillow-jxl-plugin')}"
+
+
+ANCHORS: dict[str, type[Anchor]] = {a.name: a for a in (Jpeg, Webp, Avif, JpegXl)}
+
+
+def find_anchors(names: list[str]) -> tuple[list[Anchor], list[str]]:
+    """Return the codecs of these names, and a note for each that is not installed.
+
+    Raises:
+        UsageError: a name is none of `ANCHORS`.
+    """
+    from PIL import features
+
+    found, notes = [], []
+    for name in names:
+        if name not in ANCHORS:
+            raise UsageError(f"no codec '{name}' to compare with; there are: {', '.join(ANCHORS)}")
+        if name in ("webp", "avif") and not features.check(name):
+            notes.append(f"{ANCHORS[name].label} is left out: this Pillow was built without it")
+            continue
+        try:
+            found.append(ANCHORS[name]())
+        except ImportError:
+            notes.append(
+                f"{ANCHORS[name].label} is left out: needs pip install 'vqcodec[evaluate]'"
+            )
+    return found, notes

@@ -1,0 +1,1 @@
+"""What codes know of phones and speakers."""

@@ -1,0 +1,1 @@
+"""Speech that nobody said: unconditional samples."""

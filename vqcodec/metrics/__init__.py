@@ -1,0 +1,1 @@
+"""Measures of a signal and of what a codec made of it."""

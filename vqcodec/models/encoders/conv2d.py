@@ -1,0 +1,44 @@
+"""Strided convolutions for pictures (the paper, section 4.1)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vqcodec.models.encoders.base import Encoder
+from vqcodec.models.nn.pyramid import PyramidConfig
+from vqcodec.models.nn.residual import ACTIVATIONS, ResidualBlock2d
+
+
+@dataclass(frozen=True)
+class Config(PyramidConfig):
+    """Settings: an entry of `widths` and `blocks` follows each 4x4 convolution of stride 2."""
+
+    def build(self) -> "Conv2dEncoder":
+        """Make the encoder with fresh weights."""
+        return Conv2dEncoder(self)
+
+
+class Conv2dEncoder(Encoder):
+    """Pictures (B, 3, H, W) in [-1, 1] to z_e (B, D, H / stride, W / stride)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels, stride, reach = 3, 1, 0
+        for width, blocks in zip(config.widths, config.blocks, strict=True):
+            if layers:
+                layers.append(ACTIVATIONS[config.activation]())
+            layers.append(nn.Conv2d(channels, width, 4, stride=2, padding=1))
+            layers += [ResidualBlock2d(width, config.activation) for _ in range(blocks)]
+            reach += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
+            channels, stride = width, stride * 2
+            reach += stride * blocks
+        layers += [ACTIVATIONS[config.activation](), nn.Conv2d(channels, config.dim, 1)]
+        self.layers = nn.Sequential(*layers)
+        self.dim, self.stride, self.reach = config.dim, stride, reach
+
+    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
+        """Return z_e of x; `cond` is not used."""
+        z_e: torch.Tensor = self.layers(x)
+        return z_e

@@ -1,0 +1,239 @@
+"""Verified files to networks, and trained networks to files."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from vqcodec.config import Tree, to_json
+from vqcodec.errors import UsageError, WeightsError
+from vqcodec.files.atomic import writing
+from vqcodec.models.decoders.wavenet import WaveNet
+from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.integer import IntegerPrior
+from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
+from vqcodec.weights import (
+    CODING_PRIOR,
+    CONFIG,
+    MODEL,
+    SAMPLING_PRIOR,
+    WAVENET,
+    WAVENET_ALONE,
+    Weights,
+    codebook_id,
+    read_verified,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def read_state(weights: Weights, file: str = MODEL) -> dict[str, torch.Tensor]:
+    """Read the tensors of one file of `weights`, as float32.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or not the one that the config names.
+    """
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    data = read_verified(weights, file)
+    try:
+        return {k: v.float() for k, v in safetensors.torch.load(data).items()}
+    except SafetensorError:
+        raise WeightsError(f"{weights.folder / file}: not a safetensors file") from None
+
+
+def load_model(weights: Weights) -> VQVAE:
+    """Build the model of `weights` in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: config and tensors do not fit each other.
+    """
+    model = _load(weights, MODEL, lambda n: build(_table(weights.config, "model"), n))
+    if codebook_id(model.quantizer.codebook_bytes()) != weights.codebook_id:
+        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
+    return model
+
+
+def load_sampling_prior(weights: Weights) -> Prior:
+    """Build the prior that index maps are sampled from, in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was made for other codes.
+    """
+    table = _part(weights, SAMPLING_PRIOR, "sampling prior", "prior")
+    prior = _load(weights, SAMPLING_PRIOR, lambda n: build_prior(table.get("prior"), n))
+    if set(prior.codebook_sizes) != {weights.codebook_size}:
+        raise WeightsError(f"{weights.folder}: its sampling prior is for other codebook sizes")
+    return prior
+
+
+def load_decoder(weights: Weights) -> WaveNet:
+    """Build the second decoder of `weights`, in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was made for other codes.
+    """
+    return _load_wavenet(weights, WAVENET, "WaveNet decoder", "speech --stage decoder")
+
+
+def load_wavenet_alone(weights: Weights) -> WaveNet:
+    """Build the WaveNet of `weights` that hears no codes, in evaluation mode, on the CPU.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was trained beside other codes.
+    """
+    command = "speech --stage decoder --preset wavenet-alone"
+    return _load_wavenet(weights, WAVENET_ALONE, "WaveNet without codes", command)
+
+
+def _load_wavenet(weights: Weights, file: str, name: str, command: str) -> WaveNet:
+    table = _part(weights, file, name, command)
+    decoder = _load(weights, file, lambda n: build_decoder(table.get("decoder"), n))
+    first = weights.config["model"]["decoder"]
+    if not isinstance(decoder, WaveNet) or any(
+        getattr(decoder.config, key) != first.get(key) for key in ("dim", "stride", "cond_dim")
+    ):
+        raise WeightsError(f"{weights.folder}: its {name} is for codes of another shape")
+    if decoder.config.codes != (file == WAVENET):
+        hears = "hears" if decoder.config.codes else "does not hear"
+        raise WeightsError(f"{weights.folder}: its {name} {hears} codes")
+    return decoder
+
+
+def _part(weights: Weights, file: str, name: str, command: str) -> Tree:
+    """Return the table of what `write_part` added, if it was made for these codes."""
+    table = weights.config.get(_key(file))
+    if not isinstance(table, dict):
+        raise WeightsError(
+            f"{weights.folder}: has no {name}; "
+            f"train one with: vqcodec train {command} --codec {weights.name}"
+        )
+    if table.get("codebook_id") != weights.codebook_id.hex():
+        raise WeightsError(f"{weights.folder}: its {name} was made for another codebook")
+    return table
+
+
+def _key(file: str) -> str:
+    return file.removesuffix(".safetensors")
+
+
+Built = TypeVar("Built", bound=torch.nn.Module)
+
+
+def _load(weights: Weights, file: str, build: Callable[[int], Built]) -> Built:
+    """Fill what `build` makes, of at most as many numbers as the file holds, with its tensors."""
+    state = read_state(weights, file)
+    try:
+        model = build(sum(tensor.numel() for tensor in state.values()))
+        model.load_state_dict(state)
+    except UsageError as error:
+        raise WeightsError(f"{weights.folder / CONFIG}: {error}") from None
+    except RuntimeError:
+        raise WeightsError(
+            f"{weights.folder / file}: its tensors are not those of the model in {CONFIG}"
+        ) from None
+    return model.eval().requires_grad_(False)
+
+
+def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
+    """Write ``config.json`` and ``model.safetensors`` of a model into an existing folder.
+
+    Args:
+        folder: where to write.
+        config: with ``name``, ``modality``, ``model`` and whatever else is worth keeping.
+        model: the network that `config` builds.
+
+    Returns:
+        The config as written, with ``codebook_id`` and ``files``.
+    """
+    data = tensor_bytes(model)
+    config = {
+        **config,
+        "codebook_id": codebook_id(model.quantizer.codebook_bytes()).hex(),
+        "files": {MODEL: hashlib.sha256(data).hexdigest()},
+    }
+    (folder / MODEL).write_bytes(data)
+    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
+    return config
+
+
+def prior_bytes(prior: Prior) -> tuple[str, bytes]:
+    """Return the name and the content of the file that keeps a trained prior."""
+    if isinstance(prior, IntegerPrior):
+        return CODING_PRIOR, coding_bytes(prior.arrays())
+    return SAMPLING_PRIOR, tensor_bytes(prior)
+
+
+def tensor_bytes(module: torch.nn.Module) -> bytes:
+    """Return the content of the file that keeps a trained network.
+
+    Kernels and matrices are rounded to float16, which halves the file and changes no picture
+    visibly; vectors, scales and the codebook stay float32.
+    """
+    import safetensors.torch
+
+    return safetensors.torch.save(
+        {
+            key: (
+                value.half()
+                if value.ndim > 1 and not key.startswith("quantizer.")
+                else value.float()
+            ).contiguous()
+            for key, value in module.state_dict().items()
+        }
+    )
+
+
+def coding_bytes(arrays: "dict[str, NDArray[np.int64]]") -> bytes:
+    """Return the file of what `vqcodec.coding.contextmodel.ContextModel` runs."""
+    import numpy as np
+    import safetensors.numpy
+
+    return safetensors.numpy.save(
+        {
+            # in C order: safetensors writes memory as it lies
+            name: array.astype(np.int64 if "bias" in name or name == "shifts" else np.int16, "C")
+            for name, array in arrays.items()
+        }
+    )
+
+
+def write_part(weights: Weights, table: Tree, file: str, data: bytes, *, force: bool) -> None:
+    """Add a prior, or a second decoder, to weights that are there.
+
+    A new coding prior leaves files that were made with the one before it unreadable.
+
+    Args:
+        weights: of the codec.
+        table: with ``codebook_id`` and whatever else of the part is worth keeping.
+        file: ``coding_prior.safetensors`` or its like.
+        data: its content.
+        force: replace one that is there.
+
+    Raises:
+        WeightsError: it was made for other codes.
+        OutputError: there is one and `force` is not given.
+    """
+    if table.get("codebook_id") != weights.codebook_id.hex():
+        raise WeightsError(
+            f"{weights.folder}: {file} was trained for codebook {table.get('codebook_id')}, "
+            f"these weights have {weights.codebook_id.hex()}"
+        )
+    files = {**weights.config["files"], file: hashlib.sha256(data).hexdigest()}
+    config = {**weights.config, _key(file): table, "files": files}
+    with writing(weights.folder / file, force=force) as target:
+        target.write(data)
+    with writing(weights.folder / CONFIG, force=True) as target:
+        target.write(to_json(config).encode())
+
+
+def _table(tree: Tree, key: str) -> dict[str, Any]:
+    table = tree.get(key)
+    if not isinstance(table, dict):
+        raise UsageError(f"lacks the table '{key}'")
+    return table

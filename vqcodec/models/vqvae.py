@@ -1,0 +1,239 @@
+"""VQ-VAE: an encoder, a quantizer and a decoder, trained as one (arXiv:1711.00937v2, eq. 3)."""
+
+import importlib
+import math
+import pkgutil
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vqcodec.config import Tree, parse
+from vqcodec.errors import UsageError
+from vqcodec.models.conditioners.base import SpeakerEncoder
+from vqcodec.models.decoders.base import Decoder, Density
+from vqcodec.models.encoders.base import Encoder
+from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.integer import IntegerPrior
+from vqcodec.models.priors.uniform import UniformPrior
+from vqcodec.models.quantizers.base import Quantized, Quantizer
+
+
+class Terms(NamedTuple):
+    """What one training step needs.
+
+    Attributes:
+        loss: scalar, nats per dimension of x: reconstruction + quantizer terms, and the rate's.
+        reconstruction: scalar, the decoder's term alone.
+        quantizer: scalar, codebook and commitment terms alone.
+        rate: scalar, nats per dimension of x: the indices' cost under the prior; 0 without one, and
+            outside training.
+        indices: as `VQVAE.encode` returns them.
+        vectors: (N, D), encoder outputs to seed codes from.
+    """
+
+    loss: torch.Tensor
+    reconstruction: torch.Tensor
+    quantizer: torch.Tensor
+    rate: torch.Tensor
+    indices: tuple[torch.Tensor, ...]
+    vectors: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ELBO:
+    """The terms of the bound log p(x) >= log p(x | z_q) - KL, (B,) each, in nats."""
+
+    log_prob: torch.Tensor
+    kl: torch.Tensor
+    dimensions: int
+
+    @property
+    def bits_per_dim(self) -> torch.Tensor:
+        """Return -(log p(x | z_q) - KL) in bits per dimension of x, (B,)."""
+        return (self.kl - self.log_prob) / (self.dimensions * math.log(2))
+
+
+class VQVAE(nn.Module):
+    """Encoder + quantizer + decoder, in joint training with the coding prior.
+
+    Codec, training and priors call only `encode`, `decode`, for speech `speaker`, and, to train,
+    the module itself.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        quantizer: Quantizer,
+        decoder: Decoder,
+        prior: IntegerPrior | None = None,
+        rate_weight: float = 0.0,
+        speaker: SpeakerEncoder | None = None,
+    ) -> None:
+        super().__init__()
+        self.speaker = speaker
+        self.prior, self.rate_weight = prior, rate_weight
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.decoder = decoder
+
+    def encode(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1]."""
+        quantized = self.quantizer(self.encoder(x, cond))
+        indices: tuple[torch.Tensor, ...] = quantized.indices
+        return indices
+
+    def decode(
+        self,
+        indices: tuple[torch.Tensor, ...],
+        cond: torch.Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> torch.Tensor:
+        """Return the signal, (B, channels, *size) in [-1, 1], that indices stand for."""
+        z_q = self.quantizer.lookup(indices)
+        return self.decoder.reconstruct(z_q, cond, generator=generator, temperature=temperature)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        cond: torch.Tensor | None = None,
+        reference: torch.Tensor | None = None,
+        heard: torch.Tensor | None = None,
+    ) -> Terms:
+        """Return the terms of equation 3 for x.
+
+        The speaker encoder, where there is one, makes `cond` of `reference`, (B, 1, T): other sound
+        by who speaks in x. The encoder takes `heard` in the place of x, where it is given: the
+        decoder still has to say x.
+        """
+        if self.speaker is not None and reference is not None:
+            cond = self.speaker(reference)
+        z_e = self.encoder(x if heard is None else heard, cond)
+        quantized = self.quantizer(z_e, soft=self.prior is not None)
+        reconstruction = self.decoder.loss(x, quantized.z_q, cond)
+        loss = reconstruction + quantized.loss
+        rate = loss.new_zeros(())
+        if self.prior is not None and self.training:
+            rate, pull = self._rate(quantized, x[0].numel())
+            loss = loss + rate + self.rate_weight * pull
+        return Terms(
+            loss, reconstruction, quantized.loss, rate, quantized.indices, quantized.vectors
+        )
+
+    def _rate(self, quantized: Quantized, dimensions: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the indices cost, for the prior to learn, and what codes near them would.
+
+        The second is the mean of the prior's cost of every code, by how much each vector belongs to
+        it; through it the encoder learns to say the same in cheaper codes. Both in nats per
+        dimension of x; the prior sees no gradient of the second, the encoder none of the first.
+        """
+        assert self.prior is not None and quantized.assignment is not None
+        (grid,) = quantized.indices
+        scores = self.prior.logits(self.prior.embed(grid)).float()
+        cost = -F.log_softmax(scores, 1)
+        share = grid[0].numel() / dimensions
+        rate = share * cost.gather(1, grid[:, None]).mean()
+        every = cost.detach().movedim(1, -1).reshape(quantized.assignment.shape)
+        return rate, share * (quantized.assignment * every).sum(1).mean()
+
+    def elbo(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> ELBO:
+        """Return the bound on log p(x) for a decoder that is a `Density`.
+
+        The posterior picks one index with certainty, so its KL divergence from the prior is
+        -log p(indices): log K per index under the uniform prior of training (section 3.2).
+        """
+        if not isinstance(self.decoder, Density):
+            raise UsageError("this decoder has no likelihood, so there is no bound to report")
+        indices = self.encode(x, cond)
+        log_prob = self.decoder.log_prob(x, self.quantizer.lookup(indices), cond)
+        kl = -UniformPrior(self.quantizer.codebook_sizes).log_prob(indices)
+        return ELBO(log_prob, kl, x[0].numel())
+
+
+def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
+    """Make a VQ-VAE with fresh weights from the ``model`` table of a preset or of weights.
+
+    Args:
+        model: the table.
+        most_parameters: refuse to build a larger one; a config from anywhere can claim any size.
+
+    Raises:
+        UsageError: a part is missing, of an unknown kind, or its settings do not fit.
+    """
+    parts: dict[str, Any] = {}
+    for part, package in (
+        ("encoder", "vqcodec.models.encoders"),
+        ("quantizer", "vqcodec.models.quantizers"),
+        ("decoder", "vqcodec.models.decoders"),
+    ):
+        parts[part] = _config(model.get(part), part, package)
+    if "speaker" in model:
+        parts["speaker"] = _config(model["speaker"], "speaker", "vqcodec.models.conditioners")
+    _check_size(sum(config.least_parameters for config in parts.values()), most_parameters)
+    parts = {part: config.build() for part, config in parts.items()}
+    dims = {model[part].get("dim") for part in ("encoder", "quantizer", "decoder")}
+    if len(dims) != 1:
+        raise UsageError("encoder, quantizer and decoder must have one and the same 'dim'")
+    if parts["encoder"].stride != parts["decoder"].stride:
+        raise UsageError("encoder and decoder must have one and the same stride")
+    if "speaker" in parts and parts["speaker"].dim != model["decoder"].get("cond_dim"):
+        raise UsageError("the decoder's 'cond_dim' must be the speaker vector's 'dim'")
+    joint = model.get("prior")
+    if joint is None:
+        return VQVAE(**parts)
+    joint = dict(joint)
+    weight = joint.pop("rate_weight", 0.0)
+    prior = build_prior({**joint, "codebook_size": parts["quantizer"].codebook_sizes[0]})
+    if not isinstance(prior, IntegerPrior):
+        raise UsageError("only a prior of kind 'integer' can be learned along with the codes")
+    return VQVAE(**parts, prior=prior, rate_weight=weight)
+
+
+def build_prior(table: Any, most_parameters: int | None = None) -> Prior:
+    """Make a prior with fresh weights from the ``prior`` table of a preset or of weights.
+
+    Args and errors are those of `build`.
+    """
+    config = _config(table, "prior", "vqcodec.models.priors")
+    _check_size(config.least_parameters, most_parameters)
+    prior: Prior = config.build()
+    return prior
+
+
+def build_decoder(table: Any, most_parameters: int | None = None) -> Decoder:
+    """Make a decoder with fresh weights from the ``decoder`` table of a preset or of weights.
+
+    Args and errors are those of `build`.
+    """
+    config = _config(table, "decoder", "vqcodec.models.decoders")
+    _check_size(config.least_parameters, most_parameters)
+    decoder: Decoder = config.build()
+    return decoder
+
+
+def _config(table: Any, part: str, package: str) -> Any:
+    """Return the settings of one part, of the class that its ``kind`` names."""
+    if not isinstance(table, dict):
+        raise UsageError(f"the model lacks its table '{part}'")
+    table = dict(table)
+    module = importlib.import_module(f"{package}.{_kind(table.pop('kind', ''), package)}")
+    return parse(module.Config, table, part)
+
+
+def _check_size(least: int, most: int | None) -> None:
+    if most is not None and least > most:
+        raise UsageError(f"describes a model of {least:,} numbers or more, larger than its file")
+
+
+def _kind(kind: Any, package: str) -> str:
+    """Return `kind` if it names a module of `package`: never an import of anything else."""
+    folder = importlib.import_module(package).__path__
+    names = {m.name for m in pkgutil.iter_modules(folder)}
+    known = sorted(names - {"base", "uniform"})  # contracts, and what there is nothing to set of
+    if kind not in known:
+        raise UsageError(f"no {package.rpartition('.')[2]} of kind '{kind}'; there are: {known}")
+    return str(kind)

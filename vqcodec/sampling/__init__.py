@@ -1,0 +1,1 @@
+"""New index maps, drawn from a prior."""

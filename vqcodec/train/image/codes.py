@@ -1,0 +1,222 @@
+"""Pictures to the index maps that a prior learns from, encoded once and kept."""
+
+import math
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import PartialState
+from torch import nn
+
+from vqcodec.codec.image import Codec
+from vqcodec.config import check_range
+from vqcodec.errors import TrainingError
+from vqcodec.files.atomic import writing
+from vqcodec.models.nn.pixels import to_signal
+from vqcodec.models.priors.base import Prior
+from vqcodec.train.config import split
+from vqcodec.train.image.data import Crops, Pictures, centre_squares
+from vqcodec.train.image.task import HELD_OUT_SIDE
+from vqcodec.train.priortask import PriorTask
+from vqcodec.train.run import Job, Ready, hold_out
+from vqcodec.train.tasks import Evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CACHE = "maps.npz"
+ENCODED_AT_ONCE = 32  # crops
+MEASURED_AT_ONCE = 8  # maps
+
+
+@dataclass(frozen=True)
+class PriorData:
+    """Settings of the data in a preset's ``train`` table.
+
+    Attributes:
+        crop_size: side in pixels of the crops whose maps are learned.
+        picture_side: larger pictures are shrunk to this short side first.
+        zoom: a crop is cut as a square of crop_size times a factor from this range, then shrunk.
+        crops: encoded for each picture, on average; half of them mirrored.
+    """
+
+    crop_size: int
+    picture_side: int
+    zoom: tuple[float, float]
+    crops: int
+
+    def __post_init__(self) -> None:
+        check_range("crop_size", self.crop_size, 8, 2048)
+        check_range("picture_side", self.picture_side, self.crop_size, 8192)
+        check_range("zoom", self.zoom[0], 1, self.zoom[1])
+        check_range("crops", self.crops, 1, 10000)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Codes of pictures: all that stage two sees of them.
+
+    Attributes:
+        train: (N, maps, h, w) uint16.
+        held_out: (M, maps, h', w') uint16.
+        log_prob: (M,) log p(x | z_q) of the held-out pictures, in nats.
+        dimensions: numbers in one held-out picture.
+    """
+
+    train: "NDArray[np.uint16]"
+    held_out: "NDArray[np.uint16]"
+    log_prob: "NDArray[np.float64]"
+    dimensions: int
+
+
+class PriorOverMaps(PriorTask):
+    """A prior on maps.
+
+    Args:
+        model: the prior to train.
+        maps: what to learn from and to measure on.
+        batch_size: maps per batch.
+        seed: of the choice of maps.
+    """
+
+    def __init__(self, model: Prior, maps: Maps, batch_size: int, seed: int) -> None:
+        super().__init__(model)
+        self.maps = maps
+        self.batch_size, self.seed = batch_size, seed
+
+    def batch(self, number: int) -> "NDArray[np.uint16]":
+        """Return training batch `number`, (B, maps, h, w)."""
+        import numpy as np
+
+        rng = np.random.default_rng([self.seed, number])
+        return self.maps.train[rng.integers(len(self.maps.train), size=self.batch_size)]
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Return bits per index, and bits/dim of the bound on the pictures' likelihood."""
+        assert isinstance(model, Prior)
+        device = next(model.parameters()).device
+        nats = 0.0
+        for start in range(0, len(self.maps.held_out), MEASURED_AT_ONCE):
+            part = torch.from_numpy(self.maps.held_out[start : start + MEASURED_AT_ONCE])
+            nats -= float(model.log_prob(part.long().to(device).unbind(1)).sum())
+        bound = (nats - float(self.maps.log_prob.sum())) / len(self.maps.held_out)
+        figures = {
+            "bits_per_index": nats / self.maps.held_out.size / math.log(2),
+            "bits_per_dim": bound / self.maps.dimensions / math.log(2),
+        }
+        return Evaluation(figures)
+
+
+def prepare(model: Prior, codec: Codec, job: Job) -> Ready:
+    """Return the task of training a prior on the maps of pictures, which the folder keeps.
+
+    Args:
+        model: the prior.
+        codec: encodes, where that has not been done.
+        job: whose data.
+    """
+    settings, loop_config = split(job.config, PriorData)
+    skipped: list[str] = []
+    with PartialState().main_process_first():  # the others find what it has made
+        maps = load_maps(job.folder)
+        if maps is None:
+            maps, skipped = _encode_pictures(codec, job, settings, loop_config.seed)
+            save_maps(job.folder, maps)
+    task = PriorOverMaps(model, maps, loop_config.batch_size, loop_config.seed)
+    return Ready(task, len(maps.train), len(maps.held_out), skipped, "maps")
+
+
+def _encode_pictures(
+    codec: Codec, job: Job, settings: PriorData, seed: int
+) -> tuple[Maps, list[str]]:
+    """Return the maps of all pictures, and a sentence for each that cannot be read."""
+    sources, measured = hold_out(job.data, job.held_out)
+    pictures = Pictures(sources, settings.picture_side, settings.crop_size)
+    test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
+    crops = Crops(pictures, ENCODED_AT_ONCE, settings.crop_size, settings.zoom, seed)
+    batches = -(-settings.crops * len(pictures) // ENCODED_AT_ONCE)
+    squares = centre_squares(test, HELD_OUT_SIDE)
+    maps = encode_maps(codec, crops, batches, squares, job.on_encode)
+    return maps, pictures.skipped + test.skipped
+
+
+def encode_maps(
+    codec: Codec,
+    crops: Crops,
+    batches: int,
+    held_out: "NDArray[np.uint8]",
+    report: Callable[[float], None] | None = None,
+) -> Maps:
+    """Encode crops, and the pictures to measure on.
+
+    Args:
+        codec: the encoder.
+        crops: training crops.
+        batches: how many batches of them.
+        held_out: (M, 3, H, W) pictures.
+        report: called with the fraction done.
+    """
+    import numpy as np
+
+    found = []
+    with ThreadPoolExecutor(1) as pool:  # cuts the next crops meanwhile
+        for number, pixels in enumerate(pool.map(crops.batch, range(batches)), 1):
+            found.append(_encode(codec, pixels))
+            if report:
+                report(number / batches)
+    log_prob = [_log_prob(codec, held_out[i : i + 8]) for i in range(0, len(held_out), 8)]
+    return Maps(
+        np.concatenate(found),
+        _encode(codec, held_out),
+        np.concatenate(log_prob),
+        held_out[0].size,
+    )
+
+
+def save_maps(folder: Path, maps: Maps) -> None:
+    """Keep maps in the folder of a run."""
+    import numpy as np
+
+    with writing(folder / CACHE, force=True) as file:
+        np.savez_compressed(file, allow_pickle=False, **vars(maps))
+
+
+def load_maps(folder: Path) -> Maps | None:
+    """Return the maps that a run's folder holds; None if it holds none.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    import numpy as np
+
+    path = folder / CACHE
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as arrays:
+            return Maps(
+                arrays["train"], arrays["held_out"], arrays["log_prob"], int(arrays["dimensions"])
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise TrainingError(f"{path}: damaged; delete it, and it will be made again") from None
+
+
+def _encode(codec: Codec, pixels: "NDArray[np.uint8]") -> "NDArray[np.uint16]":
+    """Return the maps, (N, maps, h, w), of pictures, (N, 3, H, W)."""
+    import numpy as np
+
+    return np.stack(codec.encode_batch(pixels.transpose(0, 2, 3, 1)), 1)
+
+
+@torch.inference_mode()
+def _log_prob(codec: Codec, pixels: "NDArray[np.uint8]") -> "NDArray[np.float64]":
+    """Return log p(x | z_q) in nats, (N,)."""
+    x = to_signal(torch.from_numpy(pixels).to(codec.device))
+    found: NDArray[np.float64] = codec.model.elbo(x).log_prob.double().cpu().numpy()
+    return found

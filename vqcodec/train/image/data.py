@@ -1,0 +1,155 @@
+"""Pictures to seeded crops."""
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from vqcodec.data.sources import Source
+from vqcodec.errors import MediaError, TrainingError
+from vqcodec.media.image import Image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+CACHE_BYTES = 4 << 30  # shrunk pictures are kept in memory up to this much, read again beyond
+
+
+class Pictures:
+    """A set of pictures, each shrunk to a short side of at most `side` pixels.
+
+    Unreadable pictures are left out and listed in `skipped`.
+    """
+
+    def __init__(self, sources: list[Source], side: int, minimum: int) -> None:
+        """Read all pictures once.
+
+        Args:
+            sources: what to read.
+            side: short side in pixels that larger pictures are shrunk to.
+            minimum: smaller pictures are enlarged to this short side.
+
+        Raises:
+            TrainingError: not one picture could be read.
+        """
+        self.side, self.minimum = side, minimum
+        self.skipped: list[str] = []
+        self._sources: list[Source] = []
+        self._cache: list[Pixels | None] = []
+        room = CACHE_BYTES
+        with ThreadPoolExecutor() as pool:
+            for source, pixels in zip(sources, pool.map(self._try, sources), strict=True):
+                if isinstance(pixels, MediaError):
+                    self.skipped.append(str(pixels))
+                    continue
+                room -= pixels.nbytes
+                self._sources.append(source)
+                self._cache.append(pixels if room >= 0 else None)
+        if not self._sources:
+            raise TrainingError(
+                f"none of the {len(sources)} pictures can be read; the first: {self.skipped[0]}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, index: int) -> "Pixels":
+        """Return picture `index`, (H, W, 3)."""
+        pixels = self._cache[index]
+        return self._load(self._sources[index]) if pixels is None else pixels
+
+    def _try(self, source: Source) -> "Pixels | MediaError":
+        try:
+            return self._load(source)
+        except MediaError as error:
+            return error
+
+    def _load(self, source: Source) -> "Pixels":
+        image = Image.open(io.BytesIO(source.read()), name=source.name)
+        short = min(image.size)
+        if self.minimum <= short <= self.side:
+            return image.pixels
+        scale = (self.side if short > self.side else self.minimum) / short
+        height, width = (max(self.minimum, round(n * scale)) for n in image.size)
+        return image.resize((height, width)).pixels
+
+
+class Crops:
+    """Batches of random crops, a pure function of (seed, step): any step can be had at any time.
+
+    That makes resuming exact: there is no position to remember.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        batch_size: int,
+        crop_size: int,
+        zoom: tuple[float, float],
+        seed: int,
+    ) -> None:
+        self.pictures, self.batch_size, self.crop_size = pictures, batch_size, crop_size
+        self.zoom, self.seed = zoom, seed
+
+    def batch(self, step: int) -> "Pixels":
+        """Return batch number `step`, (batch_size, 3, crop_size, crop_size), some mirrored."""
+        import numpy as np
+
+        rng = np.random.default_rng([self.seed, step])
+        crops = [self._crop(rng) for _ in range(self.batch_size)]
+        return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
+
+    def _crop(self, rng: "np.random.Generator") -> "Pixels":
+        import numpy as np
+        from PIL import Image as Pillow
+
+        pixels = self.pictures[int(rng.integers(len(self.pictures)))]
+        height, width = pixels.shape[:2]
+        side = round(self.crop_size * rng.uniform(*self.zoom))
+        side = max(min(side, height, width), min(self.crop_size, height, width))
+        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        crop = pixels[top : top + side, left : left + side]
+        if side != self.crop_size:
+            size = (self.crop_size, self.crop_size)
+            crop = np.asarray(Pillow.fromarray(crop).resize(size, Pillow.Resampling.LANCZOS))
+        return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def centre_squares(pictures: Pictures, side: int) -> "Pixels":
+    """Return the middle of every picture, short side shrunk to `side`: (N, 3, side, side)."""
+    import numpy as np
+
+    squares = []
+    for index in range(len(pictures)):
+        image = Image(pictures[index], None)
+        scale = side / min(image.size)
+        height, width = (max(side, round(n * scale)) for n in image.size)
+        pixels = image.resize((height, width)).pixels
+        top, left = (height - side) // 2, (width - side) // 2
+        squares.append(pixels[top : top + side, left : left + side])
+    return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+
+
+Batch = TypeVar("Batch")
+
+
+class Prefetcher(Generic[Batch]):
+    """Calls `make(step)` for coming steps in threads, in order."""
+
+    def __init__(self, make: Callable[[int], Batch], start: int, threads: int = 2) -> None:
+        self._pool = ThreadPoolExecutor(threads)
+        self._make, self._next = make, start + 2 * threads
+        self._queue = [self._pool.submit(make, start + i) for i in range(2 * threads)]
+
+    def get(self) -> Batch:
+        """Return the next batch."""
+        self._queue.append(self._pool.submit(self._make, self._next))
+        self._next += 1
+        return self._queue.pop(0).result()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,213 @@
+"""Stage one on speech: encoder, codebook, speaker encoder and the fast decoder."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from vqcodec.config import check_range
+from vqcodec.errors import UsageError
+from vqcodec.metrics.basic import perplexity
+from vqcodec.models.nn.spectra import log_mel
+from vqcodec.models.pretrained import read_state
+from vqcodec.models.quantizers.base import Quantizer
+from vqcodec.models.vqvae import VQVAE, Terms, build
+from vqcodec.train.config import split
+from vqcodec.train.loop import Progress
+from vqcodec.train.run import Job, Ready, claim, hold_out, train
+from vqcodec.train.speech.data import SAMPLE_RATE, SoundCrops, Sounds, middles
+from vqcodec.train.speech.disguise import Disguise, voices_in
+from vqcodec.train.tasks import Evaluation, Loss
+from vqcodec.weights import Weights, find_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.int16]
+
+HELD_OUT_SECONDS = 3
+MEASURED_AT_ONCE = 8
+MEL_WINDOW, MEL_HOP, MEL_BANDS = 1024, 256, 80
+
+
+@dataclass(frozen=True)
+class SpeechData:
+    """Settings of the data in a preset's ``train`` table.
+
+    Attributes:
+        crop_size: samples of a training crop, at 16 kHz; a multiple of the codec's stride.
+        reference_size: samples of other speech of the same recording, for the speaker encoder.
+        speed: crops are played up to this factor faster or slower, and so higher or lower: few
+            recorded speakers become many.
+        disguise: the encoder hears crops with their formants moved by up to this factor, so that
+            codes tell less of who speaks; the decoder has to give them back as they were.
+        likened: the share of these crops that also take on the sounds of another voice.
+    """
+
+    crop_size: int
+    reference_size: int
+    speed: float = 1.0
+    disguise: float = 1.0
+    likened: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("crop_size", self.crop_size, 2048, 1 << 24)
+        check_range("reference_size", self.reference_size, 2048, 1 << 24)
+        check_range("speed", self.speed, 1, 2)
+        check_range("disguise", self.disguise, 1, 2)
+        check_range("likened", self.likened, 0, 1)
+
+
+class SpeechVQVAE:
+    """A VQ-VAE on speech.
+
+    Args:
+        model: the network to train.
+        crops: training crops.
+        held_out: (N, T) 16-bit samples to measure on.
+    """
+
+    def __init__(self, model: VQVAE, crops: SoundCrops, held_out: "Samples") -> None:
+        self.model, self.crops, self.held_out = model, crops, held_out
+
+    def batch(self, number: int) -> "Samples":
+        """Return training batch `number`, int16; see `SoundCrops`."""
+        return self.crops.batch(number)
+
+    def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
+        """Return the decoder's spectral distance and the terms of the quantizer."""
+        x = to_sound(batch)
+        size = self.crops.crop_size
+        heard = x[..., size : 2 * size] if self.crops.disguise else None
+        reference = x[..., -self.crops.reference_size :]
+        terms: Terms = model(x[..., :size], reference=reference, heard=heard)
+        logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
+        indices = torch.cat([i.flatten() for i in terms.indices])
+        return Loss(terms.loss, logged, indices, terms.vectors)
+
+    def quantizer(self) -> Quantizer:
+        """Return the model's quantizer."""
+        return self.model.quantizer
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Return mel distance (dB), STOI where pystoi is installed, perplexity and usage."""
+        import numpy as np
+
+        assert isinstance(model, VQVAE)
+        device = next(model.parameters()).device
+        stoi = _stoi()
+        histogram = np.zeros(sum(model.quantizer.codebook_sizes), np.int64)
+        distance, heard = 0.0, []
+        picture, sounds = None, {}
+        stride = model.encoder.stride
+        held_out = self.held_out[:, : self.held_out.shape[1] // stride * stride]
+        for start in range(0, len(held_out), MEASURED_AT_ONCE):
+            x = to_sound(torch.from_numpy(held_out[start : start + MEASURED_AT_ONCE])).to(device)
+            cond = None if model.speaker is None else model.speaker(x)
+            indices = model.encode(x)
+            y = model.decode(indices, cond)
+            for grid in indices:
+                histogram += np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
+            a, b = (log_mel(s[:, 0], SAMPLE_RATE, MEL_WINDOW, MEL_HOP, MEL_BANDS) for s in (x, y))
+            distance += float((a - b).abs().mean((1, 2)).sum()) * 20 / math.log(10)
+            if stoi is not None:
+                pairs = zip(x[:, 0].cpu().numpy(), y[:, 0].cpu().numpy(), strict=True)
+                heard += [float(stoi(r, d, SAMPLE_RATE)) for r, d in pairs]
+            if picture is None:
+                picture = _picture(a[:4], b[:4])
+                for name, rows in (("original", x), ("decoded", y)):
+                    sounds[f"sound/{name}"] = rows[:4].flatten().float().cpu().numpy()
+        figures = {"mel_distance": distance / len(held_out)}
+        if heard:
+            figures["stoi"] = float(np.mean(heard))
+        figures["perplexity"] = perplexity(histogram)
+        figures["usage"] = float((histogram > 0).mean())
+        return Evaluation(figures, histogram, picture, sounds)
+
+
+def to_sound(samples: torch.Tensor) -> torch.Tensor:
+    """Return 16-bit samples, (B, T), as (B, 1, T) in [-1, 1]."""
+    return samples.float().div(32768)[:, None]
+
+
+def _stoi() -> "Callable[[NDArray[np.float32], NDArray[np.float32], int], float] | None":
+    try:
+        from pystoi import stoi
+    except ImportError:
+        return None
+    return stoi
+
+
+def _picture(a: torch.Tensor, b: torch.Tensor) -> "NDArray[np.uint8]":
+    """Lay mel spectra, (N, bands, frames), of the originals over those of what was decoded."""
+    import numpy as np
+
+    rows = [torch.cat(list(s.flip(1)), 1).float().cpu().numpy() for s in (a, b)]
+    grey = np.concatenate(rows)
+    low, high = math.log(1e-4), math.log(0.3)
+    grey = (255 * ((grey - low) / (high - low)).clip(0, 1)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, 2)
+
+
+def train_speech(job: Job, start_from: str | None = None) -> Progress:
+    """Train a VQ-VAE on speech, or continue the run in the job's folder.
+
+    Args, errors: those of `vqcodec.train.image.task.train_image`, for recordings.
+    """
+    settings, loop_config = split(job.config, SpeechData)
+    torch.manual_seed(loop_config.seed)
+    model = build(job.config.get("model", {}))
+    sources, measured = hold_out(job.data, job.held_out, "audio")
+    claim(job, start_from=start_from)
+    sounds, test = Sounds(sources), Sounds(measured)
+    coded = False
+    if start_from is not None:
+        coded = _start_from(model, find_weights(start_from))
+    disguise = None
+    if settings.disguise > 1 or settings.likened:
+        voices = voices_in(sounds, sources) if settings.likened else []
+        disguise = Disguise(sounds, settings.disguise, settings.likened, voices)
+    crops = SoundCrops(
+        sounds,
+        loop_config.batch_size,
+        settings.crop_size,
+        settings.reference_size,
+        loop_config.seed,
+        settings.speed,
+        disguise,
+    )
+    task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * SAMPLE_RATE))
+    skipped = sounds.skipped + test.skipped
+    ready = Ready(task, len(sounds), len(test), skipped, "recordings")
+    return train(job, loop_config, ready, started=coded)
+
+
+def _start_from(model: VQVAE, weights: Weights) -> bool:
+    """Give a model what it can take of trained weights: all, or the parts that are built alike.
+
+    A codebook is of use only to the encoder that it was learned with. Returns whether it is taken.
+
+    Raises:
+        UsageError: there is no such part.
+    """
+    state, own = read_state(weights), model.state_dict()
+    shapes = [{key: value.shape for key, value in values.items()} for values in (state, own)]
+    parts = {key.split(".")[0] for key in own}
+    alike = {
+        part
+        for part in parts
+        if all(shapes[0].get(key) == shapes[1][key] for key in own if key.startswith(f"{part}."))
+    }
+    if "encoder" not in alike:
+        alike.discard("quantizer")
+    if not alike:
+        raise UsageError(f"the weights '{weights.name}' are of another shape in every part")
+    taken = {key: value for key, value in state.items() if key.split(".")[0] in alike}
+    model.load_state_dict(own | taken)
+    return "quantizer" in alike

@@ -1,0 +1,1 @@
+"""What a voice is made of, and how to give one to a recording."""
