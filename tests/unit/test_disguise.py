@@ -14,7 +14,8 @@ from vqcodec.errors import UsageError
 from vqcodec.models.pretrained import read_state
 from vqcodec.train.run import Job
 from vqcodec.train.speech import disguise as module
-from vqcodec.train.speech.data import SoundCrops, Sounds
+from vqcodec.train.speech.crops import SoundCrops
+from vqcodec.train.speech.data import Sounds
 from vqcodec.train.speech.disguise import Disguise, voices_in
 from vqcodec.train.speech.task import train_speech
 from vqcodec.voice.formants import cepstra_of

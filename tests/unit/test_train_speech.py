@@ -23,7 +23,8 @@ from vqcodec.media.audio import Audio
 from vqcodec.models.pretrained import load_decoder, load_wavenet_alone
 from vqcodec.train.run import Job
 from vqcodec.train.speech.codes import encode_sounds
-from vqcodec.train.speech.data import SoundCrops, Sounds, middles
+from vqcodec.train.speech.crops import SoundCrops
+from vqcodec.train.speech.data import Sounds, middles
 from vqcodec.train.speech.task import train_speech
 from vqcodec.train.speech.voices import read_table
 from vqcodec.voice.named import timbre_of

@@ -9,7 +9,7 @@ and the seed alone, and not on how many chunks run at once.
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -17,11 +17,10 @@ from torch.nn import functional as F
 
 from vqcodec.models.generation import loop
 from vqcodec.models.generation.batched import BatchedLoop
+from vqcodec.models.generation.network import Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from vqcodec.models.decoders.wavenet import WaveNet
 
     Floats = NDArray[np.float32]
 
@@ -30,7 +29,32 @@ WARM_UP = 2048  # samples, or more, that a chunk draws before it is heard
 FADE = 256  # samples over which one chunk gives way to the next, 16 ms
 AT_ONCE = 256  # chunks that a GPU draws in step
 
-Report = Callable[[float], None]
+
+class Autoregressive(Protocol):
+    """A decoder that draws sample after sample.
+
+    Attributes:
+        stride: samples per cell.
+        reach: how many cells beyond its own the conditioning of a cell depends on, per side.
+        memory: samples that a sample depends on.
+    """
+
+    stride: int
+    reach: int
+    memory: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+
+    def network(self) -> Network:
+        """Return the weights of the loop."""
+
+    def conditioning(self, z_q: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+        """Return (B, frames, layers, 2R) of code vectors, (B, D, cells), and speakers, (B, S)."""
+
+    def signal(self, levels: torch.Tensor) -> torch.Tensor:
+        """Return samples, (B, 1, T), of levels, (B, steps, bands)."""
 
 
 class Chunks:
@@ -52,7 +76,7 @@ class Chunks:
 
     def __init__(
         self,
-        decoder: "WaveNet",
+        decoder: Autoregressive,
         cond: torch.Tensor | None = None,
         *,
         seed: int = 0,
@@ -156,7 +180,7 @@ def _blend(old: "Floats", new: "Floats") -> "Floats":
 
 
 def generate(
-    decoder: "WaveNet",
+    decoder: Autoregressive,
     z_q: torch.Tensor,
     cond: torch.Tensor | None = None,
     *,
@@ -164,7 +188,7 @@ def generate(
     temperature: float = 1.0,
     threads: int = 1,
     length: int | None = None,
-    report: Report | None = None,
+    report: Callable[[float], None] | None = None,
 ) -> "Floats":
     """Return the signal, (N * stride,) in [-1, 1], of code vectors (D, N); see `Chunks`.
 

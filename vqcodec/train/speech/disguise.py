@@ -3,16 +3,15 @@
 from typing import TYPE_CHECKING
 
 from vqcodec.data.corpora import Catalogue
+from vqcodec.data.sources import Source
 from vqcodec.train.speech.condensing import condensed
+from vqcodec.train.speech.data import Sounds
 from vqcodec.voice.formants import BINS, cepstra_of, reshape
 from vqcodec.voice.timbre import Scale, Timbre
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from vqcodec.data.sources import Source
-    from vqcodec.train.speech.data import Sounds
 
     Signal = NDArray[np.float32]
 
@@ -31,7 +30,7 @@ class Disguise:
     """
 
     def __init__(
-        self, sounds: "Sounds", formants: float, likened: float, voices: list[Timbre]
+        self, sounds: Sounds, formants: float, likened: float, voices: list[Timbre]
     ) -> None:
         self._sounds, self._formants = sounds, formants
         self._likened, self._voices = likened if voices else 0.0, voices
@@ -61,7 +60,7 @@ class Disguise:
         return self._scales[index]
 
 
-def voices_in(sounds: "Sounds", sources: "list[Source]") -> list[Timbre]:
+def voices_in(sounds: Sounds, sources: list[Source]) -> list[Timbre]:
     """Return the sounds of all speakers of whom there are two minutes.
 
     Args:

@@ -17,7 +17,8 @@ from vqcodec.models.vqvae import VQVAE, Terms, build
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, hold_out, train
-from vqcodec.train.speech.data import SAMPLE_RATE, SoundCrops, Sounds, middles
+from vqcodec.train.speech.crops import SoundCrops
+from vqcodec.train.speech.data import SAMPLE_RATE, Sounds, middles
 from vqcodec.train.speech.disguise import Disguise, voices_in
 from vqcodec.train.tasks import Evaluation, Loss
 from vqcodec.weights import Weights, find_weights
