@@ -12,8 +12,8 @@ import torch
 from tests.cli.test_commands import fails, names
 from tests.helpers import Run
 from vqcodec import Codes
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import Drawing
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.audio import Audio
 from vqcodec.models.generation.chunks import generate
@@ -51,7 +51,7 @@ def test_codes_are_drawn_from_the_prior_and_decoded(
     assert np.abs(other - wanted).max() > 1e-3
     again = run(*sample, "--speaker", "ann", "--decoder", "wavenet", "-o", "b.wav")
     assert again.returncode == 0, again.stderr
-    drawn_again = codec.decode(codes, drawing=Drawing(4)).samples
+    drawn_again = codec.decode(codes, drawing=SamplingParams(4)).samples
     np.testing.assert_allclose(Audio.open(root / "b.wav").samples, drawn_again, atol=1e-4)
     fails(run(*sample, "-o", "a.wav"), 1, "a.wav: exists already")
     piped = run(*sample, "--speaker", "ann", "-o", "-")

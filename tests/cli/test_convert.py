@@ -15,8 +15,8 @@ import soundfile
 from tests.cli.test_commands import fails, names
 from tests.helpers import Run, picture, voice
 from vqcodec import Codes, Image
+from vqcodec.codec.convert import Target, convert, heard
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.target import Target, heard
 from vqcodec.media.audio import Audio
 from vqcodec.media.resample import Resampler
 from vqcodec.media.wav import wav_header
@@ -249,7 +249,7 @@ def test_a_reference_needs_consent_once(talk: Path, run: Run, codec: SpeechCodec
     np.testing.assert_array_equal(found, Audio.open(talk.parent / "talk.me.wav").samples)
     blocks = Audio.open(talk).blocks(4000)
     wanted = np.concatenate(
-        list(codec.convert(blocks, 2, 22_050, heard(codec, read_reference(root / "me.flac")))),
+        list(convert(codec, blocks, 2, 22_050, heard(codec, read_reference(root / "me.flac")))),
         axis=1,
     )
     np.testing.assert_allclose(found, wanted, atol=1e-4)
@@ -376,7 +376,7 @@ def test_long_sound_takes_no_more_memory(codec: SpeechCodec) -> None:
         tracemalloc.start()
         total = sum(
             out.shape[1]
-            for out in codec.convert(blocks(), 1, 16_000, Target(bytes((10, 20, 30, 40))))
+            for out in convert(codec, blocks(), 1, 16_000, Target(bytes((10, 20, 30, 40))))
         )
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -392,7 +392,7 @@ def test_how_sound_comes_does_not_matter(codec: SpeechCodec) -> None:
     vector = bytes((200, 20, 30, 40))
     whole, cut = (
         np.concatenate(
-            list(codec.convert(Audio(samples, 16_000).blocks(size), 1, 16_000, Target(vector))), 1
+            list(convert(codec, Audio(samples, 16_000).blocks(size), 1, 16_000, Target(vector))), 1
         )
         for size in (200_000, 777)
     )

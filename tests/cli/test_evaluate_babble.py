@@ -14,15 +14,14 @@ import pytest
 
 from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import Drawing
 from vqcodec.evaluate.record import Measured, Record
 from vqcodec.evaluate.unconditional import study as babble
 from vqcodec.evaluate.unconditional.meter import summarise
 from vqcodec.media.audio import Audio
 from vqcodec.metrics import recogniser, speechlike
 from vqcodec.metrics.speech import find_metrics
-from vqcodec.sampling.image import Settings
 from vqcodec.sampling.speech import CodelessSampler, SpeechSampler
 from vqcodec.voice.pitch import median_pitch, pitch
 
@@ -65,8 +64,8 @@ def test_babble_is_measured_beside_recordings(data: Path, run: Run, babbling_wei
     sounds = {
         "recording": audio,
         "vqcodec": codec.decode(codec.encode(audio)),
-        "prior": SpeechSampler(codec).sample(0.85, Settings(1))[0],
-        "without-codes": CodelessSampler(codec).sample(0.85, Drawing(1))[0],
+        "prior": SpeechSampler(codec).sample(0.85, SamplingParams(1))[0],
+        "without-codes": CodelessSampler(codec).sample(0.85, SamplingParams(1))[0],
     }
     for row in rows[4:]:
         track = pitch(sounds[row["sound"]].samples[0])

@@ -18,8 +18,8 @@ import soundfile
 
 from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import Drawing
 from vqcodec.evaluate.journal import RECORDINGS
 from vqcodec.evaluate.speech.study import evaluate
 from vqcodec.media.audio import Audio
@@ -201,7 +201,7 @@ def test_every_decoder_of_the_weights_is_measured(
     assert (name, others) == ("vqcodec-wavenet", [])
     heard = Audio.open(tmp_path / "a.wav")
     codec = SpeechCodec.load("drawn")
-    back = codec.decode(codec.encode(heard), drawing=Drawing()).samples[0]
+    back = codec.decode(codec.encode(heard), drawing=SamplingParams()).samples[0]
     expected = log_mel_distance(heard.samples[0], align(heard.samples[0], back))
     assert drawn["results"]["log-mel"] == [pytest.approx(expected, abs=1e-3)]
     assert drawn["results"]["bytes"] == json.loads(result.stdout)["results"]["bytes"]

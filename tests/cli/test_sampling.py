@@ -137,7 +137,7 @@ def test_the_first_of_many_samples_are_those_of_few(
 ) -> None:
     sampler = Sampler.load(model)
     many = sampler.sample(5, (16, 20))
-    monkeypatch.setattr("vqcodec.sampling.image.CELLS_AT_ONCE", 40)
+    monkeypatch.setattr("vqcodec.sampling.base.CELLS_AT_ONCE", 40)
     few = sampler.sample(3, (16, 20))
     for a, b in zip(few, many, strict=False):
         np.testing.assert_array_equal(a.pixels, b.pixels)

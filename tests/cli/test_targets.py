@@ -12,8 +12,8 @@ import safetensors.numpy
 from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
 from vqcodec import Audio
+from vqcodec.codec.convert import Target, convert, named
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.target import Target, named
 from vqcodec.voice.timbre import Likening, Timbre
 from vqcodec.weights import CONFIG, TIMBRES
 
@@ -40,7 +40,7 @@ def give_sounds(folder: Path, data: bytes) -> None:
 
 
 def converted(codec: SpeechCodec, audio: Audio, target: Target) -> "np.typing.NDArray[np.float32]":
-    return np.concatenate(list(codec.convert(audio.blocks(4000), 1, 16_000, target)), axis=1)
+    return np.concatenate(list(convert(codec, audio.blocks(4000), 1, 16_000, target)), axis=1)
 
 
 def test_the_sounds_of_a_named_voice_are_taken(

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests.helpers import tiny_wavenet, voice
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import SpeechDecoder, WaveNetRenderer
+from vqcodec.codec.streaming import SpeechDecoder
+from vqcodec.codec.wavenet import WaveNetRenderer
 from vqcodec.errors import WeightsError
 from vqcodec.models.generation import chunks
 from vqcodec.models.generation.chunks import generate
@@ -27,10 +29,10 @@ def test_sound_is_drawn_as_indices_come(
     codec = SpeechCodec.load(drawn_weights, device="cpu", precision="fp32")
     decoder = load_decoder(codec.weights)
     codes = codec.encode(voice(20_001, channels=2))
-    cond = torch.from_numpy(np.frombuffer(codes.media.speaker, np.int8) / np.float32(127))
+    cond = np.frombuffer(codes.media.speaker, np.int8).astype(np.float32) / np.float32(127)
 
     def draw(sizes: list[int]) -> "NDArray[np.float32]":
-        renderer = WaveNetRenderer(codec, decoder, cond, seed=5, threads=threads)
+        renderer = WaveNetRenderer(codec.engine, cond, SamplingParams(5), threads)
         speech = SpeechDecoder(renderer, codec.stride, codes.media)
         ends = np.cumsum(sizes)
         parts = [speech.feed(part) for part in np.split(codes.grids[0], ends, axis=1)]
@@ -42,7 +44,7 @@ def test_sound_is_drawn_as_indices_come(
     assert not np.array_equal(sound[0], sound[1])
     grid = torch.from_numpy(codes.grids[0].astype(np.int64))
     z_q = codec.model.quantizer.lookup((grid,))
-    first = generate(decoder, z_q[0], cond, seed=5)[:20_001]
+    first = generate(decoder, z_q[0], torch.from_numpy(cond), seed=5)[:20_001]
     gain = np.float32(10 ** (-codes.media.level / 20))
     np.testing.assert_array_equal(sound[0], np.clip(first * gain, -1, 1))
 

@@ -10,7 +10,8 @@ import torch
 
 from vqcodec.benchmark.coders import AVIF, PLAIN, WEBP, Coder, coders, ours, quick_formats
 from vqcodec.benchmark.process import round_trip, run_python
-from vqcodec.codec.image import Codec, Report
+from vqcodec.codec.base import Report
+from vqcodec.codec.image import Codec
 from vqcodec.media.image import Image
 from vqcodec.metrics.basic import psnr
 

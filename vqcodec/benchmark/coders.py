@@ -44,7 +44,7 @@ def ours(precision: str) -> str:
 def coders(codec: Codec, image: Image, threads: int) -> dict[str, Coder]:
     """Return every coder of a picture by its name, the codec's own precision first."""
     codecs = {codec.precision: codec}
-    if codec.bf16:
+    if codec.engine.bf16:
         codecs["fp32"] = Codec(codec.weights, codec.device.type, "fp32")
     found = {ours(kind): _codec(one, image) for kind, one in codecs.items()}
     return {

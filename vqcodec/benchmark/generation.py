@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vqcodec.codec.base import Report
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.codec.streaming import SAMPLE_RATE
 from vqcodec.media.audio import Audio
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.generation.chunks import CHUNK, generate
-from vqcodec.models.pretrained import load_decoder
 from vqcodec.weights import WAVENET
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 SECONDS = 10  # of sound, to encode and to decode with the fast decoder
-
-Report = Callable[[float], None]
 
 
 def synthetic_speech(seconds: float, seed: int = 0) -> Audio:
@@ -55,7 +53,7 @@ def measure_speech(
     audio = synthetic_speech(SECONDS)
     codes = codec.encode(audio)
     drawn = WAVENET in (codec.weights.config.get("files") or {})
-    wavenet = load_decoder(codec.weights).to(codec.device) if drawn else None
+    wavenet = codec.engine.wavenet if drawn else None
     found = []
     before = torch.get_num_threads()
     try:

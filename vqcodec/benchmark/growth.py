@@ -5,7 +5,8 @@ from typing import Any, BinaryIO
 
 from vqcodec.benchmark.benchmark import synthetic_picture
 from vqcodec.benchmark.process import round_trip
-from vqcodec.codec.image import Codec, Report
+from vqcodec.codec.base import Report
+from vqcodec.codec.image import Codec
 
 
 def grow(

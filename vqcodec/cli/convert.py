@@ -35,8 +35,8 @@ from vqcodec.voice.named import (
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
+    from vqcodec.codec.convert import Target
     from vqcodec.codec.speech import SpeechCodec
-    from vqcodec.codec.target import Target
     from vqcodec.media.soundformats import Samples
 
 
@@ -156,7 +156,7 @@ class _Wanted:
 
     def known_to(self, codec: "SpeechCodec") -> "Target":
         """Return what a codec needs to know of them."""
-        from vqcodec.codec.target import heard, named
+        from vqcodec.codec.convert import heard, named
 
         name = codec.weights.name
         if name not in self.found:

@@ -20,8 +20,8 @@ from vqcodec.media.soundformats import KINDS
 
 if TYPE_CHECKING:
     from vqcodec.codec.image import Codec
+    from vqcodec.codec.sampling import SamplingParams
     from vqcodec.codec.speech import SpeechCodec
-    from vqcodec.codec.streaming import Drawing
 
 DECODERS = ("fast", "wavenet")
 PICTURE, SOUND = ".png", ".wav"  # what is written where nothing else is said
@@ -115,7 +115,7 @@ class _Decoding:
     loaded: Loaded
     suffix: str | None
     rate: int | None
-    drawing: "Drawing | None"
+    drawing: "SamplingParams | None"
     force: bool
 
     def run(self, job: Job, bar: Callable[..., None] | None) -> Facts:
@@ -179,7 +179,9 @@ def _suffix(file_format: str | None) -> str | None:
     return suffix
 
 
-def drawing_of(decoder: str, temperature: float | None, seed: int | None) -> "Drawing | None":
+def drawing_of(
+    decoder: str, temperature: float | None, seed: int | None
+) -> "SamplingParams | None":
     """Return how the WaveNet is to draw, or None for the fast decoder."""
     if decoder not in DECODERS:
         raise UsageError(f"no decoder '{decoder}'; there are: {', '.join(DECODERS)}")
@@ -187,9 +189,11 @@ def drawing_of(decoder: str, temperature: float | None, seed: int | None) -> "Dr
         if temperature is not None or seed is not None:
             raise UsageError("--temperature and --seed need --decoder wavenet")
         return None
-    from vqcodec.codec.streaming import Drawing
+    from vqcodec.codec.sampling import SamplingParams
 
-    return Drawing(seed or 0, 1.0 if temperature is None else temperature)
+    drawing = SamplingParams(seed or 0, 1.0 if temperature is None else temperature)
+    drawing.check_sound()
+    return drawing
 
 
 def _read(source: Path) -> Codes | StreamFrames:

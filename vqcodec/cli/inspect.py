@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vqcodec.codec.image import Report
+    from vqcodec.codec.base import Report
     from vqcodec.data.sources import Source
     from vqcodec.figures.canvas import Page
     from vqcodec.media.audio import Audio

@@ -91,9 +91,9 @@ def sample(
     if find_weights(model).modality == "audio":
         if number is not None or size is not None:
             raise UsageError(f"--number and --size are for pictures; {model} codes speech")
-        from vqcodec.cli.handlers.unconditional import Babble, sample_speech
+        from vqcodec.cli.handlers.unconditional import Unconditional, sample_speech
 
-        wanted = Babble(seconds, speaker, decoder, without_codes, temperature, top_k, seed)
+        wanted = Unconditional(seconds, speaker, decoder, without_codes, temperature, top_k, seed)
         sample_speech(output, (model, device, precision), wanted, force=force, as_json=as_json)
         return
     if seconds is not None or speaker is not None:
@@ -110,13 +110,14 @@ def sample(
     jobs = [Job(output, output)]
     outcome = Outcome(jobs, as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
-        from vqcodec.sampling.image import Sampler, Settings
+        from vqcodec.codec.sampling import SamplingParams
+        from vqcodec.sampling.image import Sampler
 
-        settings = Settings(seed, temperature, top_k)
+        params = SamplingParams(seed, temperature, top_k)
         sampler = Sampler.load(model, device, precision)
         with outcome.catching(job):
             with progress_bar("sampling") as bar:
-                pictures = sampler.sample(number, (height, width), settings, report=bar)
+                pictures = sampler.sample(number, (height, width), params, report=bar)
             with opened(job, force=force) as file:
                 _side_by_side(pictures).write(file, kind, str(output))
             facts = {"output": str(output), "number": number, "width": width, "height": height}
@@ -160,9 +161,10 @@ def complete(
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         suffix = ".png" if job.target == STREAM else job.target.suffix
         kind = format_of_suffix(suffix, str(job.target))
-        from vqcodec.sampling.image import Sampler, Settings
+        from vqcodec.codec.sampling import SamplingParams
+        from vqcodec.sampling.image import Sampler
 
-        settings = Settings(seed, temperature, top_k)
+        params = SamplingParams(seed, temperature, top_k)
         with outcome.catching(job):
             if job.source == STREAM:
                 image = Image.open(io.BytesIO(read_stdin()), "standard input")
@@ -170,7 +172,7 @@ def complete(
                 image = Image.open(job.source)
             sampler = Sampler.load(model, device, precision)
             with progress_bar("sampling") as bar:
-                completed = sampler.complete(image, keep, settings, report=bar)
+                completed = sampler.complete(image, keep, params, report=bar)
             with opened(job, force=force) as file:
                 completed.write(file, kind, str(job.target))
             height, width = completed.size

@@ -1,17 +1,23 @@
 """What the codecs of pictures and of speech have in common: trained weights, loaded."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from vqcodec.codec.device import choose_bf16, choose_device
 from vqcodec.errors import FormatError, WeightsError
 from vqcodec.files.contents import MODALITIES
-from vqcodec.models.pretrained import load_model
 from vqcodec.weights import Weights, find_named, find_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from vqcodec.models.vqvae import VQVAE
+
+Report = Callable[[float], None]  # is told the fraction done, for progress bars
 
 
 class BaseCodec:
-    """A trained model on a device.
+    """Trained weights, and an engine that runs them.
 
     Safe to use from several threads, and picklable: it carries where its weights lie, not them.
     """
@@ -19,16 +25,16 @@ class BaseCodec:
     modality: ClassVar[str]
     axes: ClassVar[str]
     what: ClassVar[str]  # it codes, as messages say it
+    pixels: ClassVar[bool]  # whether signals are pictures; see `Engine`
 
     def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
         """Load the model of `weights`; see `load` for the arguments."""
         if weights.modality != self.modality:
             raise WeightsError(f"{weights.folder}: codes {weights.modality}, not {self.what}")
+        from vqcodec.codec.engine import Engine
+
         self.weights = weights
-        self.device = choose_device(device)
-        self.bf16 = choose_bf16(precision, self.device)
-        self.precision = "bf16" if self.bf16 else "fp32"
-        self.model = load_model(weights).to(self.device)
+        self.engine: Engine = Engine(weights, device, precision, pixels=self.pixels)
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> Self:
@@ -57,12 +63,27 @@ class BaseCodec:
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """K of each index map."""
-        return self.model.quantizer.codebook_sizes
+        return self.engine.codebook_sizes
 
     @property
     def stride(self) -> int:
         """Pixels per index, along each axis, or samples."""
-        return self.model.encoder.stride
+        return self.engine.stride
+
+    @property
+    def device(self) -> "torch.device":
+        """Where it computes."""
+        return self.engine.device
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: ``fp32`` or ``bf16``."""
+        return "bf16" if self.engine.bf16 else "fp32"
+
+    @property
+    def model(self) -> "VQVAE":
+        """The network itself."""
+        return self.engine.model
 
     def check_codebook(self, axes: str, model: str, codebook_id: bytes) -> None:
         """Check that codes are such as this codec makes; the arguments are those of `Codes`.

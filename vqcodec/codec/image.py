@@ -1,41 +1,32 @@
 """Media to `Codes` and back, with a trained model."""
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
-
-from vqcodec.codec.base import BaseCodec
-from vqcodec.codec.search import SWEEPS, PictureSearch
+from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.tiles import tiles
 from vqcodec.errors import FormatError, UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.image import Image, check_size
-from vqcodec.models.nn.pixels import to_pixels, to_signal
-from vqcodec.models.priors.integer import IntegerPrior, from_arrays
-from vqcodec.weights import Weights, coding_prior
+from vqcodec.weights import coding_prior
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vqcodec.codec.search import PictureSearch
+    from vqcodec.models.priors.integer import IntegerPrior
+
 WINDOW = 160  # cells along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
-
-Report = Callable[[float], None]
+SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
 
 
 class Codec(BaseCodec):
     """Turns pictures into index maps and back."""
 
-    modality, axes, what = "image", "hw", "pictures"
-
-    def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
-        """Load the model of `weights`; see `Codec.load` for the arguments."""
-        super().__init__(weights, device, precision)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    modality, axes, what, pixels = "image", "hw", "pictures", True
 
     def encode(
         self,
@@ -77,24 +68,28 @@ class Codec(BaseCodec):
 
     def search(
         self, pixels: "NDArray[np.uint8]", grids: "tuple[NDArray[np.uint16], ...]", *, rate: bool
-    ) -> PictureSearch:
+    ) -> "PictureSearch":
         """Return a search for better codes of a picture, (H, W, 3), than `grids`.
 
         Raises:
             UsageError: `rate` is true and the weights have no coding prior.
         """
+        from vqcodec.codec.search import PictureSearch
+
         if len(grids) != 1:
             raise UsageError("codes of several maps cannot be searched for")
         prior = self._float_prior if rate else None
-        return PictureSearch(self.model, prior, pixels, grids[0], bf16=self.bf16)
+        return PictureSearch(self.engine.model, prior, pixels, grids[0], bf16=self.engine.bf16)
 
     @functools.cached_property
-    def _float_prior(self) -> IntegerPrior:
+    def _float_prior(self) -> "IntegerPrior":
         """The coding prior in floating point, which searches take gradients of."""
+        from vqcodec.models.priors.integer import from_arrays
+
         integers = coding_prior(self.weights)
         if integers is None:
             raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
-        return from_arrays(integers.arrays).to(self.device)
+        return from_arrays(integers.arrays).to(self.engine.device)
 
     def encode_images(self, images: list[Image], *, scale: float = 1.0) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together."""
@@ -162,7 +157,7 @@ class Codec(BaseCodec):
         step = max(1, BATCH_CELLS // (height * width))
         return np.concatenate(
             [
-                self._decode_window(tuple(g[i : i + step] for g in grids))
+                self.engine.decode(tuple(g[i : i + step] for g in grids))
                 for i in range(0, len(grids[-1]), step)
             ]
         )
@@ -200,8 +195,7 @@ class Codec(BaseCodec):
 
         shape = self._grid_shape(pixels.shape[0], pixels.shape[1])
         grids = tuple(np.empty(shape, np.uint16) for _ in self.codebook_sizes)
-        reach = -(-self.model.encoder.reach // self.stride)
-        every = list(tiles(shape, WINDOW, reach))
+        every = list(tiles(shape, WINDOW, self.engine.encoder_halo))
         for done, (rows, columns) in enumerate(every, 1):
             s = self.stride
             window = pixels[rows.start * s : rows.stop * s, columns.start * s : columns.stop * s]
@@ -224,9 +218,9 @@ class Codec(BaseCodec):
         import numpy as np
 
         pixels = np.empty((*size, 3), np.uint8)
-        every = list(tiles(grids[-1].shape, WINDOW, self.model.decoder.reach))
+        every = list(tiles(grids[-1].shape, WINDOW, self.engine.decoder_halo))
         for done, (rows, columns) in enumerate(every, 1):
-            window = self._decode_window(tuple(g[None, rows.window, columns.window] for g in grids))
+            window = self.engine.decode(tuple(g[None, rows.window, columns.window] for g in grids))
             s = self.stride
             inner = window[
                 0,
@@ -242,7 +236,6 @@ class Codec(BaseCodec):
                 report(done / len(every))
         return pixels
 
-    @torch.inference_mode()
     def _encode_window(
         self, pixels: "NDArray[np.uint8]", height: int, width: int
     ) -> "tuple[NDArray[np.uint16], ...]":
@@ -254,21 +247,4 @@ class Codec(BaseCodec):
         if missing_rows or missing_columns:
             padding = ((0, 0), (0, missing_rows), (0, missing_columns), (0, 0))
             pixels = np.pad(pixels, padding, mode="edge")
-        pixels = np.require(
-            pixels, requirements=["C", "W"]
-        )  # torch shares memory, and warns if not
-        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            indices = self.model.encode(to_signal(x))
-        return tuple(i.to("cpu", torch.int32).numpy().astype(np.uint16) for i in indices)
-
-    @torch.inference_mode()
-    def _decode_window(self, grids: "tuple[NDArray[np.uint16], ...]") -> "NDArray[np.uint8]":
-        """Run the decoder on maps, (N, h, w) each: (N, h * stride, w * stride, 3)."""
-        import numpy as np
-
-        indices = tuple(torch.from_numpy(g.astype(np.int64)).to(self.device) for g in grids)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            x = self.model.decode(indices)
-        pixels: NDArray[np.uint8] = to_pixels(x).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        return pixels
+        return self.engine.encode(pixels)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from vqcodec.codec.image import Codec, Report
-from vqcodec.codec.search import SWEEPS
+from vqcodec.codec.base import Report
+from vqcodec.codec.image import SWEEPS, Codec
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 SPACING = 4  # cells between those that move at once; their neighbourhoods touch
 PROBE, PROBE_SPACING = 0.3, 8  # to measure the curvature: a step, and cells between them
 
-
-SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0 to 9
 WINDOW = 96  # cells along the side of a tile: gradients take more memory than decoding does
 
 

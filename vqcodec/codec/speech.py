@@ -1,39 +1,27 @@
 """Speech to `Codes` and back, with a trained model."""
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
 
-from vqcodec.codec.base import BaseCodec
+from vqcodec.codec.base import BaseCodec, Report
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.streaming import (
-    HEAD,
-    SAMPLE_RATE,
-    Drawing,
     FastRenderer,
     Renderer,
     SpeechDecoder,
     SpeechEncoder,
-    WaveNetRenderer,
     check_sizes,
 )
-from vqcodec.codec.target import Target
-from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
+from vqcodec.errors import FormatError, MediaError, UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
-from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
-from vqcodec.models.conditioners.base import STEPS, quantize
-from vqcodec.models.decoders.wavenet import WaveNet
-from vqcodec.models.pretrained import load_decoder
-from vqcodec.voice.level import gain_for
-from vqcodec.voice.voiceshift import VoiceShifter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,8 +31,6 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 16  # samples of a sound in memory that are coded at a time
 
-Report = Callable[[float], None]
-
 
 class SpeechCodec(BaseCodec):
     """Turns speech into indices and back, whole or as it comes.
@@ -52,7 +38,7 @@ class SpeechCodec(BaseCodec):
     Inside, it is at 16 kHz, its channels apart, at the level of the training data.
     """
 
-    modality, axes, what = "audio", "ct", "speech"
+    modality, axes, what, pixels = "audio", "ct", "speech", False
 
     def encode(self, audio: Audio, *, report: Report | None = None) -> Codes:
         """Return the codes of sound of any length, rate and number of channels.
@@ -85,7 +71,7 @@ class SpeechCodec(BaseCodec):
         codes: Codes,
         *,
         sample_rate: int | None = None,
-        drawing: Drawing | None = None,
+        drawing: SamplingParams | None = None,
         report: Report | None = None,
     ) -> Audio:
         """Return the sound that codes stand for, of just as many samples as the original had.
@@ -109,7 +95,7 @@ class SpeechCodec(BaseCodec):
         codes: Codes,
         *,
         sample_rate: int | None = None,
-        drawing: Drawing | None = None,
+        drawing: SamplingParams | None = None,
         report: Report | None = None,
     ) -> "Iterator[Samples]":
         """Yield the sound of `decode` block by block, (channels, n)."""
@@ -123,7 +109,7 @@ class SpeechCodec(BaseCodec):
         yield decoder.finish(codes.media)
 
     def check(
-        self, codes: Codes, sample_rate: int | None = None, drawing: Drawing | None = None
+        self, codes: Codes, sample_rate: int | None = None, drawing: SamplingParams | None = None
     ) -> SpeechDecoder:
         """Return what decodes codes; raise what `decode` would."""
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
@@ -165,7 +151,7 @@ class SpeechCodec(BaseCodec):
         frames: StreamFrames,
         *,
         sample_rate: int | None = None,
-        drawing: Drawing | None = None,
+        drawing: SamplingParams | None = None,
     ) -> "Iterator[Samples]":
         """Yield the sound of a stream as it comes, (channels, n); errors are those of `decode`."""
         header = frames.header
@@ -178,81 +164,15 @@ class SpeechCodec(BaseCodec):
             yield decoder.feed(indices)
         yield decoder.finish(frames.media)
 
-    def convert(
-        self,
-        blocks: "Iterable[Samples]",
-        channels: int,
-        sample_rate: int,
-        target: Target,
-        *,
-        drawing: Drawing | None = None,
-    ) -> "Iterator[Samples]":
-        """Yield sound as another speaker says it, as it comes and as long, (channels, n).
-
-        Codes carry pitch, so that it is brought to the speaker's before; and some timbre, of which
-        a vector tells decoders little, so that the speaker's is given to what was decoded.
-
-        Args:
-            blocks: the sound, (channels, n) float32 in [-1, 1] each.
-            channels: how many.
-            sample_rate: in Hz.
-            target: who shall speak.
-            drawing: draw it with the weights' WaveNet.
-
-        Raises:
-            WeightsError: there is no WaveNet.
-            FormatError: the target is one for other weights.
-        """
-        check_format(channels, sample_rate, "the sound")
-        inside = Resampler(channels, sample_rate, SAMPLE_RATE)
-        outside = Resampler(channels, SAMPLE_RATE, sample_rate)
-        taken = 0
-
-        def heard() -> "Iterator[Samples]":
-            nonlocal taken
-            for block in blocks:
-                taken += block.shape[1]
-                yield inside.feed(block)
-            yield inside.finish(resampled_length(taken, sample_rate, SAMPLE_RATE))
-
-        said = heard()
-        if target.pitch is not None:
-            said = VoiceShifter(channels, target.pitch).run(said)
-        said = self._said_by(target.vector, said, channels, drawing)
-        if target.timbre is not None:
-            said = VoiceShifter(channels, None, target.timbre).run(said)
-        for block in said:
-            yield outside.feed(block)
-        yield outside.finish(taken)
-
-    def _said_by(
-        self,
-        speaker: bytes,
-        blocks: "Iterable[Samples]",
-        channels: int,
-        drawing: Drawing | None,
-    ) -> "Iterator[Samples]":
-        """Yield sound at 16 kHz, coded and decoded with the vector of a speaker."""
-        encoder = self.encoder(channels, SAMPLE_RATE)
-        decoder = None
-        for indices in encoder.run(blocks):
-            if decoder is None and encoder.media is not None:
-                media = replace(encoder.media, speaker=speaker)
-                decoder = self.decoder(media, drawing=drawing)
-            if decoder is not None and indices.size:
-                yield decoder.feed(indices)
-        assert decoder is not None and encoder.media is not None
-        yield decoder.finish(encoder.media)
-
     def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
         """Return what codes one recording, of this rate in Hz, as it comes."""
-        return SpeechEncoder(self, channels, sample_rate)
+        return SpeechEncoder(self.engine, channels, sample_rate)
 
     def decoder(
         self,
         media: MediaInfo,
         sample_rate: int | None = None,
-        drawing: Drawing | None = None,
+        drawing: SamplingParams | None = None,
         threads: int | None = None,
     ) -> SpeechDecoder:
         """Return what decodes one recording as its indices come.
@@ -274,83 +194,13 @@ class SpeechCodec(BaseCodec):
             raise FormatError(str(error)) from None
         if sample_rate is not None and not LEAST_RATE <= sample_rate <= MOST_RATE:
             raise UsageError(f"a rate of {sample_rate} Hz; must be {LEAST_RATE} to {MOST_RATE}")
-        cond = self.condition(media.speaker)
-        renderer: Renderer = FastRenderer(self, cond)
+        cond = self.engine.condition(media.speaker)
+        renderer: Renderer = FastRenderer(self.engine, cond)
         if drawing is not None:
-            renderer = WaveNetRenderer(
-                self,
-                self._wavenet,
-                cond,
-                seed=drawing.seed,
-                temperature=drawing.temperature,
-                threads=threads or torch.get_num_threads(),
-            )
+            from vqcodec.codec.wavenet import WaveNetRenderer
+
+            renderer = WaveNetRenderer(self.engine, cond, drawing, threads)
         return SpeechDecoder(renderer, self.stride, media, sample_rate)
-
-    @torch.inference_mode()
-    def encode_rows(self, samples: "Samples") -> "Indices":
-        """Return the indices, (B, n), of samples, (B, n * stride), at 16 kHz."""
-        x = torch.from_numpy(np.ascontiguousarray(samples))[:, None].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            (indices,) = self.model.encode(x)
-        return indices.to("cpu", torch.int32).numpy().astype(np.uint16)
-
-    @torch.inference_mode()
-    def decode_rows(self, indices: "Indices", cond: torch.Tensor | None) -> "Samples":
-        """Return the samples, (B, n * stride), at 16 kHz, of indices, (B, n), and a (S,) `cond`."""
-        grid = torch.from_numpy(indices.astype(np.int64)).to(self.device)
-        if cond is not None:
-            cond = cond.expand(len(grid), -1)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            x = self.model.decode((grid,), cond)
-        samples: Samples = x[:, 0].float().cpu().numpy()
-        return samples
-
-    @torch.inference_mode()
-    def measure_speaker(self, samples: "Samples") -> bytes:
-        """Return the speaker vector, as files keep it, of samples, (T,), at 16 kHz."""
-        if self.model.speaker is None:
-            return b""
-        x = torch.from_numpy(np.ascontiguousarray(samples))[None, None].to(self.device)
-        return quantize(self.model.speaker(x))[0].cpu().numpy().tobytes()
-
-    def condition(self, speaker: bytes) -> torch.Tensor | None:
-        """Return the (S,) vector for decoders of one that a file keeps; None if they know none.
-
-        Raises:
-            FormatError: it is one for other weights.
-        """
-        if self.model.speaker is None:
-            return None
-        if len(speaker) != self.model.speaker.dim:
-            raise FormatError(
-                f"holds a speaker vector of {len(speaker)} numbers; the weights "
-                f"'{self.weights.name}' need one of {self.model.speaker.dim}"
-            )
-        vector = torch.from_numpy(np.frombuffer(speaker, np.int8).astype(np.float32))
-        return (vector / STEPS).to(self.device)
-
-    def speaker_of(self, recordings: "Iterable[Samples]") -> bytes:
-        """Return the vector, as files keep it, of who speaks in all of some recordings.
-
-        Args:
-            recordings: (T,) at 16 kHz each, not silent; of each the beginning counts.
-
-        Raises:
-            WeightsError: the model takes no speaker.
-        """
-        if self.model.speaker is None:
-            raise WeightsError(f"the weights '{self.weights.name}' take no speaker")
-        vectors = []
-        for samples in recordings:
-            head = samples[:HEAD]
-            head = head * np.float32(10 ** (gain_for(head[None]) / 20))
-            vectors.append(np.frombuffer(self.measure_speaker(head.clip(-1, 1)), np.int8))
-        return np.round(np.mean(vectors, 0)).astype(np.int8).tobytes()
-
-    @functools.cached_property
-    def _wavenet(self) -> WaveNet:
-        return load_decoder(self.weights).to(self.device)
 
     def _header(self, media: MediaInfo) -> Header:
         """Return the header of a stream, which does not know its length."""

@@ -10,20 +10,17 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
-from vqcodec.errors import FormatError, MediaError, UsageError
+from vqcodec.errors import FormatError, MediaError
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import check_format
-from vqcodec.models.decoders.wavenet import WaveNet
-from vqcodec.models.generation.chunks import Chunks
 from vqcodec.voice.level import gain_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vqcodec.codec.speech import SpeechCodec
+    from vqcodec.codec.engine import Engine
 
     Samples = NDArray[np.float32]
     Indices = NDArray[np.uint16]
@@ -31,26 +28,6 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000  # Hz, inside
 HEAD = 10 * SAMPLE_RATE  # samples that level and speaker are measured on
 ROWS = 8  # channels that the encoder takes at once
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """How a WaveNet draws sound: the same seed gives the same sound.
-
-    Attributes:
-        seed: of the random numbers, 0 or more.
-        temperature: above 0, at most 2; below 1, likely samples become likelier.
-    """
-
-    seed: int = 0
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for what is out of range."""
-        if not 0 <= self.seed < 1 << 63:
-            raise UsageError(f"the seed is {self.seed}, must be 0 or more, below 2^63")
-        if not 0.05 <= self.temperature <= 2:
-            raise UsageError(f"the temperature is {self.temperature}, must be 0.05 to 2")
 
 
 class Renderer(Protocol):
@@ -78,20 +55,25 @@ class Renderer(Protocol):
 class SpeechEncoder:
     """Takes sound and gives indices; `SpeechCodec.encoder` makes one for each recording.
 
+    Args:
+        engine: runs the networks, of one map.
+        channels: of the sound.
+        sample_rate: of the sound, in Hz.
+
     Attributes:
         media: what the indices are made from: None until the head of the recording has been
             measured, of its full size after `finish`.
     """
 
-    def __init__(self, codec: "SpeechCodec", channels: int, sample_rate: int) -> None:
+    def __init__(self, engine: "Engine", channels: int, sample_rate: int) -> None:
         check_format(channels, sample_rate, "the sound")
         self.media: MediaInfo | None = None
-        self._codec = codec
+        self._engine = engine
         self._rates = channels, sample_rate
         self._resampler = Resampler(channels, sample_rate, SAMPLE_RATE)
         self._taken = self._done = 0  # samples, cells
-        self._window = -(-SAMPLE_RATE // codec.stride)  # cells: about a second
-        self._margin = -(-codec.model.encoder.reach // codec.stride)
+        self._window = -(-SAMPLE_RATE // engine.stride)  # cells: about a second
+        self._margin = engine.encoder_halo
         self._buffer = np.zeros((channels, 0), np.float32)
 
     def feed(self, block: "Samples") -> "Indices":
@@ -131,7 +113,7 @@ class SpeechEncoder:
             if length is None and self._buffer.shape[1] < HEAD:
                 return np.zeros((len(samples), 0), np.uint16)
             self._measure()
-        stride = self._codec.stride
+        stride = self._engine.stride
         step, around = self._window * stride, 2 * self._margin * stride
         number = (self._buffer.shape[1] - around) // step
         rest = None
@@ -155,9 +137,9 @@ class SpeechEncoder:
         head = self._buffer[:, :HEAD]
         self.media = MediaInfo((channels, 0), (channels, 0), sample_rate=rate, level=gain_for(head))
         self._buffer = self._level(self._buffer)
-        speaker = self._codec.measure_speaker(self._buffer[:, :HEAD].mean(0))
+        speaker = self._engine.measure_speaker(self._buffer[:, :HEAD].mean(0))
         self.media = dataclasses.replace(self.media, speaker=speaker)
-        self._buffer = np.pad(self._buffer, ((0, 0), (self._margin * self._codec.stride, 0)))
+        self._buffer = np.pad(self._buffer, ((0, 0), (self._margin * self._engine.stride, 0)))
 
     def _level(self, samples: "Samples") -> "Samples":
         assert self.media is not None
@@ -166,7 +148,7 @@ class SpeechEncoder:
     def _encode(self, window: "Samples") -> "Indices":
         inner = slice(self._margin, self._margin + self._window)
         found = [
-            self._codec.encode_rows(window[i : i + ROWS])[:, inner]
+            self._engine.encode(window[i : i + ROWS])[0][:, inner]
             for i in range(0, len(window), ROWS)
         ]
         return np.concatenate(found)
@@ -248,61 +230,26 @@ def check_sizes(media: MediaInfo) -> None:
 
 
 class FastRenderer:
-    """The codec's own decoder, on windows of about two seconds.
+    """The model's own decoder, on windows of about two seconds.
 
     Args:
-        codec: whose decoder.
+        engine: whose decoder.
         cond: (S,) speaker vector, or None.
     """
 
     together = 1
 
-    def __init__(self, codec: "SpeechCodec", cond: torch.Tensor | None) -> None:
-        self._codec, self._cond = codec, cond
-        self.window = -(-2 * SAMPLE_RATE // codec.stride)
-        self.reach = codec.model.decoder.reach
+    def __init__(self, engine: "Engine", cond: "Samples | None") -> None:
+        self._engine, self._cond = engine, cond
+        self.window = -(-2 * SAMPLE_RATE // engine.stride)
+        self.reach = engine.decoder_halo
 
     def __call__(self, windows: "Indices", first: int) -> "Samples":
         """Return the sound of windows; see `Renderer`."""
-        stride = self._codec.stride
+        stride = self._engine.stride
         inner = slice(self.reach * stride, (self.reach + self.window) * stride)
         return np.stack([self._rows(window)[:, inner] for window in windows])
 
     def _rows(self, indices: "Indices") -> "Samples":
         rows = [indices[i : i + ROWS] for i in range(0, len(indices), ROWS)]
-        return np.concatenate([self._codec.decode_rows(r, self._cond) for r in rows])
-
-
-class WaveNetRenderer:
-    """A WaveNet, drawing sample by sample.
-
-    Args:
-        codec: whose codes.
-        decoder: the WaveNet.
-        cond: (S,) speaker vector, or None.
-        seed: of the random numbers, 0 or more.
-        temperature: above 0; below 1, likely samples become likelier.
-        threads: windows drawn at once on a CPU.
-    """
-
-    def __init__(
-        self,
-        codec: "SpeechCodec",
-        decoder: WaveNet,
-        cond: torch.Tensor | None,
-        *,
-        seed: int = 0,
-        temperature: float = 1.0,
-        threads: int = 1,
-    ) -> None:
-        self._codec = codec
-        self._chunks = Chunks(decoder, cond, seed=seed, temperature=temperature, threads=threads)
-        self.window, self.reach = self._chunks.window, self._chunks.reach
-        self.together = self._chunks.together
-
-    @torch.inference_mode()
-    def __call__(self, windows: "Indices", first: int) -> "Samples":
-        """Return the sound of windows; see `Renderer`."""
-        grid = torch.from_numpy(windows.astype(np.int64)).to(self._codec.device).flatten(0, 1)
-        z_q = self._codec.model.quantizer.lookup((grid,))
-        return self._chunks(z_q.view(*windows.shape[:2], *z_q.shape[1:]), first)
+        return np.concatenate([self._engine.decode((r,), self._cond) for r in rows])

@@ -40,7 +40,7 @@ class BitMeter:
         self.codebook: NDArray[np.float32] = np.frombuffer(
             codec.model.quantizer.codebook_bytes(), "<f4"
         ).reshape(size, -1)
-        self.device = codec.device
+        self.device = codec.engine.device
         self.coding = coding_prior(codec.weights)
         has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
         self.sampling = load_sampling_prior(codec.weights).to(self.device) if has_sampling else None

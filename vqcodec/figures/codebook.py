@@ -37,7 +37,7 @@ class Codebook:
 
         (size,) = codec.codebook_sizes
         vectors = np.frombuffer(codec.model.quantizer.codebook_bytes(), "<f4").reshape(size, -1)
-        reach = codec.model.decoder.reach
+        reach = codec.engine.decoder_halo
         middle = slice(reach * codec.stride, (reach + 1) * codec.stride)
         patches = []
         for start in range(0, size, BATCH):

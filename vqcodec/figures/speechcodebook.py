@@ -63,17 +63,16 @@ def spectra(codec: SpeechCodec) -> "NDArray[np.float64]":
     8 kHz, are all that there is.
     """
     import numpy as np
-    import torch
 
     (size,) = codec.codebook_sizes
-    speaker, reach = codec.model.speaker, codec.model.decoder.reach
-    cond = None if speaker is None else torch.zeros(speaker.dim, device=codec.device)
+    engine = codec.engine
+    cond, reach = engine.condition(bytes(engine.speaker_size)), engine.decoder_halo
     middle = slice(reach * codec.stride, (reach + 1) * codec.stride)
     periods = []
     for start in range(0, size, BATCH):
         codes = np.arange(start, min(start + BATCH, size), dtype=np.uint16)
         rows = np.repeat(codes[:, None], 2 * reach + 1, axis=1)
-        periods.append(codec.decode_rows(rows, cond)[:, middle])
+        periods.append(engine.decode((rows,), cond)[:, middle])
     amplitudes = np.abs(np.fft.rfft(np.concatenate(periods))) * 2 / codec.stride
     return decibels(np.square(amplitudes[:, 1 : codec.stride // 2]))
 

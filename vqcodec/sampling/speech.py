@@ -1,17 +1,19 @@
-"""New speech: babble, for neither codes nor a WaveNet without codes know any words."""
+"""Unconditional samples of speech: neither codes nor a WaveNet without codes know any words."""
 
 import numpy as np
 import torch
 
+from vqcodec.codec.base import Report
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import SAMPLE_RATE, Drawing
+from vqcodec.codec.streaming import SAMPLE_RATE
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.audio import Audio
 from vqcodec.models.generation.chunks import generate
 from vqcodec.models.pretrained import load_sampling_prior, load_wavenet_alone
-from vqcodec.sampling.image import Report, Settings, draw
+from vqcodec.sampling.base import draw
 from vqcodec.voice.named import Voice, find_voice, voices_of
 
 LEAST, MOST = 0.1, 3600.0  # seconds that are drawn
@@ -32,22 +34,22 @@ class SpeechSampler:
 
     def __init__(self, codec: SpeechCodec) -> None:
         self.codec = codec
-        self.prior = load_sampling_prior(codec.weights).to(codec.device)
+        self.prior = load_sampling_prior(codec.weights).to(codec.engine.device)
 
     def sample(
         self,
         seconds: float,
-        settings: Settings | None = None,
+        params: SamplingParams | None = None,
         *,
         speaker: str | None = None,
-        drawing: Drawing | None = None,
+        drawing: SamplingParams | None = None,
         report: Report | None = None,
     ) -> tuple[Audio, str]:
         """Return new speech at 16 kHz, and the name of who speaks.
 
         Args:
             seconds: how long, `LEAST` to `MOST`.
-            settings: how to draw.
+            params: how to draw.
             speaker: a name that the weights know; drawn among theirs by default.
             drawing: how the weights' WaveNet decodes; by default the fast decoder does.
             report: called with the fraction done.
@@ -56,14 +58,14 @@ class SpeechSampler:
             UsageError: a length out of range, or no such speaker.
             WeightsError: the weights name no speakers, or there is no WaveNet.
         """
-        settings = settings or Settings()
+        params = params or SamplingParams()
         size = (1, _samples(seconds))
         weights = self.codec.weights
-        voice = _voice(self.codec, speaker, settings.seed)
+        voice = _voice(self.codec, speaker, params.seed)
         media = MediaInfo(size, size, sample_rate=SAMPLE_RATE, speaker=voice.vector)
         self.codec.decoder(media, drawing=drawing)  # or an error before any work
         cells = -(-size[1] // self.codec.stride)
-        (grids,) = draw(self.prior, (1, 1, cells), settings, report=report)
+        (grids,) = draw(self.prior, (1, 1, cells), params, report=report)
         sizes, identity = self.codec.codebook_sizes, weights.codebook_id
         codes = Codes((grids[0],), sizes, "ct", weights.name, identity, media)
         return self.codec.decode(codes, drawing=drawing), voice.name
@@ -81,25 +83,27 @@ class CodelessSampler:
 
     def __init__(self, codec: SpeechCodec) -> None:
         self.codec = codec
-        self.wavenet = load_wavenet_alone(codec.weights).to(codec.device)
+        self.wavenet = load_wavenet_alone(codec.weights).to(codec.engine.device)
 
     def sample(
         self,
         seconds: float,
-        drawing: Drawing | None = None,
+        drawing: SamplingParams | None = None,
         *,
         speaker: str | None = None,
         report: Report | None = None,
     ) -> tuple[Audio, str]:
         """Return new sound at 16 kHz, and the name of who speaks; see `SpeechSampler.sample`."""
-        drawing = drawing or Drawing()
+        drawing = drawing or SamplingParams()
+        drawing.check_sound()
         samples = _samples(seconds)
         voice = _voice(self.codec, speaker, drawing.seed)
         cells = -(-samples // self.codec.stride)
+        cond = self.codec.engine.condition(voice.vector)
         sound = generate(
             self.wavenet,
             torch.zeros(self.wavenet.config.dim, cells),  # of which it hears only how many
-            self.codec.condition(voice.vector),
+            None if cond is None else torch.from_numpy(cond),
             seed=drawing.seed,
             temperature=drawing.temperature,
             threads=torch.get_num_threads(),

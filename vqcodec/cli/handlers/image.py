@@ -12,7 +12,8 @@ from vqcodec.errors import MediaError, VqcodecError
 from vqcodec.files.codes import read_stream
 
 if TYPE_CHECKING:
-    from vqcodec.codec.image import Codec, Report
+    from vqcodec.codec.base import Report
+    from vqcodec.codec.image import Codec
     from vqcodec.files.codes import Codes
     from vqcodec.media.image import Image
 

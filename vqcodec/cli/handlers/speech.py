@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from vqcodec.cli.jobs import STREAM, Job, Outcome, opened, progress_bar
 
 if TYPE_CHECKING:
+    from vqcodec.codec.convert import Target
+    from vqcodec.codec.sampling import SamplingParams
     from vqcodec.codec.speech import SpeechCodec
-    from vqcodec.codec.streaming import Drawing
-    from vqcodec.codec.target import Target
     from vqcodec.files.codes import Codes
     from vqcodec.files.stream import StreamFrames
     from vqcodec.media.soundfiles import SoundReader
@@ -132,7 +132,7 @@ class Rendering:
 
     suffix: str
     rate: int | None
-    drawing: "Drawing | None"
+    drawing: "SamplingParams | None"
     force: bool
     comment: str = ""
 
@@ -201,24 +201,26 @@ def convert_sound(
         wanted: how; its rate is left alone.
         bar: moved along.
     """
+    from vqcodec.codec.convert import convert, convert_codes
     from vqcodec.media.soundfiles import open_sound
 
     suffix_of(job, wanted)
     start = time.perf_counter()
     with contextlib.ExitStack() as open_files:
-        blocks: Iterable[Samples]
         notes: tuple[str, ...] = ()
+        drawing = wanted.drawing
         if isinstance(source, Coded):
-            source.codec.check(source.codes)
-            media = source.codes.media
-            channels, rate = media.size[0], media.sample_rate
-            blocks = _told(source.codec.decoded(source.codes), media.size[1], rate, bar)
+            codes, own = source.codes, source.codec
+            own.check(codes)
+            (channels, length), rate = codes.media.size, codes.media.sample_rate
+            converted = convert_codes(codec, codes, own, target, drawing=drawing)
+            converted = _told(converted, length, rate, bar)
         else:
             name = "standard input" if job.source == STREAM else str(job.source)
             sound = open_files.enter_context(open_sound(source, name))
             channels, rate, notes = sound.channels, sound.sample_rate, sound.notes
             blocks = _read(sound, False, bar)
-        converted = codec.convert(blocks, channels, rate, target, drawing=wanted.drawing)
+            converted = convert(codec, blocks, channels, rate, target, drawing=drawing)
         frames = write_sound(job, converted, (channels, rate), None, wanted)
     seconds = time.perf_counter() - start
     facts = _facts(job, (channels, frames), rate, rate, seconds)

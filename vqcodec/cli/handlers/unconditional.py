@@ -20,7 +20,7 @@ SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Babble:
+class Unconditional:
     """What is to be drawn, as the options of the same names say.
 
     Attributes:
@@ -57,25 +57,29 @@ class Babble:
 
     def draw(self, codec: "SpeechCodec", report: Callable[[float], None]) -> "tuple[Audio, str]":
         """Return the sound, and the name of who speaks."""
-        from vqcodec.codec.streaming import Drawing
-        from vqcodec.sampling.image import Settings
+        from vqcodec.codec.sampling import SamplingParams
         from vqcodec.sampling.speech import CodelessSampler, SpeechSampler
 
         seconds = SECONDS if self.seconds is None else self.seconds
         if self.without_codes:
-            alone = Drawing(self.seed, self.temperature)
+            alone = SamplingParams(self.seed, self.temperature)
             return CodelessSampler(codec).sample(
                 seconds, alone, speaker=self.speaker, report=report
             )
-        settings = Settings(self.seed, self.temperature, self.top_k)
+        params = SamplingParams(self.seed, self.temperature, self.top_k)
         drawing = drawing_of(self.decoder, None, self.seed if self.decoder != "fast" else None)
         return SpeechSampler(codec).sample(
-            seconds, settings, speaker=self.speaker, drawing=drawing, report=report
+            seconds, params, speaker=self.speaker, drawing=drawing, report=report
         )
 
 
 def sample_speech(
-    output: Path, loading: tuple[str, str, str], wanted: Babble, *, force: bool, as_json: bool
+    output: Path,
+    loading: tuple[str, str, str],
+    wanted: Unconditional,
+    *,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Draw speech that nobody said and that says nothing.
 

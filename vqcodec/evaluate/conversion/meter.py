@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from vqcodec.codec.convert import Target, convert
 from vqcodec.codec.speech import BLOCK, SpeechCodec
-from vqcodec.codec.target import Target
 from vqcodec.data.corpora import Catalogue
 from vqcodec.data.sources import Source
 from vqcodec.errors import MediaError
@@ -131,7 +131,7 @@ def as_said_by(codec: SpeechCodec, samples: "Signal", target: Target) -> "Signal
     import numpy as np
 
     audio = Audio(samples[None], RATE)
-    blocks = codec.convert(audio.blocks(BLOCK), 1, RATE, target)
+    blocks = convert(codec, audio.blocks(BLOCK), 1, RATE, target)
     return np.concatenate(list(blocks), axis=1)[0]
 
 

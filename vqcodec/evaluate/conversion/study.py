@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import vqcodec
+from vqcodec.codec.convert import Target
+from vqcodec.codec.convert import named as named_target
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.target import Target
-from vqcodec.codec.target import named as named_target
 from vqcodec.data.corpora import Catalogue
 from vqcodec.data.sources import find_sources
 from vqcodec.errors import MediaError

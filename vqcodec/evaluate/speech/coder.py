@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import Drawing
 from vqcodec.evaluate.record import OURS
 from vqcodec.files.codes import Codes
 from vqcodec.media.audio import Audio
@@ -18,7 +18,7 @@ def decoders_of(codec: SpeechCodec) -> dict[str, Decode]:
     """Return the decoders that weights have by what reports call them, that of `decode` first."""
     decoders: dict[str, Decode] = {OURS: codec.decode}
     if "wavenet" in codec.weights.config:
-        decoders[f"{OURS}-wavenet"] = partial(codec.decode, drawing=Drawing())
+        decoders[f"{OURS}-wavenet"] = partial(codec.decode, drawing=SamplingParams())
     return decoders
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import Drawing
 from vqcodec.data.sources import Source
 from vqcodec.evaluate.intervals import interval, resampled_means
 from vqcodec.evaluate.record import OURS, Measured, Record
@@ -14,7 +14,6 @@ from vqcodec.evaluate.speech.meter import open_recording
 from vqcodec.media.audio import Audio
 from vqcodec.metrics.speech import SpeechMetric
 from vqcodec.metrics.speechlike import F0
-from vqcodec.sampling.image import Settings
 from vqcodec.sampling.speech import LEAST, CodelessSampler, SpeechSampler
 from vqcodec.voice.frames import RATE
 from vqcodec.weights import SAMPLING_PRIOR, WAVENET_ALONE
@@ -46,10 +45,10 @@ def find_samplers(codec: SpeechCodec) -> tuple[dict[str, Draw], list[str]]:
     found: dict[str, Draw] = {}
     if SAMPLING_PRIOR in files:
         prior = SpeechSampler(codec)
-        found[PRIOR] = lambda seconds, seed: prior.sample(seconds, Settings(seed))
+        found[PRIOR] = lambda seconds, seed: prior.sample(seconds, SamplingParams(seed))
     if WAVENET_ALONE in files:
         alone = CodelessSampler(codec)
-        found[CODELESS] = lambda seconds, seed: alone.sample(seconds, Drawing(seed))
+        found[CODELESS] = lambda seconds, seed: alone.sample(seconds, SamplingParams(seed))
     notes = [
         f"{LABELS[kind]} is left out: the weights '{codec.weights.name}' have no such part"
         for kind in (PRIOR, CODELESS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import safetensors.numpy
 
+from vqcodec.codec.convert import speaker_of
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.config import Tree, to_json
 from vqcodec.data.corpora import Catalogue
@@ -125,5 +126,5 @@ def _entry(speaker: Speaker, codec: SpeechCodec, heard: "list[Samples]") -> dict
     voiced = median_pitch(np.concatenate([pitch(x) for x in heard]))
     if voiced is not None:
         facts["pitch"] = round(voiced, 1)
-    vector = np.frombuffer(codec.speaker_of(heard), np.int8)
+    vector = np.frombuffer(speaker_of(codec, heard), np.int8)
     return {**facts, "vector": vector.tolist()}
