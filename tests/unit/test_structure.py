@@ -1,6 +1,8 @@
 """The house stands as drawn: imports point down only, and shared contracts hold."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,19 +40,25 @@ FLOORS = {
         *("metrics", "sampling", "train", "voice", "weights"),
     ),
 }
+# an engine is all that these know of what computes
+CODECS = tuple(f"codec/{name}.py" for name in ("base", "image", "speech", "streaming", "convert"))
 NO_TORCH = ("errors", "config", "coding", "weights", "files", "media", "voice", "data", "cli")
 
 
 TENSORS = "to_tensor"  # who calls this has torch
 
 
-def imports(path: Path, but: str = "") -> set[str]:
-    """Return what a file imports, but for type checking only, or in functions of this name."""
+def imports(path: Path, but: str = "", types: bool = True) -> set[str]:
+    """Return what a file imports, but in functions of this name.
+
+    What it needs to know for its types only, it knows all the same; without `types` that is left
+    out: then it is what running the file may load.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) and not types:
             return
         if isinstance(node, ast.FunctionDef) and node.name == but:
             return
@@ -78,9 +86,16 @@ def test_imports_point_down(part: str, path: Path) -> None:
         if root == "vqcodec" and rest:
             below = rest[0] in allowed or rest[0].startswith("__")
             assert below, f"{path.relative_to(ROOT)} imports {name}"
-    if part in NO_TORCH:
-        found = {name.split(".")[0] for name in imports(path, but=TENSORS)}
+    if part in NO_TORCH or path.relative_to(ROOT).as_posix() in CODECS:
+        found = {name.split(".")[0] for name in imports(path, but=TENSORS, types=False)}
         assert not {"torch", "torchaudio"} & found, f"{path.relative_to(ROOT)} imports torch"
+
+
+def test_codecs_load_no_torch_before_an_engine_does() -> None:
+    modules = [name.removesuffix(".py").replace("/", ".") for name in CODECS]
+    program = "".join(f"import vqcodec.{name}\n" for name in modules)
+    program += "import sys\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_no_file_imports_itself_by_a_detour() -> None:
