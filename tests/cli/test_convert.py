@@ -15,8 +15,9 @@ import soundfile
 from tests.cli.test_commands import fails, names
 from tests.helpers import Run, picture, voice
 from vqcodec import Codes, Image
-from vqcodec.codec.convert import Target, convert, heard
+from vqcodec.codec.convert import Target, convert, convert_codes, heard
 from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.streaming import SpeechEncoder
 from vqcodec.media.audio import Audio
 from vqcodec.media.resample import Resampler
 from vqcodec.media.wav import wav_header
@@ -99,6 +100,45 @@ def test_the_pitch_of_the_other_is_taken_too(talk: Path, run: Run, codec: Speech
         assert run(*CONVERT, source, "--speaker", "Bob-2", "-o", to).returncode == 0
     a, b = (Audio.open(talk.parent.parent / name).samples for name in ("a.wav", "b.wav"))
     assert a.shape == found.shape and np.corrcoef(a[0], b[0])[0, 1] > 0.8
+
+
+def high(samples: "np.typing.NDArray[np.float32]") -> float:
+    """Power above 4.2 kHz of sound at 16 kHz, (T,), in dB of all of it."""
+    power = np.square(np.abs(np.fft.rfft(samples)))
+    above = np.fft.rfftfreq(len(samples), 1 / RATE) > 4200
+    return float(10 * np.log10(power[above].sum() / power.sum()))
+
+
+def test_what_codes_say_keeps_its_band(named_weights: Path) -> None:
+    """What was recorded at 8 kHz is decoded at 16, and goes on as it is."""
+    heard_blocks = []
+
+    class Listening(SpeechCodec):
+        """Keeps what it codes."""
+
+        def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
+            encoder = super().encoder(channels, sample_rate)
+            feed = encoder.feed
+
+            def kept(block: "np.typing.NDArray[np.float32]") -> "np.typing.NDArray[np.uint16]":
+                heard_blocks.append(block)
+                return feed(block)
+
+            encoder.feed = kept  # type: ignore[method-assign]
+            return encoder
+
+    own, codec = SpeechCodec.load(named_weights), Listening.load(named_weights)
+    codes = own.encode(voice(30_001, 8_000, 2))
+    target = Target(voices_of(codec.weights)["ann"].vector)
+    found = np.concatenate(list(convert_codes(codec, codes, own, target)), axis=1)
+    inside = own.decode(codes, sample_rate=RATE)
+    np.testing.assert_array_equal(np.concatenate(heard_blocks, axis=1), inside.samples)
+    narrow = own.decode(codes).resample(RATE).samples[0]
+    assert high(inside.samples[0]) > high(narrow) + 20
+    said = convert(own, inside.blocks(5000), 2, RATE, target)
+    once = Audio(np.concatenate(list(said), axis=1), RATE).resample(8_000)
+    assert found.shape == (2, 30_001)
+    np.testing.assert_allclose(found, once.samples[:, :30_001], atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3"])
