@@ -5,10 +5,10 @@ import pytest
 
 from tests.helpers import voice
 from vqcodec.voice.formants import BINS, WINDOW, reshape
-from vqcodec.voice.frames import RATE
+from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.pitch import median_pitch, pitch
 from vqcodec.voice.pitchshift import UNVOICED, shift_pitch
-from vqcodec.voice.voiceshift import HEAD, PART, VoiceShifter
+from vqcodec.voice.voiceshift import PART, VoiceShifter
 
 LAGS = range(-UNVOICED, UNVOICED)
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import vqcodec.codec.streaming
 from tests.helpers import voice
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.files.stream import StreamFrames
 from vqcodec.media.audio import Audio
+from vqcodec.voice.frames import HEAD
 from vqcodec.voice.level import gain_for
 
 
@@ -129,7 +129,7 @@ def test_memory_does_not_grow_with_the_recording(codec: SpeechCodec) -> None:
     for _ in range(40):
         encoder.feed(block)
         waiting.append(encoder._buffer.shape[1])
-    assert max(waiting) <= vqcodec.codec.streaming.HEAD and max(waiting[10:]) < 3 * 16000
+    assert max(waiting) <= HEAD and max(waiting[10:]) < 3 * 16000
 
 
 @pytest.mark.parametrize("gain", [-20, -6, 0, 6])

@@ -27,7 +27,7 @@ FLOORS = {
     "rate": ("codec",),
     "sampling": ("codec", "files", "media", "models", "voice"),
     "figures": ("codec", "files", "media", "metrics", "voice"),
-    "benchmark": ("codec", "media", "metrics", "models", "sampling", "weights"),
+    "benchmark": ("codec", "media", "metrics", "models", "sampling", "voice", "weights"),
     "evaluate": (
         *("codec", "coding", "data", "figures", "files", "media", "metrics", "models", "sampling"),
         *("voice", "weights"),

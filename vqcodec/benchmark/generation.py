@@ -10,10 +10,10 @@ import torch
 
 from vqcodec.codec.base import Report
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import SAMPLE_RATE
 from vqcodec.media.audio import Audio
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.generation.chunks import CHUNK, generate
+from vqcodec.voice.frames import RATE
 from vqcodec.weights import WAVENET
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ SECONDS = 10  # of sound, to encode and to decode with the fast decoder
 
 def synthetic_speech(seconds: float, seed: int = 0) -> Audio:
     """Return noise at 16 kHz that is mostly low, in syllables."""
-    size = round(seconds * SAMPLE_RATE)
+    size = round(seconds * RATE)
     noise = np.random.default_rng(seed).standard_normal(size)
-    spectrum = np.fft.rfft(noise) / (1 + np.fft.rfftfreq(size, 1 / SAMPLE_RATE) / 500)
-    syllables = np.sin(2 * np.pi * 2 * np.arange(size) / SAMPLE_RATE) ** 2
+    spectrum = np.fft.rfft(noise) / (1 + np.fft.rfftfreq(size, 1 / RATE) / 500)
+    syllables = np.sin(2 * np.pi * 2 * np.arange(size) / RATE) ** 2
     samples = np.fft.irfft(spectrum, size) * syllables
-    return Audio((0.5 * samples / np.abs(samples).max()).astype(np.float32)[None], SAMPLE_RATE)
+    return Audio((0.5 * samples / np.abs(samples).max()).astype(np.float32)[None], RATE)
 
 
 def measure_speech(
@@ -102,9 +102,9 @@ def generation_speed(decoder: WaveNet, threads: int, rounds: int) -> dict[str, f
     rate = cells * decoder.stride / cached
     return {
         "samples_per_second": round(rate),
-        "real_time": round(rate / SAMPLE_RATE, 3),
+        "real_time": round(rate / RATE, 3),
         "naive_samples_per_second": round(1 / naive, 2),
-        "naive_real_time": round(1 / naive / SAMPLE_RATE, 6),
+        "naive_real_time": round(1 / naive / RATE, 6),
         "ratio": round(rate * naive, 1),
     }
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import HEAD, SAMPLE_RATE
 from vqcodec.errors import WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import check_format
+from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.level import gain_for
 from vqcodec.voice.named import find_voice, timbre_of
 from vqcodec.voice.pitch import median_pitch, pitch
@@ -117,8 +117,8 @@ def convert(
         FormatError: the target is one for other weights.
     """
     check_format(channels, sample_rate, "the sound")
-    inside = Resampler(channels, sample_rate, SAMPLE_RATE)
-    outside = Resampler(channels, SAMPLE_RATE, sample_rate)
+    inside = Resampler(channels, sample_rate, RATE)
+    outside = Resampler(channels, RATE, sample_rate)
     taken = 0
 
     def resampled() -> "Iterator[Samples]":
@@ -126,7 +126,7 @@ def convert(
         for block in blocks:
             taken += block.shape[1]
             yield inside.feed(block)
-        yield inside.finish(resampled_length(taken, sample_rate, SAMPLE_RATE))
+        yield inside.finish(resampled_length(taken, sample_rate, RATE))
 
     for block in _converted(codec, resampled(), channels, target, drawing):
         yield outside.feed(block)
@@ -157,8 +157,8 @@ def convert_codes(
             other weights.
     """
     (channels, length), rate = codes.media.size, codes.media.sample_rate
-    blocks = own.decoded(codes, sample_rate=SAMPLE_RATE)
-    outside = Resampler(channels, SAMPLE_RATE, rate)
+    blocks = own.decoded(codes, sample_rate=RATE)
+    outside = Resampler(channels, RATE, rate)
     for block in _converted(codec, blocks, channels, target, drawing):
         yield outside.feed(block)
     yield outside.finish(length)
@@ -188,7 +188,7 @@ def _said_by(
     drawing: SamplingParams | None,
 ) -> "Iterator[Samples]":
     """Yield sound at 16 kHz, coded and decoded with the vector of a speaker."""
-    encoder = codec.encoder(channels, SAMPLE_RATE)
+    encoder = codec.encoder(channels, RATE)
     decoder = None
     for indices in encoder.run(blocks):
         if decoder is None and encoder.media is not None:

@@ -15,6 +15,7 @@ from vqcodec.errors import FormatError, MediaError
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import check_format
+from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.level import gain_for
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
     Indices = NDArray[np.uint16]
 
-SAMPLE_RATE = 16_000  # Hz, inside
-HEAD = 10 * SAMPLE_RATE  # samples that level and speaker are measured on
 ROWS = 8  # channels that the encoder takes at once
 
 
@@ -70,9 +69,9 @@ class SpeechEncoder:
         self.media: MediaInfo | None = None
         self._engine = engine
         self._rates = channels, sample_rate
-        self._resampler = Resampler(channels, sample_rate, SAMPLE_RATE)
+        self._resampler = Resampler(channels, sample_rate, RATE)
         self._taken = self._done = 0  # samples, cells
-        self._window = -(-SAMPLE_RATE // engine.stride)  # cells: about a second
+        self._window = -(-RATE // engine.stride)  # cells: about a second
         self._margin = engine.encoder_halo
         self._buffer = np.zeros((channels, 0), np.float32)
 
@@ -96,7 +95,7 @@ class SpeechEncoder:
         if not self._taken:
             raise MediaError("the sound holds no samples")
         channels, rate = self._rates
-        length = resampled_length(self._taken, rate, SAMPLE_RATE)
+        length = resampled_length(self._taken, rate, RATE)
         indices = self._advance(self._resampler.finish(length), length)
         assert self.media is not None
         self.media = dataclasses.replace(
@@ -163,7 +162,7 @@ class SpeechDecoder:
         self._render, self._stride, self._media = render, stride, media
         self.sample_rate = sample_rate or media.sample_rate
         channels = media.size[0]
-        self._resampler = Resampler(channels, SAMPLE_RATE, self.sample_rate)
+        self._resampler = Resampler(channels, RATE, self.sample_rate)
         self._gain = np.float32(10 ** (-media.level / 20))
         self._buffer = np.zeros((channels, 0), np.uint16)
         self._windows = 0  # that were rendered
@@ -224,7 +223,7 @@ class SpeechDecoder:
 def check_sizes(media: MediaInfo) -> None:
     """Raise FormatError unless the sizes in `media` are those of one sound at two rates."""
     (channels, samples), (coded_channels, coded) = media.size, media.coded_size
-    fits = coded == resampled_length(samples, media.sample_rate, SAMPLE_RATE)
+    fits = coded == resampled_length(samples, media.sample_rate, RATE)
     if not fits or channels != coded_channels:
         raise FormatError(f"{samples:,} samples cannot have been coded as {coded:,}")
 
@@ -241,7 +240,7 @@ class FastRenderer:
 
     def __init__(self, engine: "Engine", cond: "Samples | None") -> None:
         self._engine, self._cond = engine, cond
-        self.window = -(-2 * SAMPLE_RATE // engine.stride)
+        self.window = -(-2 * RATE // engine.stride)
         self.reach = engine.decoder_halo
 
     def __call__(self, windows: "Indices", first: int) -> "Samples":

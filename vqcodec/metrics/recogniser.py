@@ -7,6 +7,8 @@ original, not with the truth. In sound without words it can still read phones.
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from vqcodec.voice.frames import RATE
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -86,7 +88,7 @@ def load() -> Any:
     """
     from pocketsphinx import Decoder
 
-    return Decoder(samprate=16000, loglevel="FATAL")
+    return Decoder(samprate=RATE, loglevel="FATAL")
 
 
 @lru_cache(maxsize=1)
@@ -99,4 +101,4 @@ def load_phones() -> Any:
     from pocketsphinx import Decoder, get_model_path
 
     sequences = get_model_path("en-us/en-us-phone.lm.bin")
-    return Decoder(samprate=16000, loglevel="FATAL", lm=None, allphone=sequences)
+    return Decoder(samprate=RATE, loglevel="FATAL", lm=None, allphone=sequences)

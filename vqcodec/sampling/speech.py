@@ -6,7 +6,6 @@ import torch
 from vqcodec.codec.base import Report
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.codec.streaming import SAMPLE_RATE
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
@@ -14,12 +13,13 @@ from vqcodec.media.audio import Audio
 from vqcodec.models.generation.chunks import generate
 from vqcodec.models.pretrained import load_sampling_prior, load_wavenet_alone
 from vqcodec.sampling.base import draw
+from vqcodec.voice.frames import RATE
 from vqcodec.voice.named import Voice, find_voice, voices_of
 
 LEAST, MOST = 0.1, 3600.0  # seconds that are drawn
 # Samples that a WaveNet without codes draws in one go, 10 s: where no codes lead two chunks to the
 # same waveform, there is a seam between them.
-UNBROKEN = 10 * SAMPLE_RATE
+UNBROKEN = 10 * RATE
 
 
 class SpeechSampler:
@@ -62,7 +62,7 @@ class SpeechSampler:
         size = (1, _samples(seconds))
         weights = self.codec.weights
         voice = _voice(self.codec, speaker, params.seed)
-        media = MediaInfo(size, size, sample_rate=SAMPLE_RATE, speaker=voice.vector)
+        media = MediaInfo(size, size, sample_rate=RATE, speaker=voice.vector)
         self.codec.decoder(media, drawing=drawing)  # or an error before any work
         cells = -(-size[1] // self.codec.stride)
         (grids,) = draw(self.prior, (1, 1, cells), params, report=report)
@@ -110,14 +110,14 @@ class CodelessSampler:
             length=UNBROKEN,
             report=report,
         )
-        return Audio(sound[None, :samples], SAMPLE_RATE), voice.name
+        return Audio(sound[None, :samples], RATE), voice.name
 
 
 def _samples(seconds: float) -> int:
     """Return how many samples that is; raise UsageError for a length out of range."""
     if not LEAST <= seconds <= MOST:
         raise UsageError(f"{seconds} seconds; must be {LEAST} to {MOST:.0f}")
-    return max(1, round(seconds * SAMPLE_RATE))
+    return max(1, round(seconds * RATE))
 
 
 def _voice(codec: SpeechCodec, speaker: str | None, seed: int) -> Voice:

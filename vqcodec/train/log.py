@@ -6,8 +6,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from vqcodec.train.tasks import Evaluation
-
-SAMPLE_RATE = 16000  # Hz, of sounds
+from vqcodec.voice.frames import RATE
 
 
 class Log:
@@ -38,7 +37,7 @@ class Log:
         if evaluation.picture is not None:
             self._writer.add_image("held_out", evaluation.picture, step, dataformats="HWC")
         for name, samples in evaluation.sounds.items():
-            self._writer.add_audio(name, samples, step, SAMPLE_RATE)
+            self._writer.add_audio(name, samples, step, RATE)
         rounded = {k: round(v, 5) for k, v in figures.items()}
         line = {"step": step, "seconds": round(seconds, 1), **rounded}
         with self._path.open("a", encoding="utf-8") as file:

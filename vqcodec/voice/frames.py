@@ -1,4 +1,4 @@
-"""Short stretches of sound, one every 10 ms. NumPy only."""
+"""The rate that speech is computed at, and short stretches of it, one every 10 ms. NumPy only."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     Signal = NDArray[np.floating]
     Frames = NDArray[np.float64]
 
-RATE = 16_000  # Hz
+RATE = 16_000  # Hz: what models of speech hear and make, and what voices are measured at
+HEAD = 10 * RATE  # samples that level, speaker and pitch of a recording are measured on
 HOP = 160  # samples between frames: 10 ms
 
 

@@ -3,13 +3,15 @@
 import math
 from typing import TYPE_CHECKING
 
+from vqcodec.voice.frames import RATE
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Samples = NDArray[np.float32]
 
-FRAME = 320  # samples: 20 ms at 16 kHz
+FRAME = RATE // 50  # samples: 20 ms
 WANTED = -23.0  # dB of full scale in the mean power of active frames, as in training
 LEAST, MOST = -30, 24  # dB of gain
 SILENT = -60.0  # dB: sound whose loud frames are not louder is left alone
@@ -34,7 +36,7 @@ def gain_for(samples: "Samples") -> int:
 
 def seconds_of_speech(samples: "Samples") -> float:
     """Return how long there is neither a pause nor silence in sound at 16 kHz, (T,)."""
-    return _active(samples[None]).size * FRAME / 16_000
+    return _active(samples[None]).size * FRAME / RATE
 
 
 def _active(samples: "Samples") -> "NDArray[np.float64]":

@@ -7,6 +7,7 @@ from vqcodec.errors import MediaError
 from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundfiles import open_sound
 from vqcodec.media.soundformats import mixed
+from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.level import SILENT, seconds_of_speech
 
 if TYPE_CHECKING:
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-SAMPLE_RATE = 16_000  # Hz
-PIECE = 10 * SAMPLE_RATE  # samples that a voice is measured on at a time, as everywhere
-MOST = 6 * PIECE  # samples that are read, the beginning
+MOST = 6 * HEAD  # samples that are read, the beginning
 LEAST = 1.0  # seconds of speech: less says little of a voice
 
 
@@ -30,16 +29,16 @@ def read_reference(path: Path) -> "list[Samples]":
     import numpy as np
 
     with open_sound(path) as sound:
-        resampler = Resampler(1, sound.sample_rate, SAMPLE_RATE)
+        resampler = Resampler(1, sound.sample_rate, RATE)
         parts, taken = [], 0
         for block in mixed(sound.blocks()):
             parts.append(resampler.feed(block))
             taken += block.shape[1]
-            if taken >= MOST * sound.sample_rate // SAMPLE_RATE:
+            if taken >= MOST * sound.sample_rate // RATE:
                 break
-        length = resampled_length(taken, sound.sample_rate, SAMPLE_RATE)
+        length = resampled_length(taken, sound.sample_rate, RATE)
         samples = np.concatenate([*parts, resampler.finish(length)], axis=1)[0, :MOST]
-    pieces = [samples[start : start + PIECE] for start in range(0, len(samples), PIECE)]
+    pieces = [samples[start : start + HEAD] for start in range(0, len(samples), HEAD)]
     spoken = [(seconds, piece) for piece in pieces if (seconds := seconds_of_speech(piece))]
     if not spoken:
         raise MediaError(f"{path}: is silent (below {SILENT:.0f} dB): there is no voice in it")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.voice.formants import CEPSTRA, HOP, cepstra_of, give_cepstra
+from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +27,8 @@ NEIGHBOURS = 6  # moments that are averaged
 AVERAGED = 3  # the same, of moments each of which stands for many
 SMOOTH = (0.25, 0.75, 1.0, 0.75, 0.25)  # frames that are averaged in turn
 ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the voice
-LEAST = 16_000 // HOP  # frames that do, below which they say too little: a second
-MOST = 120 * 16_000 // HOP  # frames of a voice that are kept: two minutes
+LEAST = RATE // HOP  # frames that do, below which they say too little: a second
+MOST = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
 AT_ONCE = 256  # frames that are compared with all of a voice at a time
 
 

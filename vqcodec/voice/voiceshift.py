@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from vqcodec.voice.frames import RATE
+from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.pitch import median_pitch, pitch
 from vqcodec.voice.pitchshift import shift_pitch
 from vqcodec.voice.timbre import Likening, Timbre
@@ -18,7 +18,6 @@ MOST = 3.0  # the pitch is changed by at most this factor
 FOLLOW = (
     0.3  # formants move by the factor of the pitch to this power: lower voices are of larger people
 )
-HEAD = 10 * RATE  # samples that the pitch is measured on
 PART, FADE = 30 * RATE, RATE // 20  # samples that are shifted at once, and that two parts share
 
 

@@ -13,7 +13,8 @@ from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
 from vqcodec.train.run import Job, hold_out
-from vqcodec.train.speech.data import SAMPLE_RATE, Sounds
+from vqcodec.train.speech.data import Sounds
+from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ def encode_sounds(
     samples, indices, vectors = [], [], []
     for number in range(len(sounds)):
         sound = sounds[number].astype(np.float32)[None] / np.float32(32768)
-        codes = codec.encode(Audio(sound, SAMPLE_RATE))
+        codes = codec.encode(Audio(sound, RATE))
         gain = 10 ** (codes.media.level / 20)
         cells = codes.grids[0].shape[1]
         padded = np.pad(sound[0] * gain, (0, cells * codec.stride - sound.shape[1]))

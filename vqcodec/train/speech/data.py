@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vqcodec.data.sources import Source
 from vqcodec.errors import MediaError, TrainingError
 from vqcodec.media.audio import Audio
+from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.level import gain_for
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples = NDArray[np.int16]
-
-SAMPLE_RATE = 16000  # Hz
-HEAD = 10 * SAMPLE_RATE  # samples that the level is measured on
 
 
 class Sounds:
@@ -65,7 +63,7 @@ def _try(source: Source) -> "Samples | MediaError":
     import numpy as np
 
     try:
-        audio = Audio.open(io.BytesIO(source.read()), source.name).mix().resample(SAMPLE_RATE)
+        audio = Audio.open(io.BytesIO(source.read()), source.name).mix().resample(RATE)
     except MediaError as error:
         return error
     gain = 10 ** (gain_for(audio.samples[:, :HEAD]) / 20)

@@ -7,6 +7,7 @@ from vqcodec.data.sources import Source
 from vqcodec.train.speech.condensing import condensed
 from vqcodec.train.speech.data import Sounds
 from vqcodec.voice.formants import BINS, cepstra_of, reshape
+from vqcodec.voice.frames import RATE
 from vqcodec.voice.timbre import Scale, Timbre
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     Signal = NDArray[np.float32]
 
 COLOUR = (0.4, 0.3, 0.2, 0.2)  # nepers: spread of the waves along frequency
-ENOUGH = 120 * 16_000  # samples of a speaker, with whose sounds others can be disguised
+ENOUGH = 120 * RATE  # samples of a speaker, with whose sounds others can be disguised
 
 
 class Disguise:

@@ -14,8 +14,8 @@ from vqcodec.train.config import split
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Job, Ready
 from vqcodec.train.speech.codes import Coded, CodedCrops, find_or_encode
-from vqcodec.train.speech.data import SAMPLE_RATE
 from vqcodec.train.tasks import Evaluation
+from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ def prepare(model: Prior, codec: SpeechCodec, job: Job) -> Ready:
     """Return the task of training a prior on codes of speech; see `train.image.codes.prepare`."""
     settings, loop_config = split(job.config, RowData)
     train, test, skipped = find_or_encode(codec, job, samples=False)
-    rate = SAMPLE_RATE / codec.stride
+    rate = RATE / codec.stride
     sizes = settings.crop_size, loop_config.batch_size, loop_config.seed
     task = PriorOverRows(model, train, test, rate, *sizes)
     return Ready(task, len(train.ends), len(test.ends), skipped, "recordings")

@@ -18,9 +18,10 @@ from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, hold_out, train
 from vqcodec.train.speech.crops import SoundCrops
-from vqcodec.train.speech.data import SAMPLE_RATE, Sounds, middles
+from vqcodec.train.speech.data import Sounds, middles
 from vqcodec.train.speech.disguise import Disguise, voices_in
 from vqcodec.train.tasks import Evaluation, Loss
+from vqcodec.voice.frames import RATE
 from vqcodec.weights import Weights, find_weights
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ class SpeechVQVAE:
             y = model.decode(indices, cond)
             for grid in indices:
                 histogram += np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
-            a, b = (log_mel(s[:, 0], SAMPLE_RATE, MEL_WINDOW, MEL_HOP, MEL_BANDS) for s in (x, y))
+            a, b = (log_mel(s[:, 0], RATE, MEL_WINDOW, MEL_HOP, MEL_BANDS) for s in (x, y))
             distance += float((a - b).abs().mean((1, 2)).sum()) * 20 / math.log(10)
             if stoi is not None:
                 pairs = zip(x[:, 0].cpu().numpy(), y[:, 0].cpu().numpy(), strict=True)
-                heard += [float(stoi(r, d, SAMPLE_RATE)) for r, d in pairs]
+                heard += [float(stoi(r, d, RATE)) for r, d in pairs]
             if picture is None:
                 picture = _picture(a[:4], b[:4])
                 for name, rows in (("original", x), ("decoded", y)):
@@ -183,7 +184,7 @@ def train_speech(job: Job, start_from: str | None = None) -> Progress:
         settings.speed,
         disguise,
     )
-    task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * SAMPLE_RATE))
+    task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * RATE))
     skipped = sounds.skipped + test.skipped
     ready = Ready(task, len(sounds), len(test), skipped, "recordings")
     return train(job, loop_config, ready, started=coded)

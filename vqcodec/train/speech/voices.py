@@ -18,7 +18,8 @@ from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.speech.condensing import condensed
-from vqcodec.train.speech.data import SAMPLE_RATE, Sounds
+from vqcodec.train.speech.data import Sounds
+from vqcodec.voice.frames import RATE
 from vqcodec.voice.named import NAME
 from vqcodec.voice.pitch import median_pitch, pitch
 from vqcodec.voice.timbre import Timbre
@@ -122,7 +123,7 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
 def _entry(speaker: Speaker, codec: SpeechCodec, heard: "list[Samples]") -> dict[str, Any]:
     facts = asdict(speaker)
     del facts["speaker"]
-    facts["minutes"] = round(sum(map(len, heard)) / SAMPLE_RATE / 60, 1)
+    facts["minutes"] = round(sum(map(len, heard)) / RATE / 60, 1)
     voiced = median_pitch(np.concatenate([pitch(x) for x in heard]))
     if voiced is not None:
         facts["pitch"] = round(voiced, 1)
