@@ -7,13 +7,13 @@ before, and in the first one from the header's, so frames cannot be exchanged or
 import contextlib
 import itertools
 import math
-import os
 import zlib
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
+from vqcodec.coding.threads import usable_cores
 from vqcodec.errors import FormatError
 from vqcodec.files.reader import Reader, varint
 
@@ -161,7 +161,7 @@ def _by_shape(
 
     To close it early leaves undone what has not begun.
     """
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     places: dict[tuple[int, ...], list[int]] = {}
     for place, shape in enumerate(shapes):
         places.setdefault(shape, []).append(place)
