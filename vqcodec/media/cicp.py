@@ -53,7 +53,7 @@ def _of_png(file: BinaryIO) -> tuple[int, int] | None:
         if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
             return None
         if head[4:] == b"cICP":
-            said = file.read(2)
-            return (said[0], said[1]) if len(said) == 2 else None
+            said = file.read(4)
+            return (said[0], said[1]) if head[:4] == b"\0\0\0\4" and len(said) == 4 else None
         file.seek(int.from_bytes(head[:4], "big") + 4, 1)
     return None

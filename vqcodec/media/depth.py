@@ -32,9 +32,10 @@ def to_8_bits(picture: "Pillow.Image") -> tuple["Pillow.Image", tuple[str, ...]]
     raw = np.asarray(picture)
     if picture.mode == "I" and _first(tags, BITS) == 32 and _first(tags, FORMAT) != SIGNED:
         raw = raw.view(np.uint32)  # Pillow has no such mode, and lets large ones go below zero
-    values = raw.astype(np.float32)
     top, notes = _white(picture, raw)
-    scaled = np.nan_to_num(values / np.float32(top), nan=0, posinf=1, neginf=0).clip(0, 1)
+    with np.errstate(all="ignore"):  # infinity is what it then is
+        values = raw.astype(np.float32)
+        scaled = np.nan_to_num(values / np.float32(top), nan=0, posinf=1, neginf=0).clip(0, 1)
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow turns these round in 8 bits only
         scaled = 1 - scaled
     grey = Pillow.fromarray((scaled * 255 + 0.5).astype(np.uint8))

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -216,15 +217,17 @@ def format_of_suffix(suffix: str, name: str) -> str:
 
 @functools.cache
 def _silence_pillow() -> None:
-    """Turn off warnings of Pillow's, for good: a context that restores them is not thread-safe.
+    """Turn off what Pillow says, for good: a context that restores it is not thread-safe.
 
-    They tell of large pictures, which are checked against a limit of our own before anything is
-    decoded, and of harmless oddities such as a broken EXIF block.
+    Its warnings tell of large pictures, which are checked against a limit of our own before
+    anything is decoded, and of harmless oddities such as a broken EXIF block; its log, of what it
+    raises as well.
     """
     from PIL import Image as Pillow
 
     warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
     warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @contextlib.contextmanager

@@ -29,8 +29,6 @@ def open_libsndfile(
     name: str,
     notes: Sequence[str] = (),
     frames: int | None = None,
-    *,
-    mpeg: bool = False,
 ) -> Iterator[SoundReader]:
     """Open a file.
 
@@ -39,7 +37,6 @@ def open_libsndfile(
         name: what messages call it.
         notes: what a user should know of it.
         frames: samples of each channel, where that is known better than libsndfile does.
-        mpeg: it is MP3.
 
     Raises:
         NotRead: libsndfile does not know what it is.
@@ -51,17 +48,16 @@ def open_libsndfile(
         nonlocal errors
         errors += more
 
-    # who reads anything but MP3 has nothing to complain of
-    listening = (lambda: complaints(hear)) if mpeg else contextlib.nullcontext
-    with listening():
+    with complaints(hear):  # whatever is no other kind may be MPEG
         opened = _open(file, name)
     with opened as sound:
+        mpeg = sound.format == "MP3"
 
         def read(count: int) -> "Samples":
             import soundfile
 
             try:
-                with listening():
+                with complaints(hear) if mpeg else contextlib.nullcontext():
                     return sound.read(count, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise MediaError(f"{name}: damaged sound file ({error.error_string})") from None
@@ -97,6 +93,9 @@ def _open(file: Path | BinaryIO | Spans, name: str) -> Any:
         def seekable(self) -> bool:
             return False
 
+    if not isinstance(file, Path | Spans):  # a callback must not raise: see `Spans`
+        start = file.tell()
+        file = Spans(file, [(start, file.seek(0, os.SEEK_END))])
     try:
         return Onward(os.fsencode(file) if isinstance(file, Path) else file)
     except soundfile.LibsndfileError:

@@ -111,7 +111,7 @@ def _seekable(file: BinaryIO, head: bytes, name: str, path: Path | None) -> Iter
         # MP3 may begin anywhere, with a tag, or with what was left of a frame
         known = any(head[at:].startswith(magic) for at, magic in MAGICS)
         parts, notes = ([], []) if known else mp3.parts(file)
-        sounds = [open_libsndfile(part, name, notes, n, mpeg=True) for part, n in parts]
+        sounds = [open_libsndfile(part, name, notes, n) for part, n in parts]
         sounds = sounds or [_one(part, name) for part in links(file, head)]
         first = stack.enter_context(sounds[0] if sounds else _one(file, name, path))
         yield JoinedReader(first, sounds[1:]) if len(sounds) > 1 else first
