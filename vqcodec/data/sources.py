@@ -1,13 +1,17 @@
 """Where pictures and recordings lie: files, folders and uncompressed tars."""
 
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vqcodec.errors import MediaError
 from vqcodec.media.image import picture_suffixes
 from vqcodec.media.soundformats import SOUND_SUFFIXES
+
+TAR = ".tar"
+ARCHIVES = frozenset((TAR, ".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar"))
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,21 @@ class Source:
             return file.read(self.size)
 
 
-def find_sources(paths: list[Path], modality: str = "image") -> list[Source]:
+class Sources(list[Source]):
+    """What was found, and what was passed over.
+
+    Attributes:
+        notes: what was passed over, a line for each reason, with a count.
+    """
+
+    notes: tuple[str, ...] = ()
+
+
+def find_sources(paths: list[Path], modality: str = "image") -> Sources:
     """List the pictures in files, folders (recursively) and uncompressed tars, sorted by name.
+
+    Hidden files are passed over, such as those that macOS lays beside others on disks of another
+    kind (``._1.wav``), unless they are named themselves.
 
     Args:
         paths: where to look.
@@ -51,10 +68,35 @@ def find_sources(paths: list[Path], modality: str = "image") -> list[Source]:
     suffixes, what = picture_suffixes(), "pictures"
     if modality == "audio":
         suffixes, what = SOUND_SUFFIXES, "recordings"
-    found = [s for path in paths for s in _sources(path) if _suffix(s.name) in suffixes]
+    found, passed = Sources(), Counter[str]()
+    for path in paths:
+        for source in _sources(path):
+            named = source.path == path and source.size < 0
+            if is_hidden(source.name) and not named:
+                passed["hidden"] += 1
+            elif is_archive(source.name):
+                passed["archives; unpack them first"] += 1
+            elif _suffix(source.name) not in suffixes:
+                passed[f"no {what} by their suffix"] += 1
+            else:
+                found.append(source)
+    found.notes = tuple(f"{number:,} passed over: {kind}" for kind, number in passed.items())
     if not found:
-        raise MediaError(f"{', '.join(map(str, paths))}: no {what} found")
+        raise MediaError(
+            "; ".join([f"{', '.join(map(str, paths))}: no {what} found", *found.notes])
+        )
     return found
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file, or a folder on the way to it, is hidden, by its path below a folder."""
+    parts = PurePosixPath(name).parts
+    return any((p.startswith(".") and p != "..") or p == "__MACOSX" for p in parts)
+
+
+def is_archive(name: str) -> bool:
+    """Tell by its name whether a file holds others that are not looked for."""
+    return _suffix(name) in ARCHIVES
 
 
 def _sources(root: Path) -> Iterator[Source]:
@@ -65,10 +107,11 @@ def _sources(root: Path) -> Iterator[Source]:
     else:
         raise MediaError(f"{root}: no such file or folder")
     for file in files:
-        if _suffix(file.name) == ".tar":
+        name = file.relative_to(root).as_posix() if file != root else file.name
+        if _suffix(name) == TAR and not (is_hidden(name) and file != root):
             yield from members(file)
         else:
-            yield Source(file, file.relative_to(root).as_posix() if file != root else file.name)
+            yield Source(file, name)
 
 
 def members(path: Path) -> list[Source]:

@@ -1,7 +1,9 @@
 """Picture files to 8-bit sRGB arrays and back."""
 
+import contextlib
 import functools
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from vqcodec.errors import MediaError, UsageError
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import MAX_PIXELS
+from vqcodec.media.cicp import colour_note
+from vqcodec.media.depth import is_deep, to_8_bits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,10 +68,11 @@ class Image:
         name = name or str(file)
         _silence_pillow()
         try:
-            with Pillow.open(file) as picture:
-                check_size(picture.height, picture.width, name)
-                notes = _notes(picture)
-                return _convert(picture, notes)
+            with _opened(file) as stream:
+                colours = colour_note(stream)
+                with Pillow.open(stream) as picture:
+                    check_size(picture.height, picture.width, name)
+                    return _convert(picture, _notes(picture) + colours)
         except MediaError:
             raise
         except FileNotFoundError:
@@ -212,15 +217,31 @@ def format_of_suffix(suffix: str, name: str) -> str:
 
 @functools.cache
 def _silence_pillow() -> None:
-    """Turn off warnings of Pillow's, for good: a context that restores them is not thread-safe.
+    """Turn off what Pillow says, for good: a context that restores it is not thread-safe.
 
-    They tell of large pictures, which are checked against a limit of our own before anything is
-    decoded, and of harmless oddities such as a broken EXIF block.
+    Its warnings tell of large pictures, which are checked against a limit of our own before
+    anything is decoded, and of harmless oddities such as a broken EXIF block; its log, of what it
+    raises as well.
     """
     from PIL import Image as Pillow
 
     warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
     warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+@contextlib.contextmanager
+def _opened(file: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a file that can seek.
+
+    Pillow never sees a path: by that, it maps uncompressed files into memory, where it confuses
+    rows and columns of those that are to be turned.
+    """
+    if isinstance(file, str | Path):
+        with Path(file).open("rb") as stream, _opened(stream) as seekable:
+            yield seekable
+    else:
+        yield file if file.seekable() else io.BytesIO(file.read())
 
 
 def _notes(picture: "Pillow.Image") -> tuple[str, ...]:
@@ -235,7 +256,9 @@ def _convert(picture: "Pillow.Image", notes: tuple[str, ...]) -> Image:
 
     picture.load()
     profile = picture.info.get("icc_profile")
-    picture = _to_8_bits(picture)
+    if is_deep(picture):
+        picture, more = to_8_bits(picture)
+        notes += more
     ImageOps.exif_transpose(picture, in_place=True)
     alpha = None
     if picture.mode in ("La", "RGBa"):  # premultiplied
@@ -254,27 +277,6 @@ def _convert(picture: "Pillow.Image", notes: tuple[str, ...]) -> Image:
     if picture.mode == "LAB":
         picture = _lab_to_srgb(picture)
     return Image(_array(picture.convert("RGB")), alpha, notes)
-
-
-def _to_8_bits(picture: "Pillow.Image") -> "Pillow.Image":
-    """Bring grey pictures of 12, 16 or 32 bits, or in floating point, to 8 bits."""
-    import numpy as np
-    from PIL import Image as Pillow
-
-    if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
-        return picture
-    values = np.nan_to_num(np.asarray(picture).astype(np.float32))
-    if picture.mode == "F":
-        top = 1.0 if 0 <= values.min() and values.max() <= 1 else 255.0
-    else:
-        bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]  # TIFF's BitsPerSample
-        top = 4095.0 if bits == 12 else 65535.0
-    grey = Pillow.fromarray((np.clip(values / top, 0, 1) * 255 + 0.5).astype(np.uint8))
-    transparent = picture.info.get("transparency")
-    if isinstance(transparent, int):
-        grey.putalpha(Pillow.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-    grey.getexif()[0x0112] = picture.getexif().get(0x0112, 1)
-    return grey
 
 
 def _to_srgb(picture: "Pillow.Image", profile: bytes) -> tuple["Pillow.Image", tuple[str, ...]]:

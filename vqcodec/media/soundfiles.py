@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from vqcodec.errors import MediaError
-from vqcodec.files.contents import MAX_SAMPLES
-from vqcodec.media.soundformats import KINDS, check_format
+from vqcodec.media import mp3
+from vqcodec.media.libsndfile import NotRead, open_libsndfile
+from vqcodec.media.links import links
+from vqcodec.media.pyav import installed, open_pyav
+from vqcodec.media.soundformats import FOREIGN, KINDS, MAGICS, MAYBE, Foreign, is_wav
+from vqcodec.media.soundreader import JoinedReader
+from vqcodec.media.soundreader import SoundReader as SoundReader  # noqa: PLC0414
+from vqcodec.media.spans import Spans
 from vqcodec.media.wav import UnknownCoding, WavReader, wav_header
 
 if TYPE_CHECKING:
@@ -21,73 +27,6 @@ if TYPE_CHECKING:
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 LOSSY_FRAMES = 1 << 12  # libsndfile's Vorbis writer keeps a whole block on the stack
-
-
-class SoundReader:
-    """A sound file from its beginning to its end.
-
-    Attributes:
-        name: what messages call it.
-        sample_rate: in Hz.
-        channels: how many.
-        frames: samples of each channel, or None where only reading tells.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        channels: int,
-        sample_rate: int,
-        frames: int | None,
-        read: "Callable[[int], Samples]",
-        *,
-        exact: bool = True,
-    ) -> None:
-        """Take over an open file, all of whose `frames` must be there if `exact`."""
-        check_format(channels, sample_rate, name)
-        self.name, self.channels, self.sample_rate, self.frames = (
-            name,
-            channels,
-            sample_rate,
-            frames,
-        )
-        self._read, self._exact = read, exact
-        self._odd = self._loud = 0
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was mended in the samples read so far."""
-        notes = []
-        if self._odd:
-            notes.append(f"{self._odd:,} samples that are no numbers were taken as silence")
-        if self._loud:
-            notes.append(f"{self._loud:,} samples beyond full scale were clipped")
-        return tuple(notes)
-
-    def blocks(self) -> "Iterator[Samples]":
-        """Yield all samples, (channels, n) float32 in [-1, 1], a quarter of a second at a time.
-
-        Raises:
-            MediaError: the file is empty, damaged, or ends too early.
-        """
-        done = 0
-        while (block := self._read(max(1, self.sample_rate // 4))).size:
-            done += len(block)
-            yield self._mend(block.T)
-        if self._exact and self.frames is not None and done < self.frames:
-            raise MediaError(f"{self.name}: truncated, {done:,} of {self.frames:,} samples")
-        if not done:
-            raise MediaError(f"{self.name}: holds no samples")
-
-    def _mend(self, block: "Samples") -> "Samples":
-        import numpy as np
-
-        odd, loud = np.isnan(block), np.abs(block) > 1
-        if odd.any() or loud.any():
-            self._odd += int(odd.sum())
-            self._loud += int(loud.sum())
-            block = np.clip(np.where(odd, np.float32(0), block), -1, 1)
-        return block
 
 
 class _Peeked:
@@ -123,6 +62,8 @@ def peek(file: BinaryIO, count: int = 12) -> tuple[bytes, BinaryIO]:
 def open_sound(file: str | Path | BinaryIO, name: str | None = None) -> Iterator[SoundReader]:
     """Open a sound file; its content, not its suffix, says of what format it is.
 
+    Where several sounds lie in it, one after the other, they are read as one.
+
     Args:
         file: a path or a binary stream. Of streams that cannot seek, WAV is read as it comes; of
             others a temporary copy is made.
@@ -145,55 +86,79 @@ def open_sound(file: str | Path | BinaryIO, name: str | None = None) -> Iterator
         head, file = peek(file)
         if not head:
             raise MediaError(f"{name}: empty file")
-        wav = None
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            wav = _plain_wav(file, name)
-        if wav is not None:
-            yield SoundReader(name, wav.channels, wav.sample_rate, wav.frames, wav.read)
-        elif not file.seekable():
+        if not file.seekable():
+            path = None
+            if is_wav(head):
+                try:
+                    yield _wav(file, name)
+                except UnknownCoding as error:
+                    raise MediaError(f"{error}, which cannot be read from a pipe") from None
+                return
             copy = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(file, copy)
             copy.seek(0)
-            yield stack.enter_context(_libsndfile(copy, name))
-        else:
-            yield stack.enter_context(_libsndfile(path or file, name))
-
-
-def _plain_wav(file: BinaryIO, name: str) -> WavReader | None:
-    """Return a reader of the file, or None if libsndfile must read its samples."""
-    start = file.tell() if file.seekable() else 0
-    try:
-        return WavReader(file, name)
-    except UnknownCoding as error:
-        if not file.seekable():
-            raise MediaError(f"{error}, which cannot be read from a pipe") from None
-        file.seek(start)
-        return None
+            file = cast(BinaryIO, copy)
+        yield stack.enter_context(_seekable(file, head, name, path))
 
 
 @contextlib.contextmanager
-def _libsndfile(file: Path | BinaryIO, name: str) -> Iterator[SoundReader]:
-    """Let libsndfile read a file; it needs to seek."""
-    import soundfile
-
+def _seekable(file: BinaryIO, head: bytes, name: str, path: Path | None) -> Iterator[SoundReader]:
+    """Open a file that can seek, whole or sound by sound."""
     with contextlib.ExitStack() as stack:
+        if foreign := _foreign(file):
+            yield stack.enter_context(open_pyav(file, foreign.what, foreign.demuxer, name))
+            return
+        # MP3 may begin anywhere, with a tag, or with what was left of a frame
+        known = any(head[at:].startswith(magic) for at, magic in MAGICS)
+        parts, notes = ([], []) if known else mp3.parts(file)
+        sounds = [open_libsndfile(part, name, notes, n) for part, n in parts]
+        sounds = sounds or [_one(part, name) for part in links(file, head)]
+        first = stack.enter_context(sounds[0] if sounds else _one(file, name, path))
+        yield JoinedReader(first, sounds[1:]) if len(sounds) > 1 else first
+
+
+@contextlib.contextmanager
+def _one(file: BinaryIO | Spans, name: str, path: Path | None = None) -> Iterator[SoundReader]:
+    """Open a single sound, by its path where that is known."""
+    with contextlib.ExitStack() as stack:
+        yield _known(file, name, path, stack)
+
+
+def _known(
+    file: BinaryIO | Spans, name: str, path: Path | None, stack: contextlib.ExitStack
+) -> SoundReader:
+    """Return what reads a sound, to be closed by the stack."""
+    start, head = file.tell(), file.read(12)
+    file.seek(start)
+    if is_wav(head):
         try:
-            source = os.fsencode(file) if isinstance(file, Path) else file
-            sound = stack.enter_context(soundfile.SoundFile(source))
-        except soundfile.LibsndfileError:
-            raise MediaError(f"{name}: not a sound file that libsndfile can read") from None
-        except TypeError:  # by its suffix, a file of bare samples
-            raise MediaError(f"{name}: says nothing of its sample rate and channels") from None
+            return _wav(file, name)
+        except UnknownCoding:
+            file.seek(start)
+    try:
+        return stack.enter_context(open_libsndfile(path or file, name))
+    except NotRead:
+        demuxer = MAYBE.get(head[:4])
+        if demuxer is None or not installed():
+            raise
+        file.seek(start)
+        return stack.enter_context(open_pyav(file, "sound file", demuxer, name))
 
-        def read(count: int) -> "Samples":
-            try:
-                return sound.read(count, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise MediaError(f"{name}: damaged sound file ({error.error_string})") from None
 
-        frames = sound.frames if 0 <= sound.frames <= MAX_SAMPLES else None
-        exact = sound.format == "FLAC"  # of the others, some only estimate it
-        yield SoundReader(name, sound.channels, sound.samplerate, frames, read, exact=exact)
+def _wav(file: BinaryIO | Spans, name: str) -> SoundReader:
+    wav = WavReader(file, name)
+    return SoundReader(name, wav.channels, wav.sample_rate, wav.frames, wav.read)
+
+
+def _foreign(file: BinaryIO) -> Foreign | None:
+    """Return what kind of file it is that only PyAV reads, if it is one."""
+    start = file.tell()
+    head = file.read(12)
+    if skipped := mp3.tag_length(head):  # streams of AAC have tags of MP3
+        file.seek(start + skipped)
+        head = file.read(12)
+    file.seek(start)
+    return next((foreign for foreign in FOREIGN if foreign.fits(head)), None)
 
 
 class SoundWriter:

@@ -1,7 +1,7 @@
 """WAV as a stream: read from pipes and of any claimed length, written to pipes.
 
-Other codings in WAV than plain integers and floats are left to libsndfile. See "Multiple Channel
-Audio Data and WAVE Files" (Microsoft, 2001) for the extensible header.
+Other codings in WAV than integers, floats and those of telephones are left to libsndfile. See
+"Multiple Channel Audio Data and WAVE Files" (Microsoft, 2001) for the extensible header.
 """
 
 import os
@@ -9,6 +9,8 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.errors import MediaError
+from vqcodec.media.g711 import ALAW, MULAW, table
+from vqcodec.media.spans import Spans
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-CODINGS = ((PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64))
-ENDLESS = 0x7FFFF000  # from this size on, a header may say that its writer did not know
+# bytes that a sample may take
+WIDTHS = {PCM: (1, 2, 3, 4), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
+ENDLESS = 0x7F000000  # from this size on, a header may say that its writer did not know
 UNKNOWN = 0xFFFFFFFF
 HEADER_BYTES = 80  # of `wav_header`
 
@@ -36,14 +39,15 @@ class WavReader:
         frames: samples of each channel, or None where the header does not know.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO | Spans, name: str) -> None:
         """Read the header.
 
         Raises:
             MediaError: it is damaged.
-            UnknownCoding: its samples are coded in none of the ways of `CODINGS`.
+            UnknownCoding: its samples are coded in none of the ways of `WIDTHS`.
         """
         self.file, self.name = file, name
+        self._taken = 0
         riff, whole, _ = struct.unpack("<4sI4s", self._take(12))
         found: tuple[int, ...] | None = None
         while True:
@@ -59,10 +63,11 @@ class WavReader:
                 size -= len(self._take(min(size, 1 << 16)))
         if riff != b"RIFF" or found is None:
             raise MediaError(f"{name}: damaged WAV file, without a header")
-        self.coding, self.bits, self.channels, self.sample_rate = found
-        self.frame_bytes = self.channels * self.bits // 8
-        endless = size == 0 and (whole == 0 or whole >= ENDLESS)
-        endless = endless or (size >= ENDLESS and not self._holds(size))
+        self.coding, self.width, self.channels, self.sample_rate = found
+        self.frame_bytes = self.channels * self.width
+        # where more than this header is announced, there are no samples, but something behind them
+        silent = self._taken < whole + 8 < ENDLESS or not self._may_hold(1)
+        endless = not silent if size == 0 else size >= ENDLESS and not self._holds(size)
         self.frames = None if endless else size // self.frame_bytes
         self._left = self.frames
 
@@ -79,27 +84,47 @@ class WavReader:
     def _samples(self, data: bytes) -> "Samples":
         import numpy as np
 
+        if self.coding in (ALAW, MULAW):
+            return table(self.coding)[np.frombuffer(data, np.uint8)]
         if self.coding == FLOAT:
             with np.errstate(over="ignore"):  # infinity is what it then is
-                return np.frombuffer(data, f"<f{self.bits // 8}").astype(np.float32)
-        if self.bits == 8:
+                return np.frombuffer(data, f"<f{self.width}").astype(np.float32)
+        if self.width == 1:
             return np.frombuffer(data, np.uint8).astype(np.float32) / np.float32(128) - np.float32(
                 1
             )
-        if self.bits == 24:
+        if self.width == 3:
             wide = np.zeros((len(data) // 3, 4), np.uint8)
             wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
             return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
-        whole = np.frombuffer(data, f"<i{self.bits // 8}").astype(np.float32)
-        return whole / np.float32(1 << (self.bits - 1))
+        whole = np.frombuffer(data, f"<i{self.width}").astype(np.float32)
+        return whole / np.float32(1 << (8 * self.width - 1))
 
     def _format(self, chunk: bytes) -> tuple[int, ...]:
-        coding, channels, rate, _, align, bits = struct.unpack("<HHIIHH", chunk[:16])
+        """Return coding, bytes of a sample, channels and rate.
+
+        Integers of other than whole bytes are at the upper end of theirs, and so are those of up to
+        24 bits in four bytes. Where bits and bytes disagree otherwise, it is the bytes that writers
+        get wrong, unless what they say of a second of sound goes with them.
+        """
+        coding, channels, rate, speed, align, bits = struct.unpack("<HHIIHH", chunk[:16])
         if coding == EXTENSIBLE and len(chunk) >= 26:
             coding = struct.unpack("<H", chunk[24:26])[0]
-        if (coding, bits) not in CODINGS or align != channels * bits // 8 or not channels:
+        if coding not in WIDTHS or not channels:
             raise UnknownCoding(f"{self.name}: a WAV file of coding {coding} with {bits} bits")
-        return coding, bits, channels, rate
+        width = (bits + 7) // 8
+        if align > channels * width and speed != rate * channels * width:
+            width = 4 if align == 4 * channels and 16 < bits <= 24 else 0
+        if width not in WIDTHS[coding]:
+            raise MediaError(
+                f"{self.name}: damaged WAV header: {channels} samples of {bits} bits are said to "
+                f"take {align} bytes"
+            )
+        return coding, width, channels, rate
+
+    def _may_hold(self, size: int) -> bool:
+        """Tell whether a file may go on for so many bytes."""
+        return not self.file.seekable() or self._holds(size)
 
     def _holds(self, size: int) -> bool:
         """Tell whether a file is known to go on for so many bytes."""
@@ -114,6 +139,7 @@ class WavReader:
         data = self.file.read(count)
         if len(data) < count:
             raise MediaError(f"{self.name}: truncated WAV file")
+        self._taken += count
         return data
 
 
