@@ -102,6 +102,10 @@ def test_from_pictures_to_new_pictures(photos: Path, tmp_path: Path, run: Run) -
     assert run("export", "run", "tiny", "-o", folder).returncode == 1
     assert run("export", "run", "tiny", "-o", folder, "--force").returncode == 0
     assert (folder / "tiny" / "README.md").read_text() == card
+    by_hand = "\n## Licence\n\nNone.\n\n### Sampling prior\n\nIts own.\n"
+    (folder / "tiny" / "README.md").write_text(by_hand + card + by_hand)
+    assert run("export", "run", "tiny", "-o", folder, "--force").returncode == 0
+    assert (folder / "tiny" / "README.md").read_text() == by_hand + card + by_hand
     shutil.copy(photos / "1.png", tmp_path / "photo.png")
     commands: tuple[tuple[str, ...], ...] = (
         ("sample", "-o", "grid.png", "-n", "3", "--size", "20x12", "--seed", "5"),

@@ -22,7 +22,7 @@ from vqcodec.config import Tree, override
 from vqcodec.data.sources import find_sources
 from vqcodec.errors import MediaError, OutputError, TrainingError
 from vqcodec.models.vqvae import build
-from vqcodec.train.export import export
+from vqcodec.train.export import export, shortfall
 from vqcodec.train.image.data import Crops, Pictures, Prefetcher, centre_squares
 from vqcodec.train.image.task import ImageVQVAE, _start_from, train_image
 from vqcodec.train.loop import Progress
@@ -146,6 +146,23 @@ def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
     job = Job([photos], tmp_path / "fine", settings(), [])
     again = train_image(job, start_from=str(tmp_path / "mine"))
     assert again.figures["psnr"] > progress.figures["psnr"] - 1
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"psnr": 15.2, "usage": 1.0}, "PSNR of 15.2 dB"),
+        ({"psnr": 20.1}, None),
+        ({"stoi": 0.55, "mel_distance": 6.0}, "STOI of 0.55 "),
+        ({"stoi": 0.7}, None),
+        ({"mel_distance": 6.0}, None),  # where pystoi is not installed
+    ],
+)
+def test_figures_too_low_to_be_of_use_are_named(
+    figures: dict[str, float], said: str | None
+) -> None:
+    sentence = shortfall(figures)
+    assert sentence is None if said is None else said in str(sentence)
 
 
 def test_a_prior_learned_along_is_exported_and_taken_up_again(

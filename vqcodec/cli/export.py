@@ -43,7 +43,7 @@ def export(
     """Turn a training run into weights: config, safetensors and a model card."""
     from vqcodec.errors import MediaError
     from vqcodec.train.export import export as export_run
-    from vqcodec.train.export import export_part, part_of
+    from vqcodec.train.export import export_part, part_of, shortfall
     from vqcodec.weights import own_folder, search_path
 
     part = part_of(run)
@@ -65,6 +65,9 @@ def export(
 
         add_speakers(run, read_weights(folder / name), speakers)
     typer.echo(f"{folder / name}: {_figures(config)}")
+    weak = shortfall(config["training"]["held_out"])
+    if weak:
+        typer.echo(f"note: {weak}", err=True)
     if folder not in search_path():
         typer.echo(f"use them with --model {folder / name}")
     else:

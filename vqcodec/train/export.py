@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ MEASURED = {
     "image": ("the middle square of each picture, shrunk to 128×128", PICTURES_MEASURED),
     "audio": ("the middle three seconds of each recording", SPEECH_MEASURED),
 }
+# What held-out figures must exceed to be of use. 20 dB is an error of a tenth of the range; at a
+# STOI of 0.6 decoded speech was still unintelligible.
+USABLE = {"psnr": (20.0, "PSNR", "dB"), "stoi": (0.6, "STOI", "")}
 HEADINGS = {
     SAMPLING_PRIOR: "## Sampling prior",
     CODING_PRIOR: "## Coding prior",
@@ -134,13 +138,26 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
     write_part(weights, table, file, data, force=force)
     path = weights.folder / CARD
     card = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
-    before, _, old = card.partition(HEADINGS[file])
-    rest = old.partition("\n## ")  # what follows the section that is replaced
-    section = _part_section(HEADINGS[file], settings, table["training"])
-    text = before.rstrip() + "\n\n" + section + rest[1] + rest[2]
+    heading = HEADINGS[file]
+    before, *old = re.split(rf"^{heading}\n", card, maxsplit=1, flags=re.MULTILINE)
+    _, gap, rest = "".join(old).partition("\n## ")  # other sections, by whatever hand, stay
+    section = _part_section(heading, settings, table["training"])
+    text = before.rstrip() + "\n\n" + section + gap + rest
     with writing(path, force=True) as target:
         target.write(text.encode())
     return {"folder": str(weights.folder), **table}
+
+
+def shortfall(figures: dict[str, float]) -> str | None:
+    """Return one sentence on held-out figures too low to be of use; None where they are not."""
+    for key, (least, label, unit) in USABLE.items():
+        if key in figures and figures[key] <= least:
+            reached, needed = (f"{value:.4g} {unit}".strip() for value in (figures[key], least))
+            return (
+                f"a {label} of {reached} on held-out data is not yet usable, which takes more than "
+                f"{needed}; train for longer, or on more"
+            )
+    return None
 
 
 def part_of(run: Path) -> str | None:
@@ -202,7 +219,7 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     )
     return f"""# {config["name"]}
 
-VQ-VAE weights for [vqcodec](https://pypi.org/project/vqcodec/), modality: {config["modality"]}.
+VQ-VAE weights for vqcodec, modality: {config["modality"]}.
 
 ## Model
 
