@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.helpers import voice
+from vqcodec.data.sources import find_sources
 from vqcodec.errors import MediaError, VqcodecError
 from vqcodec.media.audio import Audio
 from vqcodec.media.image import Image
 from vqcodec.media.soundformats import SOUND_SUFFIXES, is_sound
-from vqcodec.media.sources import find_sources
 
 CASES = Path(__file__).parents[1] / "cases"
 RATE = 48_000

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.helpers import voice
+from vqcodec.data.sources import find_sources, is_hidden
 from vqcodec.errors import MediaError
 from vqcodec.media.image import Image
-from vqcodec.media.sources import find_sources, is_hidden
 
 
 @pytest.fixture
