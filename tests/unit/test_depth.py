@@ -124,6 +124,16 @@ def test_a_scale_that_is_said_is_taken(kind: str) -> None:
     code = "I" if kind == "u4" else "f"
     image = opened(tiff((GREY * 10.0).astype(kind), tags={341: (code, 2550)}))
     assert image.notes == () and near(image, GREY)
+    image = opened(tiff((GREY * 10.0).astype(kind), tags={341: (code, 1000)}))
+    assert image.notes == ("values above 1,000 were taken as white",)
+
+
+def test_values_below_zero_are_black_and_not_bright() -> None:
+    for kind in ("i1", "i2", "i4", "f4"):
+        values = (np.arange(60).reshape(6, 10) - 30).astype(kind)
+        image = opened(tiff(values))
+        assert image.pixels[:3].max() == 0 and "below 0" in image.notes[0]
+        assert (np.diff(image.pixels[3:, :, 0].ravel().astype(int)) > 0).all()
 
 
 def test_floats_a_little_beyond_the_range_are_clipped_with_a_note() -> None:

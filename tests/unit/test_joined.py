@@ -90,3 +90,14 @@ def test_damage_leaves_no_traceback_on_stderr(capfd: pytest.CaptureFixture[str])
     with pytest.raises(MediaError):
         Audio.open(io.BytesIO(b"caff\0\1\0\0desc" + bytes(200)), "x")
     assert capfd.readouterr().err == ""
+
+
+def test_files_of_nothing_but_beginnings_are_refused() -> None:
+    page = encoded("OGG", "VORBIS", 0.1)[:28]
+    other = page[:5] + b"\0" + page[6:]
+    beginnings = (page + bytes(page[27]) + other + bytes(page[27])) * 10_002
+    with pytest.raises(MediaError, match="x: more than 10,000 sounds in one file"):
+        Audio.open(io.BytesIO(beginnings), "x")
+    flac = encoded("FLAC", "PCM_16", 0.01)[:42] * 10_002
+    with pytest.raises(MediaError, match="x: more than 10,000 sounds in one file"):
+        Audio.open(io.BytesIO(flac), "x")

@@ -150,3 +150,12 @@ def test_what_only_seems_to_be_mp3_is_refused_in_silence(
         with pytest.raises(MediaError):
             Audio.open(file, "x")
     assert capfd.readouterr().err == ""
+
+
+def test_files_of_nothing_but_pieces_are_refused() -> None:
+    data = headless(encoded(8000))
+    places = starts(data)
+    frame = data[places[4] : places[5]]
+    pieces = (frame + b"TAG" + bytes(125)) * 100_002
+    with pytest.raises(MediaError, match="x: damaged MP3, in more than 100,000 pieces"):
+        opened(pieces)

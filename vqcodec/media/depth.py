@@ -1,4 +1,4 @@
-"""Grey pictures of more than 8 bits, or in floating point, brought to 8 bits."""
+"""Grey pictures of more than 8 bits, in floating point, or with a sign, brought to 8 bits."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as Pillow
 
-    Values = NDArray[np.float32 | np.int32 | np.uint32]
+    Values = NDArray[np.float32 | np.int32 | np.uint32 | np.int8]
 
 BITS, PHOTOMETRIC, FORMAT, MAXIMUM = 258, 262, 339, 341  # tags of TIFF
 WHITE_IS_ZERO, SIGNED = 0, 2  # values of the second and the third
@@ -19,8 +19,9 @@ SAMPLED = 1 << 20  # pixels that tell where white is
 
 
 def is_deep(picture: "Pillow.Image") -> bool:
-    """Tell whether a picture has more than 8 bits that Pillow does not bring to 8 itself."""
-    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+    """Tell whether a picture has other than 8 bits from 0 on that Pillow does not bring to them."""
+    signed = picture.mode == "L" and _first(getattr(picture, "tag_v2", {}), FORMAT) == SIGNED
+    return signed or picture.mode in ("I", "F") or picture.mode.startswith("I;16")
 
 
 def to_8_bits(picture: "Pillow.Image") -> tuple["Pillow.Image", tuple[str, ...]]:
@@ -32,6 +33,8 @@ def to_8_bits(picture: "Pillow.Image") -> tuple["Pillow.Image", tuple[str, ...]]
     raw = np.asarray(picture)
     if picture.mode == "I" and _first(tags, BITS) == 32 and _first(tags, FORMAT) != SIGNED:
         raw = raw.view(np.uint32)  # Pillow has no such mode, and lets large ones go below zero
+    if picture.mode == "L":
+        raw = raw.view(np.int8)  # nor this one
     top, notes = _white(picture, raw)
     with np.errstate(all="ignore"):  # infinity is what it then is
         values = raw.astype(np.float32)
@@ -60,15 +63,15 @@ def _white(picture: "Pillow.Image", values: "Values") -> tuple[float, tuple[str,
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     if least < 0:
         notes += ("values below 0 were taken as black",)
-    told = _first(tags, MAXIMUM)
-    if told and 0 < told < float("inf"):
-        return told, notes
-    if picture.mode == "I" and not tags and most <= 65535:  # of formats that scale to that
-        return 65535, notes
-    top = _of_floats(finite, most) if picture.mode == "F" else _full_scale(most)
+    top = _first(tags, MAXIMUM)
+    known = top is not None and 0 < top < float("inf")
+    if not tags and picture.mode == "I" and most <= 65535:  # of formats that scale to that
+        top, known = 65535, True
+    if top is None or not known:
+        top = _of_floats(finite, most) if picture.mode == "F" else _full_scale(most)
     if top < most:
         notes += (f"values above {top:,.4g} were taken as white",)
-    elif top != 1:
+    elif top != 1 and not known:
         notes += (f"it does not say which value is white; {top:,.10g} was taken for it",)
     return top, notes
 

@@ -4,6 +4,7 @@ Recordings of radio, and ``cat a b``, give such files; libsndfile reads the firs
 is silent about the others.
 """
 
+import itertools
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ FIRST_PAGE = 2  # a flag of a page of Ogg
 FLAC = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")  # its first block, of 34 bytes, always follows
 
 
-def links(file: BinaryIO, head: bytes) -> list[Spans]:
+def links(file: BinaryIO, head: bytes, most: int) -> list[Spans]:
     """Return each sound of a file as a file of its own; none where there is but one.
 
     Args:
         file: it can seek, and is at its beginning.
         head: its first 12 bytes.
+        most: behind so many sounds and one more, no others are looked for.
     """
     find: Callable[[BinaryIO], Iterator[int]]
     if head[:4] == b"OggS":
@@ -33,7 +35,7 @@ def links(file: BinaryIO, head: bytes) -> list[Spans]:
     else:
         return []
     begin = file.tell()
-    starts = list(find(file))
+    starts = list(itertools.islice(find(file), most + 1))
     end = file.seek(0, os.SEEK_END)
     file.seek(begin)
     if len(starts) < 2:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from vqcodec.errors import MediaError
 from vqcodec.media.spans import Spans
 
 MPEG1 = 3  # in the two bits that tell the version; 2 is MPEG-2, 0 MPEG-2.5
@@ -21,6 +22,7 @@ KBPS_LOW = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # of 
 RATES = {MPEG1: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 XING = (b"Xing", b"Info")
 LOOK = 192  # bytes of a frame that are looked at: all that its header of the file may take
+MOST_PIECES = 100_000  # that a sound lies in, between tags and damage
 MOST_BYTES, LEAST_BYTES = 1441, 24  # of a frame
 TAG_BYTES = 128  # of one at the end of a file
 SEARCH = 1 << 16  # bytes that are searched at once for the next frame
@@ -138,15 +140,20 @@ def recounted(first: bytes, frames: int) -> bytes | None:
     return bytes(told)
 
 
-def parts(file: BinaryIO) -> tuple[list[tuple[Spans, int | None]], list[str]]:
+def parts(file: BinaryIO, name: str, most: int) -> tuple[list[tuple[Spans, int | None]], list[str]]:
     """Return each sound of a file as a file of its own, and what a user should know of them.
 
     With each comes how many samples there are, where its own header does not tell.
 
     Args:
         file: it can seek, and is at its beginning, where it is left.
+        name: what messages call it.
+        most: behind so many sounds and one more, no others are looked for.
+
+    Raises:
+        MediaError: it is in more than `MOST_PIECES`.
     """
-    found, passed = sounds(file)
+    found, passed = sounds(file, name, most)
     notes = []
     if missing := sum(sound.missing for sound in found):
         notes.append(f"cut off or damaged: {missing:,} of the frames it announces are not there")
@@ -155,12 +162,8 @@ def parts(file: BinaryIO) -> tuple[list[tuple[Spans, int | None]], list[str]]:
     return [sound.clean(file) for sound in found], notes
 
 
-def sounds(file: BinaryIO) -> tuple[list[Sound], int]:
-    """Find the sounds in a file, and how many bytes between their frames are none of them.
-
-    Args:
-        file: it can seek, and is at its beginning, where it is left.
-    """
+def sounds(file: BinaryIO, name: str, most: int) -> tuple[list[Sound], int]:
+    """Find the sounds in a file, and how many bytes between their frames are none; see `parts`."""
     begin = file.tell()
     found: list[Sound] = []
     passed = 0
@@ -171,10 +174,16 @@ def sounds(file: BinaryIO) -> tuple[list[Sound], int]:
             continue
         announced = _announced(data, frame)
         if last is None or announced is not None or (frame.kind, frame.mono) != last:
+            if found and not found[-1].frames:
+                found.pop()
+            if len(found) > most:
+                break
             found.append(Sound(data[: frame.length], announced))
         found[-1].add(place, frame.length)
         found[-1].frames += announced is None
         last = (frame.kind, frame.mono)
+        if len(found[-1].spans) > MOST_PIECES:
+            raise MediaError(f"{name}: damaged MP3, in more than {MOST_PIECES:,} pieces")
     file.seek(begin)
     return [sound for sound in found if sound.frames], passed
 

@@ -87,7 +87,7 @@ class WavReader:
         if self.coding in (ALAW, MULAW):
             return table(self.coding)[np.frombuffer(data, np.uint8)]
         if self.coding == FLOAT:
-            with np.errstate(over="ignore"):  # infinity is what it then is
+            with np.errstate(over="ignore", invalid="ignore"):  # infinity is what it then is
                 return np.frombuffer(data, f"<f{self.width}").astype(np.float32)
         if self.width == 1:
             return np.frombuffer(data, np.uint8).astype(np.float32) / np.float32(128) - np.float32(
