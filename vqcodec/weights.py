@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqcodec.config import Tree, check_range
-from vqcodec.errors import WeightsError
+from vqcodec.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from vqcodec.coding.contextmodel import ContextModel
@@ -76,7 +76,9 @@ class Weights:
 def search_path() -> list[Path]:
     """Return the folders that named weights are looked for in, first match first."""
     package = Path(__file__).parent
-    folders = [user_folder(), package / "_weights"]
+    folders = [package / "_weights"]
+    if user := user_folder():
+        folders.insert(0, user)
     if (package.parent / "pyproject.toml").is_file():  # an editable checkout
         folders.append(package.parent / "weights")
     if extra := os.environ.get("VQCODEC_WEIGHTS"):
@@ -85,16 +87,30 @@ def search_path() -> list[Path]:
 
 
 def own_folder() -> Path:
-    """Return where the user's own weights go: $VQCODEC_WEIGHTS, else the data folder."""
+    """Return where the user's own weights go: $VQCODEC_WEIGHTS, else the data folder.
+
+    Raises:
+        UsageError: the user has no home, and so no data folder.
+    """
     extra = os.environ.get("VQCODEC_WEIGHTS")
-    return Path(extra) if extra else user_folder()
+    folder = Path(extra) if extra else user_folder()
+    if folder is None:
+        raise UsageError("there is no home folder to put weights in; name a folder with --output")
+    return folder
 
 
-def user_folder() -> Path:
-    """Return the folder of weights among the user's data; it need not exist."""
+def user_folder() -> Path | None:
+    """Return the folder of weights among the user's data, which need not exist.
+
+    None where the user has no home: with HOME unset, in a container without an entry for them.
+    """
     from platformdirs import user_data_path
 
-    return user_data_path("vqcodec") / "weights"
+    try:
+        folder = user_data_path("vqcodec") / "weights"
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # of older platformdirs it begins with a ~
 
 
 def list_weights(damaged: list[str] | None = None) -> list[Weights]:

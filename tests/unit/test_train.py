@@ -127,7 +127,9 @@ def test_muon_gets_inner_kernels_only() -> None:
 def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
     starts: list[Ready] = []
     progress = train(photos, tmp_path / "run", on_start=lambda ready, _: starts.append(ready))
-    assert starts[0].samples + starts[0].held_out == 6 and "broken" in starts[0].skipped[0]
+    assert starts[0].samples + starts[0].held_out == 6
+    assert starts[0].skipped[0] == "1 passed over: no pictures by their suffix"
+    assert "broken" in starts[0].skipped[1]
     assert progress.step == 12
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == [4, 8, 12]

@@ -19,23 +19,29 @@ def require_consent(given: bool) -> None:
     path = _path()
     if given:
         _remember(path)
-    elif not path.is_file():
+    elif path is None or not path.is_file():
+        where = f"asked once, remembered in {path}" if path else "asked each time, without a home"
         raise UsageError(
             "--like makes speech in the voice of a real person, which can deceive others and needs "
-            "that person's agreement; if you have it, add --i-have-consent (asked once, remembered "
-            f"in {path})"
+            f"that person's agreement; if you have it, add --i-have-consent ({where})"
         )
 
 
-def _path() -> Path:
+def _path() -> Path | None:
     from platformdirs import user_config_path
 
-    return user_config_path("vqcodec") / FILE
+    try:
+        path = user_config_path("vqcodec") / FILE
+    except RuntimeError:  # without a home
+        return None
+    return path if path.is_absolute() else None
 
 
-def _remember(path: Path) -> None:
+def _remember(path: Path | None) -> None:
     from vqcodec.files.atomic import writing
 
+    if path is None:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path, force=True) as file:

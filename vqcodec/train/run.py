@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from accelerate import PartialState
 from vqcodec.codec.device import choose_bf16
 from vqcodec.config import Tree, to_json
 from vqcodec.data.sources import Source, find_sources
-from vqcodec.errors import TrainingError
+from vqcodec.errors import MediaError, TrainingError
 from vqcodec.train.config import Config
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import Task
@@ -118,13 +119,20 @@ def train(job: Job, config: Config, ready: Ready, *, started: bool = False) -> P
 
 
 def hold_out(
-    data: list[Path], held_out: list[Path], modality: str = "image"
-) -> tuple[list[Source], list[Source]]:
+    data: list[Path],
+    held_out: list[Path],
+    read: Callable[[Source], object],
+    modality: str = "image",
+) -> tuple[list[Source], list[Source], list[str]]:
     """Return the pictures (or recordings) to train on, and those to measure on.
+
+    And a line for each kind of file that was passed over.
 
     Args:
         data: files, folders and tars.
-        held_out: the same, to measure on; empty for every twentieth of `data`, at most 100.
+        held_out: the same, to measure on; empty for every twentieth of `data`, at most 100, or the
+            next one where that cannot be read.
+        read: reads one, or raises MediaError.
         modality: ``image`` or ``audio``.
 
     Raises:
@@ -132,10 +140,28 @@ def hold_out(
     """
     sources = find_sources(data, modality)
     if held_out:
-        return sources, find_sources(held_out, modality)
+        others = find_sources(held_out, modality)
+        return sources, others, [*sources.notes, *others.notes]
     every = max(20, len(sources) // MOST_HELD_OUT)
-    measured = sources[::every] if len(sources) > 1 else sources
-    return [s for s in sources if s not in measured] or sources, measured
+    stretches = [sources[start : start + every] for start in range(0, len(sources), every)]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda stretch: _first_readable(stretch, read), stretches)
+    measured = [source for source in found if source is not None] or sources[:1]
+    taken = set(measured)
+    rest = [s for s in sources if s not in taken]
+    if _first_readable(rest, read) is None:  # few files: what is learned is measured
+        rest = sources
+    return rest, measured, list(sources.notes)
+
+
+def _first_readable(sources: list[Source], read: Callable[[Source], object]) -> Source | None:
+    for source in sources:
+        try:
+            read(source)
+        except MediaError:
+            continue
+        return source
+    return None
 
 
 def checkpoint_step(folder: Path) -> int:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vqcodec.models.generation import loop
 from vqcodec.models.generation.batched import BatchedLoop
 from vqcodec.models.generation.network import Network
 
@@ -142,6 +141,7 @@ class Chunks:
 
     def _one_by_one(self, jobs: "list[tuple[torch.Tensor, Floats]]") -> list[torch.Tensor]:
         """Draw each chunk by itself, in several threads."""
+        from vqcodec.models.generation import loop  # numba takes a while to load
 
         def draw(job: "tuple[torch.Tensor, Floats]") -> torch.Tensor:
             conditioning, uniforms = np.ascontiguousarray(job[0].numpy()), job[1]

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from vqcodec.files.atomic import writing
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.priors.base import Prior
 from vqcodec.train.config import split
-from vqcodec.train.image.data import Crops, Pictures, centre_squares
+from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
 from vqcodec.train.image.task import HELD_OUT_SIDE
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Job, Ready, hold_out
@@ -136,14 +137,15 @@ def _encode_pictures(
     codec: Codec, job: Job, settings: PriorData, seed: int
 ) -> tuple[Maps, list[str]]:
     """Return the maps of all pictures, and a sentence for each that cannot be read."""
-    sources, measured = hold_out(job.data, job.held_out)
+    read = partial(read_picture, side=HELD_OUT_SIDE, minimum=HELD_OUT_SIDE)
+    sources, measured, passed = hold_out(job.data, job.held_out, read)
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
     crops = Crops(pictures, ENCODED_AT_ONCE, settings.crop_size, settings.zoom, seed)
     batches = -(-settings.crops * len(pictures) // ENCODED_AT_ONCE)
     squares = centre_squares(test, HELD_OUT_SIDE)
     maps = encode_maps(codec, crops, batches, squares, job.on_encode)
-    return maps, pictures.skipped + test.skipped
+    return maps, passed + pictures.skipped + test.skipped
 
 
 def encode_maps(

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
+MAX_ENLARGED = 1 << 22  # pixels of a small picture that is enlarged: a thin one would have millions
 CACHE_BYTES = 4 << 30  # shrunk pictures are kept in memory up to this much, read again beyond
 
 
 class Pictures:
     """A set of pictures, each shrunk to a short side of at most `side` pixels.
 
-    Unreadable pictures are left out and listed in `skipped`.
+    Unreadable pictures, and those too thin to be enlarged, are left out and listed in `skipped`.
     """
 
     def __init__(self, sources: list[Source], side: int, minimum: int) -> None:
@@ -68,13 +69,27 @@ class Pictures:
             return error
 
     def _load(self, source: Source) -> "Pixels":
-        image = Image.open(io.BytesIO(source.read()), name=source.name)
-        short = min(image.size)
-        if self.minimum <= short <= self.side:
-            return image.pixels
-        scale = (self.side if short > self.side else self.minimum) / short
-        height, width = (max(self.minimum, round(n * scale)) for n in image.size)
-        return image.resize((height, width)).pixels
+        return read_picture(source, self.side, self.minimum)
+
+
+def read_picture(source: Source, side: int, minimum: int) -> "Pixels":
+    """Return a picture, (H, W, 3), its short side brought to between `minimum` and `side` pixels.
+
+    Raises:
+        MediaError: it cannot be read, or is too thin to be enlarged.
+    """
+    image = Image.open(io.BytesIO(source.read()), name=source.name)
+    short = min(image.size)
+    if minimum <= short <= side:
+        return image.pixels
+    scale = (side if short > side else minimum) / short
+    height, width = (max(minimum, round(n * scale)) for n in image.size)
+    if scale > 1 and height * width > MAX_ENLARGED:
+        raise MediaError(
+            f"{source.name}: too thin, {image.size[1]:,}×{image.size[0]:,} pixels; a short side "
+            f"of {minimum} is needed"
+        )
+    return image.resize((height, width)).pixels
 
 
 class Crops:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ from vqcodec.models.priors.integer import from_arrays
 from vqcodec.models.quantizers.base import Quantizer
 from vqcodec.models.vqvae import VQVAE, Terms, build
 from vqcodec.train.config import split
-from vqcodec.train.image.data import Crops, Pictures, centre_squares
+from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, hold_out, train
 from vqcodec.train.tasks import Evaluation, Loss
@@ -145,7 +146,8 @@ def train_image(job: Job, start_from: str | None = None) -> Progress:
     settings, loop_config = split(job.config, ImageData)
     torch.manual_seed(loop_config.seed)
     model = build(job.config.get("model", {}))
-    sources, measured = hold_out(job.data, job.held_out)
+    read = partial(read_picture, side=HELD_OUT_SIDE, minimum=HELD_OUT_SIDE)
+    sources, measured, passed = hold_out(job.data, job.held_out, read)
     claim(job, start_from=start_from)
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
@@ -155,7 +157,7 @@ def train_image(job: Job, start_from: str | None = None) -> Progress:
         pictures, loop_config.batch_size, settings.crop_size, settings.zoom, loop_config.seed
     )
     task = ImageVQVAE(model, crops, centre_squares(test, HELD_OUT_SIDE))
-    skipped = pictures.skipped + test.skipped
+    skipped = passed + pictures.skipped + test.skipped
     ready = Ready(task, len(pictures), len(test), skipped, "pictures")
     return train(job, loop_config, ready, started=start_from is not None)
 

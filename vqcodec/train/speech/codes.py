@@ -13,7 +13,7 @@ from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
 from vqcodec.train.run import Job, hold_out
-from vqcodec.train.speech.data import Sounds
+from vqcodec.train.speech.data import Sounds, read_recording
 from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def find_or_encode(
         kept = load_coded(job.folder)
         if kept is not None:
             return *kept, []
-        sources, measured = hold_out(job.data, job.held_out, "audio")
+        sources, measured, passed = hold_out(job.data, job.held_out, read_recording, "audio")
         sounds, test = Sounds(sources), Sounds(measured)
         total, report, parts = len(sounds) + len(test), job.on_encode, []
         for part, before in ((sounds, 0), (test, len(sounds))):
@@ -87,7 +87,7 @@ def find_or_encode(
             coded = encode_sounds(codec, part, tell)
             parts.append(coded if samples else replace(coded, samples=coded.samples[:0]))
         save_coded(job.folder, *parts)
-    return parts[0], parts[1], sounds.skipped + test.skipped
+    return parts[0], parts[1], passed + sounds.skipped + test.skipped
 
 
 def save_coded(folder: Path, train: Coded, held_out: Coded) -> None:

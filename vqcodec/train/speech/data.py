@@ -60,12 +60,21 @@ class Sounds:
 
 
 def _try(source: Source) -> "Samples | MediaError":
-    import numpy as np
-
     try:
-        audio = Audio.open(io.BytesIO(source.read()), source.name).mix().resample(RATE)
+        return read_recording(source)
     except MediaError as error:
         return error
+
+
+def read_recording(source: Source) -> "Samples":
+    """Return a recording as one row of samples, see `Sounds`.
+
+    Raises:
+        MediaError: it cannot be read, or is empty.
+    """
+    import numpy as np
+
+    audio = Audio.open(io.BytesIO(source.read()), source.name).mix().resample(RATE)
     gain = 10 ** (gain_for(audio.samples[:, :HEAD]) / 20)
     return np.round((audio.samples[0] * gain).clip(-1, 1) * 32767).astype(np.int16)
 

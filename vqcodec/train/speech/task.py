@@ -18,7 +18,7 @@ from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, hold_out, train
 from vqcodec.train.speech.crops import SoundCrops
-from vqcodec.train.speech.data import Sounds, middles
+from vqcodec.train.speech.data import Sounds, middles, read_recording
 from vqcodec.train.speech.disguise import Disguise, voices_in
 from vqcodec.train.tasks import Evaluation, Loss
 from vqcodec.voice.frames import RATE
@@ -165,7 +165,7 @@ def train_speech(job: Job, start_from: str | None = None) -> Progress:
     settings, loop_config = split(job.config, SpeechData)
     torch.manual_seed(loop_config.seed)
     model = build(job.config.get("model", {}))
-    sources, measured = hold_out(job.data, job.held_out, "audio")
+    sources, measured, passed = hold_out(job.data, job.held_out, read_recording, "audio")
     claim(job, start_from=start_from)
     sounds, test = Sounds(sources), Sounds(measured)
     coded = False
@@ -185,7 +185,7 @@ def train_speech(job: Job, start_from: str | None = None) -> Progress:
         disguise,
     )
     task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * RATE))
-    skipped = sounds.skipped + test.skipped
+    skipped = passed + sounds.skipped + test.skipped
     ready = Ready(task, len(sounds), len(test), skipped, "recordings")
     return train(job, loop_config, ready, started=coded)
 

@@ -18,7 +18,7 @@ from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.speech.condensing import condensed
-from vqcodec.train.speech.data import Sounds
+from vqcodec.train.speech.data import Sounds, read_recording
 from vqcodec.voice.frames import RATE
 from vqcodec.voice.named import NAME
 from vqcodec.voice.pitch import median_pitch, pitch
@@ -92,7 +92,7 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
     wanted = read_table(table)
     description = read_run(run)
     paths = [[Path(p) for p in description[key]] for key in ("data", "held_out")]
-    sources, _ = hold_out(paths[0], paths[1], "audio")
+    sources, *_ = hold_out(paths[0], paths[1], read_recording, "audio")
     codec = SpeechCodec(weights, "cpu")
     catalogue = Catalogue()
     spoken = [(catalogue.speaker(source), source) for source in sources]
