@@ -120,6 +120,16 @@ def test_every_option_that_is_shown_exists(run: Run) -> None:
     assert not missing
 
 
+def test_the_tree_that_is_drawn_is_the_one_that_stands() -> None:
+    drawn = re.search(r"a test holds that\.\n\n```\n(.*?)```", README, re.DOTALL)
+    assert drawn
+    named = set(re.findall(r"(\w+)/", drawn[1]))
+    package = ROOT / "vqcodec"
+    rooms = {path.name for path in package.iterdir() if path.is_dir()} - {"__pycache__"}
+    inner = {path.parent.name for path in package.glob("*/*/__init__.py")}
+    assert rooms <= named <= rooms | inner
+
+
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert found
