@@ -8,7 +8,7 @@ import pytest
 from tests.browser.webdriver import Browser, programs
 from tests.helpers import voice
 from vqcodec.evaluate.unconditional import study as babble
-from vqcodec.evaluate.unconditional.meter import LABELS
+from vqcodec.evaluate.unconditional.samplers import LABELS
 from vqcodec.metrics import speechlike
 
 pytestmark = [
@@ -27,9 +27,8 @@ def browser(babbling_weights: Path, tmp_path_factory: pytest.TempPathFactory) ->
         voice(12_000).save(root / "data" / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(babble, "METRICS", (speechlike.F0, speechlike.VOICED))
-        babble.evaluate_babble(
-            [root / "data"], root / "report", model=str(babbling_weights), number=2
-        )
+        model = str(babbling_weights)
+        babble.UnconditionalStudy([root / "data"], root / "report", model=model, number=2).run()
     found = programs()
     assert found
     with Browser(*found) as browser:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tests.browser.webdriver import Browser, programs
 from tests.helpers import picture
 from vqcodec import Codec, Image
-from vqcodec.evaluate.image.study import evaluate
+from vqcodec.evaluate.image.study import ImageStudy
 
 pytestmark = [
     pytest.mark.browser,
@@ -36,7 +36,8 @@ def report(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             member = tarfile.TarInfo(name)
             member.size = len(file.getvalue())
             tar.addfile(member, io.BytesIO(file.getvalue()))
-    evaluate([root / "set.tar"], root / "report", model=str(tiny_weights), against=["webp"])
+    model = str(tiny_weights)
+    ImageStudy([root / "set.tar"], root / "report", model=model, against=["webp"]).run()
     return root / "report"
 
 

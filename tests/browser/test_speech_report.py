@@ -11,7 +11,7 @@ import pytest
 
 from tests.browser.webdriver import Browser, programs
 from tests.helpers import voice
-from vqcodec.evaluate.speech.study import evaluate
+from vqcodec.evaluate.speech.study import SpeechStudy
 from vqcodec.metrics import speech as quality
 
 pytestmark = [
@@ -34,7 +34,8 @@ def report(spoken_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             tar.addfile(member, io.BytesIO(data))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quality, "METRICS", (quality.MEL, quality.PITCH))
-        evaluate([root / "set.tar"], root / "report", model=str(spoken_weights), against=[])
+        model = str(spoken_weights)
+        SpeechStudy([root / "set.tar"], root / "report", model=model, against=[]).run()
     return root / "report"
 
 

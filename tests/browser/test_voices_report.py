@@ -26,9 +26,11 @@ def browser(named_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         voice(12_000).save(root / "data" / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "PACKAGED", ())
-        conversion.evaluate_voices(
-            [root / "data"], root / "report", model=str(named_weights), targets=["ann", "Bob-2"]
+        model, targets = str(named_weights), ["ann", "Bob-2"]
+        study = conversion.ConversionStudy(
+            [root / "data"], root / "report", model=model, targets=targets
         )
+        study.run()
     found = programs()
     assert found
     with Browser(*found) as browser:

@@ -16,9 +16,9 @@ from tests.cli.test_commands import fails
 from tests.helpers import Run, voice
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.evaluate.record import Measured, Record
+from vqcodec.evaluate.journal import Measured, Record
 from vqcodec.evaluate.unconditional import study as babble
-from vqcodec.evaluate.unconditional.meter import summarise
+from vqcodec.evaluate.unconditional.summary import summarise
 from vqcodec.media.audio import Audio
 from vqcodec.metrics import recogniser, speechlike
 from vqcodec.metrics.speech import find_metrics
@@ -79,7 +79,7 @@ def test_babble_is_measured_beside_recordings(data: Path, run: Run, babbling_wei
     page = (folder / "report.html").read_text(encoding="utf-8")
     text = re.search(r'id="data">(.*?)</script>', page)
     assert text
-    shown = json.loads(text[1])["gallery"]
+    (shown,) = (p["items"] for p in json.loads(text[1])["parts"] if p["kind"] == "sounds")
     assert [item["name"] for item in shown] == ["a.wav", "b.flac"]
     assert re.fullmatch(
         "babble of a WaveNet without codes, as (ann|Bob-2)", shown[1]["layers"][3]["label"]

@@ -21,7 +21,7 @@ from tests.helpers import Run, voice
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.evaluate.journal import RECORDINGS
-from vqcodec.evaluate.speech.study import evaluate
+from vqcodec.evaluate.speech.study import SpeechStudy
 from vqcodec.media.audio import Audio
 from vqcodec.metrics import recogniser, similarity
 from vqcodec.metrics import speech as quality
@@ -56,7 +56,7 @@ def measured(spoken_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with tarfile.open(folder / "set.tar", "w") as tar:
         tar.add(root / "c.wav", "c.wav")
     (folder / "manifest.csv").write_text("path,language,text\nann/a.wav,de,Ja.\nann/b.flac,en\n")
-    evaluate([folder], root / "report", model=str(spoken_weights), against=[])
+    SpeechStudy([folder], root / "report", model=str(spoken_weights), against=[]).run()
     return root
 
 
@@ -84,8 +84,7 @@ def test_a_report_says_what_the_codec_does(measured: Path) -> None:
     assert results["log-mel"][0] == pytest.approx(np.mean([distances[0], distances[2]]), rel=0.2)
     counts = np.bincount(np.concatenate(maps), minlength=32)
     assert more["codes"]["perplexity"] == pytest.approx(perplexity(counts), abs=1e-3)
-    bits = more["codes"]["bits_per_index"]
-    assert bits["uniform"] == 5 and 0 < bits["adaptive mixing"] < 6
+    assert more["codes"]["bits_per_index"]["uniform"] == 5
     assert more["codes"]["indices_per_second"] == 16_000 / codec.stride
     assert more["data"]["recordings"] == 3
     assert more["data"]["seconds"] == pytest.approx(1.5 + 0.1875 + 40_000 / 22_050, abs=0.002)
@@ -101,11 +100,11 @@ def test_the_page_plays_what_was_measured(measured: Path) -> None:
     assert "__" not in re.sub(r"base64,[^\"]*", "", page)  # every part was put in
     text = re.search(r'id="data">(.*?)</script>', page)
     assert text
-    gallery = json.loads(text[1])["gallery"]
+    (gallery,) = (p["items"] for p in json.loads(text[1])["parts"] if p["kind"] == "sounds")
     said = {g["name"]: g["text"] for g in gallery}
     assert said == {"ann/a.wav": "Ja.", "ann/b.flac": "", "c.wav": ""}
     (stereo,) = (g for g in gallery if g["name"] == "c.wav")
-    assert [layer["label"] for layer in stereo["layers"]] == ["original", "vqcodec"]
+    assert [layer["label"] for layer in stereo["layers"]] == ["original", "spoken"]
     sound = stereo["layers"][0]["sound"].removeprefix("data:audio/flac;base64,")
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)))
     heard = Audio.open(measured / "c.wav").mix().resample(16_000)
@@ -249,8 +248,19 @@ def test_phones(tmp_path: Path, run: Run, spoken_weights: Path) -> None:
     assert (found["phones"], found["speakers"]) == (3, 2)
     assert found["indices"] == {"train": 8 * 300, "test": 4 * 300}
     assert (tmp_path / "out" / "phones.png").read_bytes().startswith(b"\x89PNG")
-    fails(run(*arguments), 1, "phones.json: exists")
-    assert b"right, by shuffled codes" in run(*arguments, "--force").stdout
+    # as if interrupted in the middle of a line: it goes on, and codes nothing twice
+    journal = tmp_path / "out" / "phones.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:7]) + lines[7][:50])
+    (tmp_path / "out" / "phones.json").unlink()
+    assert b"right, by shuffled codes" in run(*arguments).stdout
+    assert journal.read_bytes() == b"".join(lines)
+    assert json.loads((tmp_path / "out" / "phones.json").read_text()) == found
+    (folder / "test/ann/0.wav").write_bytes(b"no sound")
+    fails(run(*arguments), 1, "test/ann/0.wav, which has changed")
+    left = run(*arguments, "--force", "--json")
+    assert left.returncode == 1 and b"1 of 12 inputs failed" in left.stderr
+    assert json.loads(left.stdout)["recordings"] == {"train": 8, "test": 3}
     (folder / "phones.csv").write_text("\n".join([*rows, "gone.wav,0,1,a,test"]))
     fails(run(*arguments, "--force"), 1, "gone.wav: is marked, and is not in the data")
     (folder / "phones.csv").write_text("file,start\nx,y\n")

@@ -18,7 +18,7 @@ from vqcodec.codec.speech import SpeechCodec
 from vqcodec.evaluate.conversion import study as conversion
 from vqcodec.evaluate.conversion.summary import Pairs
 from vqcodec.evaluate.conversion.voices import cepstral_distance
-from vqcodec.evaluate.record import OURS, Measured, Record
+from vqcodec.evaluate.journal import OURS, Measured, Record
 from vqcodec.media.audio import Audio
 from vqcodec.voice.named import voices_of
 from vqcodec.voice.pitch import median_pitch, pitch
@@ -86,13 +86,13 @@ def test_everybody_is_converted_to_every_other(data: Path, run: Run, named_weigh
     page = (folder / "report.html").read_text(encoding="utf-8")
     text = re.search(r'id="data">(.*?)</script>', page)
     assert text
-    shown = json.loads(text[1])
-    assert [v["label"] for v in shown["voices"]] == ["ann", "Bob-2"]
-    (cy,) = (g for g in shown["gallery"] if g["name"] == "cy/one.flac")
+    voices, gallery = (p["items"] for p in json.loads(text[1])["parts"] if p["kind"] == "sounds")
+    assert [layer["label"] for layer in voices[0]["layers"]] == ["ann", "Bob-2"]
+    (cy,) = (g for g in gallery if g["name"] == "cy/one.flac")
     assert [layer["label"] for layer in cy["layers"]] == [
         "source", "reconstruction", "ann", "Bob-2"
     ]  # fmt: skip
-    assert (cy["speaker"], cy["text"]) == ("cy", "one")
+    assert (cy["facts"], cy["text"]) == ("cy · 1.2 s", "one")
     again = run(*EVALUATE, "ann,Bob-2", data, "-o", "report")
     assert again.returncode == 0 and b"6 pairs" in again.stdout and b"MCD" in again.stdout
     fails(run(*EVALUATE, "ann", data, "-o", "report"), 1, "another set of speakers")

@@ -11,9 +11,9 @@ from vqcodec.data.corpora import Catalogue
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.data.tables import read_table
 from vqcodec.errors import MediaError
-from vqcodec.evaluate.conversion.meter import Recordings
-from vqcodec.evaluate.runs import named
-from vqcodec.evaluate.speech.meter import languages
+from vqcodec.evaluate.conversion.voices import Recordings
+from vqcodec.evaluate.speech.recordings import languages
+from vqcodec.evaluate.study import named
 
 # of each corpus its files, and what is to be found: recording -> speaker, text
 CORPORA: dict[str, tuple[dict[str, str], dict[str, tuple[str, str]]]] = {

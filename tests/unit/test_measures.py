@@ -16,10 +16,9 @@ from tests.helpers import picture
 from vqcodec import Image
 from vqcodec.errors import FormatError, MediaError, OutputError, UsageError
 from vqcodec.evaluate.bjontegaard import bd_quality, bd_rate, pchip
-from vqcodec.evaluate.image.baselines import ANCHORS, LAST_SCALES, SCALES, find_anchors
+from vqcodec.evaluate.image.baselines import BASELINES, LAST_SCALES, SCALES, find_baselines
 from vqcodec.evaluate.intervals import interval, resampled_means
-from vqcodec.evaluate.journal import LINES, Journal
-from vqcodec.evaluate.record import OURS, Measured, Record
+from vqcodec.evaluate.journal import OURS, PICTURES, Journal, Measured, Record
 from vqcodec.evaluate.summary import differences, summarise_codec
 from vqcodec.evaluate.table import Table
 from vqcodec.metrics.basic import psnr
@@ -103,50 +102,50 @@ def test_differences_are_paired_and_over_what_both_have() -> None:
     assert differences(ours, theirs) == [pytest.approx([1, 1, 1]), None]
 
 
-@pytest.mark.parametrize("name", sorted(ANCHORS))
-def test_anchors_find_the_best_file_that_fits(name: str) -> None:
-    (anchor,), notes = find_anchors([name])
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_baselines_find_the_best_file_that_fits(name: str) -> None:
+    (baseline,), notes = find_baselines([name])
     assert not notes
     image = Image(picture(44, 52, seed=3))
     limits = [700, 1400]
-    qualities = range(anchor.qualities[0], anchor.qualities[1] + 1, 3)
+    qualities = range(baseline.qualities[0], baseline.qualities[1] + 1, 3)
     tried = []
     for scale in SCALES:
         small = image.resize((round(44 * scale), round(52 * scale)))
         for quality in qualities:
-            size = len(anchor.write(small.to_pillow(), quality))
+            size = len(baseline.write(small.to_pillow(), quality))
             tried.append((size, quality, scale))
-    for limit, coded in zip(limits, anchor.encode(image, limits), strict=True):
+    for limit, coded in zip(limits, baseline.encode(image, limits), strict=True):
         assert coded is not None and coded.bytes <= limit
         assert coded.image.size == (44, 52)
-        back = anchor.decode(image, coded.setting)
+        back = baseline.decode(image, coded.setting)
         np.testing.assert_array_equal(back.pixels, coded.image.pixels)
         assert coded.psnr == psnr(image.pixels, back.pixels)
         for scale in SCALES:  # no worse than the highest of every third quality at any scale
             fitting = [(q, s) for size, q, s in tried if size <= limit and s == scale]
             if fitting:
                 setting = type(coded.setting)(max(fitting)[0], scale)
-                other = anchor.decode(image, setting)
+                other = baseline.decode(image, setting)
                 assert coded.psnr > psnr(image.pixels, other.pixels) - 0.3
 
 
 def test_few_bytes_are_met_by_smaller_scales_or_not_at_all() -> None:
-    (anchor,), _ = find_anchors(["webp"])
+    (baseline,), _ = find_baselines(["webp"])
     image = Image(picture(128, 128, seed=4))
-    tight, hopeless = anchor.encode(image, [150, 10])
+    tight, hopeless = baseline.encode(image, [150, 10])
     assert tight is not None and tight.setting.scale in LAST_SCALES and tight.bytes <= 150
     assert hopeless is None
 
 
 def test_pictures_beyond_a_format_do_not_fit() -> None:
-    (anchor,), _ = find_anchors(["webp"])
+    (baseline,), _ = find_baselines(["webp"])
     long = Image(np.zeros((1, 140_000, 3), np.uint8))  # WebP ends at 16,383, an eighth is more
-    assert anchor.encode(long, [1 << 20]) == [None]
+    assert baseline.encode(long, [1 << 20]) == [None]
 
 
 def test_unknown_codecs_are_wrong_usage() -> None:
     with pytest.raises(UsageError, match="no codec 'gif'"):
-        find_anchors(["jpeg", "gif"])
+        find_baselines(["jpeg", "gif"])
 
 
 def test_quality_falls_with_noise() -> None:
@@ -237,12 +236,12 @@ def test_one_picture_in_a_hundred_does_not_end_a_curve() -> None:
 
 
 def test_a_torn_line_is_dropped_and_others_are_kept(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "r")
+    journal = Journal(tmp_path / "r", PICTURES)
     journal.begin({"model": "x"}, force=False)
     ones = [record(str(i), {(OURS, 0): i}) for i in range(3)]
     for one in ones:
         journal.append(one)
-    path = tmp_path / "r" / LINES
+    path = tmp_path / "r" / PICTURES
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
     journal.begin({"model": "x"}, force=False)
@@ -262,7 +261,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     for force in (False, True):
         with pytest.raises(OutputError, match="something else"):
-            Journal(tmp_path).begin({}, force=force)
+            Journal(tmp_path, PICTURES).begin({}, force=force)
     with pytest.raises(OutputError, match="is a file"):
-        Journal(tmp_path / "mine.txt").begin({}, force=True)
+        Journal(tmp_path / "mine.txt", PICTURES).begin({}, force=True)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 from vqcodec.errors import UsageError
-from vqcodec.evaluate.speech import baselines as anchors
+from vqcodec.evaluate.speech import baselines
 from vqcodec.metrics import speech as quality
 from vqcodec.metrics.alignment import align, delay, shifted, warp
 from vqcodec.metrics.recogniser import edits
@@ -186,10 +186,10 @@ def test_noise_makes_every_measure_worse(metric: quality.SpeechMetric) -> None:
 def test_other_codecs_give_speech_back_at_their_rate(name: str, module: str, rate: int) -> None:
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"needs {module} (evaluate-speech)")
-    (anchor,), notes = anchors.find_anchors([name])
-    assert not notes and anchor.version()
+    (baseline,), notes = baselines.find_baselines([name])
+    assert not notes and baseline.version()
     x = speech(4)
-    coded = anchor.encode(x)
+    coded = baseline.encode(x)
     assert 8 * coded.bytes / 4 == pytest.approx(rate, rel=0.2)
     assert coded.samples.dtype == np.float32 and len(coded.samples) >= len(x) - 800
     noise = np.random.default_rng(0).normal(0, 0.03, len(x))
@@ -198,14 +198,14 @@ def test_other_codecs_give_speech_back_at_their_rate(name: str, module: str, rat
 
 def test_unknown_and_missing_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no speech codec 'mp3'"):
-        anchors.find_anchors(["mp3"])
+        baselines.find_baselines(["mp3"])
 
-    class Absent(anchors.Opus):
+    class Absent(baselines.Opus):
         package = "no-such-package"
 
         def check(self) -> None:
             raise ImportError
 
-    monkeypatch.setitem(anchors.ANCHORS, "opus-6k", Absent)
-    found, notes = anchors.find_anchors(["opus-6k"])
+    monkeypatch.setitem(baselines.BASELINES, "opus-6k", Absent)
+    found, notes = baselines.find_baselines(["opus-6k"])
     assert not found and "vqcodec[evaluate-speech]" in notes[0]

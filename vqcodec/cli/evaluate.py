@@ -103,19 +103,14 @@ def evaluate(
         return
     if phones:
         raise UsageError(f"--phones is for speech; {model} codes pictures")
-    from vqcodec.evaluate.image.meter import points_of
-    from vqcodec.evaluate.image.study import evaluate as measure
+    from vqcodec.evaluate.image.points import points_of
+    from vqcodec.evaluate.image.study import ImageStudy
 
+    others = names("jpeg,webp,avif,jxl" if against is None else against)
+    points = points_of(qualities, targets)
     with progress_bar("evaluating") as bar:
-        found = measure(
-            data,
-            output,
-            model=model,
-            against=names("jpeg,webp,avif,jxl" if against is None else against),
-            points=points_of(qualities, targets),
-            force=force,
-            progress=bar,
-        )
+        study = ImageStudy(data, output, model=model, against=others, points=points)
+        found = study.run(force=force, progress=bar)
     finish(found, output, "pictures", _print_results, as_json=as_json)
 
 
@@ -161,33 +156,36 @@ def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
         name = tree["name"] if p == 0 else ""
         rate = [f"{results['bytes'][p]:,.0f}", f"{results['bpp'][p]:.3f}"]
         table.append([name, point, *rate, *values])
-    for anchor in more["anchors"].values():
-        table += _anchor_rows(anchor, more, shown)
+    for baseline in more["anchors"].values():
+        table += _baseline_rows(baseline, more, shown)
     print_table(table)
     print_codes(more["codes"])
 
 
-def _anchor_rows(anchor: dict[str, Any], more: dict[str, Any], metrics: list[Any]) -> Rows:
+def _baseline_rows(baseline: dict[str, Any], more: dict[str, Any], metrics: list[Any]) -> Rows:
     """Return the lines of another codec: its means, and vqcodec less it."""
     rows = []
     for p, point in enumerate(more["points"]):
-        name = anchor["name"] if p == 0 else ""
-        if p in anchor["points"]:
-            i = anchor["points"].index(p)
-            rate = [f"{anchor['results']['bytes'][i]:,.0f}", f"{anchor['results']['bpp'][i]:.3f}"]
-            means = [m.format(anchor["results"][m.key][i]) for m in metrics]
+        name = baseline["name"] if p == 0 else ""
+        if p in baseline["points"]:
+            i = baseline["points"].index(p)
+            rate = [
+                f"{baseline['results']['bytes'][i]:,.0f}",
+                f"{baseline['results']['bpp'][i]:.3f}",
+            ]
+            means = [m.format(baseline["results"][m.key][i]) for m in metrics]
         else:
             rate = ["", ""]
             means = ["" for _ in metrics]
-        gains = [anchor["difference"][m.key][p] for m in metrics]
+        gains = [baseline["difference"][m.key][p] for m in metrics]
         cells = [
             f"{mean} ({m.format(gain[0], sign=True)})".strip() if gain else mean
             for m, mean, gain in zip(metrics, means, gains, strict=True)
         ]
-        lacking = anchor["fits"][p] < more["data"]["pictures"]
-        fits = f", {anchor['fits'][p]:,} fit" if lacking else ""
+        lacking = baseline["fits"][p] < more["data"]["pictures"]
+        fits = f", {baseline['fits'][p]:,} fit" if lacking else ""
         rows.append([name, f"≤ {point}{fits}", *rate, *cells])
-    rate = anchor["bd"].get(metrics[0].key, {}).get("rate")
+    rate = baseline["bd"].get(metrics[0].key, {}).get("rate")
     rows[0].append("BD-rate not comparable" if rate is None else f"BD-rate {rate:+.1f} %")
     return rows
 

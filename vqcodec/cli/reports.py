@@ -39,10 +39,15 @@ def finish(
     else:
         show(found.tree, found.metrics)
         typer.echo(f"{folder / 'report.html'}")
+    end(found, found.tree["evaluation"]["data"][what])
+
+
+def end(found: Any, measured: int) -> None:
+    """Say which inputs were left out, and end with exit status 1 if any was."""
     for sentence in found.left_out:
         typer.echo(f"vqcodec: error: {' '.join(sentence.splitlines())}", err=True)
     if found.left_out:
-        total = len(found.left_out) + found.tree["evaluation"]["data"][what]
+        total = len(found.left_out) + measured
         typer.echo(f"vqcodec: {len(found.left_out)} of {total} inputs failed", err=True)
         raise typer.Exit(1)
 

@@ -8,7 +8,6 @@ import torch
 
 from vqcodec.codec.base import BaseCodec
 from vqcodec.coding.rangecoder import TOTAL
-from vqcodec.evaluate.mixing import ContextMixing
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import blocks
 from vqcodec.models.pretrained import load_sampling_prior
@@ -18,28 +17,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MIXING, CODING, MIXED, SAMPLING = (
-    "adaptive mixing",
-    "coding prior",
-    "coding prior, mixed",
-    "sampling prior",
-)
+CODING, SAMPLING = "coding prior", "sampling prior"
 
 
 class BitMeter:
-    """Asks every prior that a codec has, and adaptive context mixing, what index maps cost.
+    """Asks every prior that a codec has what index maps cost.
 
     Args:
         codec: of one index map.
     """
 
     def __init__(self, codec: BaseCodec) -> None:
-        import numpy as np
-
-        (size,) = codec.codebook_sizes
-        self.codebook: NDArray[np.float32] = np.frombuffer(
-            codec.model.quantizer.codebook_bytes(), "<f4"
-        ).reshape(size, -1)
         self.device = codec.engine.device
         self.coding = coding_prior(codec.weights)
         has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
@@ -48,22 +36,18 @@ class BitMeter:
     def measure(self, codes: Codes) -> dict[str, float]:
         """Return the bits that a whole map costs, block by block as in files, by what predicts it.
 
-        Mixing begins anew with each map and learns as it goes.
+        Empty for a codec without priors.
         """
         import numpy as np
 
         (grid,) = codes.grids
-        alone = ContextMixing(self.codebook, codes.axes)
-        beside = ContextMixing(self.codebook, codes.axes, prior=True)
         bits: defaultdict[str, float] = defaultdict(float)
         for place in blocks(grid.shape, codes.axes):
             block = grid[place]
-            bits[MIXING] += float(alone.bits(block).sum())
             if self.coding is not None:
                 expected = self.coding.frequencies(block)
                 own = np.take_along_axis(expected, block[..., None].astype(np.int64), -1)
                 bits[CODING] += float(np.log2(TOTAL / own).sum())
-                bits[MIXED] += float(beside.bits(block, expected).sum())
             if self.sampling is not None:
                 bits[SAMPLING] += self._sampling(block)
         return dict(bits)

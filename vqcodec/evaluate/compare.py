@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import FormatError, MediaError, UsageError
-from vqcodec.evaluate.journal import LINES, RECORDINGS, Journal
-from vqcodec.evaluate.record import OURS
+from vqcodec.evaluate.journal import OURS, PICTURES, RECORDINGS, Journal
 from vqcodec.evaluate.results import rate_of, read_results
 from vqcodec.evaluate.summary import deltas, differences
 from vqcodec.evaluate.table import BYTES, KBPS, RATE, Table
@@ -138,7 +137,7 @@ def _differences(
     paths: list[Path], trees: list[dict[str, Any]], rate: str
 ) -> dict[str, Any] | None:
     """Return paired differences at the points that both reports have, from their journals."""
-    lines = RECORDINGS if rate == KBPS else LINES
+    lines = RECORDINGS if rate == KBPS else PICTURES
     journals = [Journal(path if path.is_dir() else path.parent, lines) for path in paths]
     if not all(
         journal.path.is_file() and "evaluation" in tree

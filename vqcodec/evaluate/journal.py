@@ -1,26 +1,110 @@
-"""The journal of an evaluation: what has been measured so far, one line of JSON for each input.
+"""The journal of a study: what has been measured so far, one line of JSON for each input.
 
 A run that was interrupted goes on from it. A line is written when its input is done, so at most the
 last one can be torn; that is dropped.
 """
 
 import json
+import math
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import FormatError, OutputError
-from vqcodec.evaluate.record import Record
 from vqcodec.files.atomic import writing
+from vqcodec.files.codes import Codes
 
-SETTINGS, LINES = "settings.json", "pictures.jsonl"
-RECORDINGS = "recordings.jsonl"
+SETTINGS = "settings.json"
+PICTURES, RECORDINGS = "pictures.jsonl", "recordings.jsonl"  # what `compare` looks for
+OURS = "vqcodec"  # beside the names of the codecs that it is compared with
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One file that a codec made of an input.
+
+    Attributes:
+        codec: `OURS`, or the name of another.
+        point: number of the rate-distortion point: all codecs had at most our bytes there. Sound
+            has one, where every codec has the rate that it was made for.
+        bytes: size of the file.
+        setting: how it was made, such as its scale and quality.
+        values: quality by a metric's key; None where the metric is not defined for the input.
+    """
+
+    codec: str
+    point: int
+    bytes: int
+    setting: dict[str, float]
+    values: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One input and what became of it.
+
+    Attributes:
+        name: unique within the evaluation.
+        identity: a digest of its content, so that reports of the same data know each other.
+        input_bytes: size of its file.
+        shape: height and width in pixels; of sound, milliseconds.
+        usage: how often each code was used, at the point of highest rate.
+        bits: what all indices cost there, by what predicts them, see `vqcodec.evaluate.bits`.
+        measured: one entry for each codec and point, where the codec has a file that fits.
+        codes: all indices in their order, in studies of what they stand for.
+    """
+
+    name: str
+    identity: str
+    input_bytes: int
+    shape: tuple[int, ...]
+    usage: dict[int, int]
+    bits: dict[str, float]
+    measured: tuple[Measured, ...]
+    codes: tuple[int, ...] = ()
+
+    @property
+    def units(self) -> int:
+        """What its rate is counted in: pixels; milliseconds, since bits in one are kbit/s."""
+        return math.prod(self.shape)
+
+    def find(self, codec: str, point: int) -> Measured | None:
+        """Return what a codec did at a point."""
+        return next((m for m in self.measured if (m.codec, m.point) == (codec, point)), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record in types of JSON."""
+        tree = asdict(self)
+        return tree if self.codes else {k: v for k, v in tree.items() if k != "codes"}
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> "Record":
+        """Reverse `to_json`; raises KeyError, TypeError or ValueError on anything else."""
+        return cls(
+            name=str(tree["name"]),
+            identity=str(tree["identity"]),
+            input_bytes=int(tree["input_bytes"]),
+            shape=tuple(map(int, tree["shape"])),
+            usage={int(code): int(count) for code, count in tree["usage"].items()},
+            bits={str(name): float(bits) for name, bits in tree["bits"].items()},
+            measured=tuple(Measured(**m) for m in tree["measured"]),
+            codes=tuple(map(int, tree.get("codes", ()))),
+        )
+
+
+def count_used(codes: Codes) -> dict[int, int]:
+    """Return how often each code of the finest map occurs, of those that do."""
+    import numpy as np
+
+    used, counts = np.unique(codes.grids[-1], return_counts=True)
+    return dict(zip(used.tolist(), counts.tolist(), strict=True))
 
 
 class Journal:
     """The records in the folder of a report."""
 
-    def __init__(self, folder: Path, lines: str = LINES) -> None:
+    def __init__(self, folder: Path, lines: str) -> None:
         """Name the journal of a folder, and its file there; nothing is read or written yet."""
         self.folder = folder
         self.path = folder / lines

@@ -3,8 +3,8 @@
 ``results.json`` has the layout of CompressAI's published results (name, description, and lists by
 metric, one entry for each point, lowest rate first), so that what reads those reads it too; what
 they have no place for is under ``evaluation``. Of sound the rate is ``kbps``, kbit/s.
-``anchors/NAME.json`` are the same of the other codecs, and ``results.csv`` has one row for each
-file that was measured.
+``anchors/NAME.json`` are the same of the baselines, and ``results.csv`` has one row for each file
+that was measured.
 """
 
 import csv
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import FormatError
-from vqcodec.evaluate.record import OURS, Measured, Record
-from vqcodec.evaluate.table import BYTES, KBPS, RATE
+from vqcodec.evaluate.table import KBPS, RATE
 from vqcodec.files.atomic import writing
 
-RESULTS, CSV, ANCHORS = "results.json", "results.csv", "anchors"
+RESULTS, CSV = "results.json", "results.csv"
+BASELINES = "anchors"  # in results and as a folder: the name that reports are read by
 MAX_BYTES = 1 << 24
 
 
@@ -36,78 +36,21 @@ def write_results(folder: Path, tree: dict[str, Any]) -> None:
         OutputError: a file cannot be written.
     """
     _write(folder / RESULTS, _json(tree))
-    for old in (folder / ANCHORS).glob("*.json"):
+    for old in (folder / BASELINES).glob("*.json"):
         old.unlink()
-    for name, anchor in tree["evaluation"]["anchors"].items():
-        if anchor["results"]:
-            (folder / ANCHORS).mkdir(exist_ok=True)
-            published = {key: anchor[key] for key in ("name", "description", "results")}
-            _write(folder / ANCHORS / f"{name}.json", _json(published))
+    for name, baseline in tree["evaluation"][BASELINES].items():
+        if baseline["results"]:
+            (folder / BASELINES).mkdir(exist_ok=True)
+            published = {key: baseline[key] for key in ("name", "description", "results")}
+            _write(folder / BASELINES / f"{name}.json", _json(published))
 
 
-def write_pictures(
-    folder: Path, records: Iterable[Record], points: list[str], keys: list[str]
-) -> None:
-    """Write ``results.csv``: one row for each picture, codec and point."""
-    rows: list[list[Any]] = [
-        ["picture", "height", "width", "codec", "point", "quality", "scale", BYTES, RATE, *keys]
-    ]
-    for record in records:
-        for m in record.measured:
-            setting = [m.setting.get("quality", ""), m.setting["scale"]]
-            rate = round(8 * m.bytes / record.units, 6)
-            row = [*record.shape, m.codec, points[m.point], *setting, m.bytes, rate]
-            rows.append([record.name, *row, *_values(m, keys)])
-    _write_rows(folder, rows)
+def write_rows(folder: Path, rows: list[list[Any]]) -> None:
+    """Write ``results.csv``; what is None stays empty.
 
-
-def write_recordings(folder: Path, records: Iterable[Record], keys: list[str]) -> None:
-    """Write ``results.csv``: one row for each recording and codec."""
-    rows: list[list[Any]] = [["recording", "seconds", "codec", BYTES, KBPS, *keys]]
-    for record in records:
-        for m in record.measured:
-            row = [record.units / 1000, m.codec, m.bytes, round(8 * m.bytes / record.units, 6)]
-            rows.append([record.name, *row, *_values(m, keys)])
-    _write_rows(folder, rows)
-
-
-def write_conversions(
-    folder: Path, records: Iterable[Record], speakers: dict[str, str], keys: list[str]
-) -> None:
-    """Write ``results.csv``: one row for each recording and speaker that it is converted to.
-
-    And one for its plain reconstruction, whose target is nobody.
-
-    Args:
-        folder: of the report.
-        records: of the recordings.
-        speakers: who speaks in each recording.
-        keys: of the measures.
+    Raises:
+        OutputError: it cannot be written.
     """
-    rows: list[list[Any]] = [["recording", "speaker", "seconds", "target", *keys]]
-    for record in records:
-        head = [record.name, speakers[record.name], record.units / 1000]
-        for m in record.measured:
-            rows.append([*head, "" if m.codec == OURS else m.codec, *_values(m, keys)])
-    _write_rows(folder, rows)
-
-
-def write_babble(folder: Path, records: Iterable[Record], keys: list[str]) -> None:
-    """Write ``results.csv``: one row for each recording, and for each sound beside it."""
-    rows: list[list[Any]] = [["recording", "seconds", "sound", "seed", *keys]]
-    for record in records:
-        for m in record.measured:
-            seed = int(m.setting["seed"]) if "seed" in m.setting else ""
-            rows.append([record.name, record.units / 1000, m.codec, seed, *_values(m, keys)])
-    _write_rows(folder, rows)
-
-
-def _values(measured: Measured, keys: list[str]) -> list[float | str]:
-    values = [measured.values.get(key) for key in keys]
-    return ["" if value is None else value for value in values]
-
-
-def _write_rows(folder: Path, rows: list[list[Any]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     _write(folder / CSV, text.getvalue())

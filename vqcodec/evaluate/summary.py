@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.evaluate.bjontegaard import bd_quality, bd_rate
 from vqcodec.evaluate.intervals import interval, resampled_means
-from vqcodec.evaluate.record import OURS
+from vqcodec.evaluate.journal import OURS
 from vqcodec.evaluate.table import BYTES, RATE, Table
 from vqcodec.metrics.basic import perplexity
 
@@ -68,16 +68,16 @@ def differences(ours: "Values", theirs: "Values") -> list[list[float] | None]:
     ]
 
 
-def deltas(curve: dict[str, list[float]], anchor: dict[str, list[float]]) -> dict[str, Any]:
-    """Return the Bjøntegaard deltas of a curve against an anchor's, by metric.
+def deltas(curve: dict[str, list[float]], baseline: dict[str, list[float]]) -> dict[str, Any]:
+    """Return the Bjøntegaard deltas of a curve against a baseline's, by metric.
 
     Returns:
         ``rate`` in percent and ``quality`` in the metric's unit; None where not comparable.
     """
     found = {}
     for key, qualities in curve.items():
-        if key not in (RATE, BYTES) and key in anchor:
-            four = (anchor[RATE], anchor[key], curve[RATE], qualities)
+        if key not in (RATE, BYTES) and key in baseline:
+            four = (baseline[RATE], baseline[key], curve[RATE], qualities)
             rate, quality = bd_rate(*four), bd_quality(*four)
             found[key] = {
                 "rate": None if rate is None else round(rate, 3),
@@ -102,7 +102,7 @@ def summarise_other(table: Table, codec: str, ours: dict[str, Any]) -> dict[str,
     return summary
 
 
-def summarise_anchor(table: Table, codec: str, ours: dict[str, Any]) -> dict[str, Any]:
+def summarise_baseline(table: Table, codec: str, ours: dict[str, Any]) -> dict[str, Any]:
     """Return what `summarise_other` does, and ``bd``: how the curves differ, see `deltas`."""
     summary = summarise_other(table, codec, ours)
     summary["bd"] = deltas(ours["results"], summary["results"])

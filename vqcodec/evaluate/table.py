@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vqcodec.evaluate.record import Record
+from vqcodec.evaluate.journal import Record
 
 if TYPE_CHECKING:
     import numpy as np

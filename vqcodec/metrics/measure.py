@@ -20,6 +20,10 @@ class Measure:
     unit: str
     digits: int
 
+    def source(self) -> str:
+        """Return what computes it here, with its version; nothing where it is not installed."""
+        return "vqcodec"
+
     def format(self, value: float, sign: bool = False) -> str:
         """Return a value with its unit."""
         return f"{value:{'+' if sign else ''}.{self.digits}f} {self.unit}".rstrip()

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from vqcodec.cli.jobs import progress_bar
-from vqcodec.cli.reports import finish, interval, names, print_codes, print_table
+from vqcodec.cli.reports import end, finish, interval, names, print_codes, print_table
 from vqcodec.errors import UsageError
 
 AGAINST = "opus-6k,codec2-2400,codec2-700c"
@@ -23,17 +23,12 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Measure a model on recordings; arguments are those of the command."""
-    from vqcodec.evaluate.speech.study import evaluate as measure
+    from vqcodec.evaluate.speech.study import SpeechStudy
 
+    others = names(AGAINST if against is None else against)
     with progress_bar("evaluating") as bar:
-        found = measure(
-            data,
-            output,
-            model=model,
-            against=names(AGAINST if against is None else against),
-            force=force,
-            progress=bar,
-        )
+        study = SpeechStudy(data, output, model=model, against=others)
+        found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_results, as_json=as_json)
 
 
@@ -46,11 +41,15 @@ def evaluate_phones(
     import matplotlib  # noqa: F401  # where it is missing, say so before any work
 
     from vqcodec.evaluate.phones.phonetable import summary
-    from vqcodec.evaluate.phones.study import PICTURE, evaluate_phones
+    from vqcodec.evaluate.phones.study import PICTURE, PhoneStudy
 
     with progress_bar("coding") as bar:
-        tree = evaluate_phones(data[0], output, model=model, force=force, progress=bar)
-    typer.echo(json.dumps(tree) if as_json else f"{summary(tree)}\n{output / PICTURE}")
+        found = PhoneStudy(data[0], output, model=model).run(force=force, progress=bar)
+    if as_json:
+        typer.echo(json.dumps(found.tree))
+    else:
+        typer.echo(f"{summary(found.tree)}\n{output / PICTURE}")
+    end(found, sum(found.tree["recordings"].values()))
 
 
 def evaluate_voices(
@@ -66,18 +65,12 @@ def evaluate_voices(
     targets = list(dict.fromkeys(names(voices)))
     if not targets:
         raise UsageError("--voices takes names that `vqcodec speakers` lists, with commas")
-    from vqcodec.evaluate.conversion.study import evaluate_voices as measure
+    from vqcodec.evaluate.conversion.study import ConversionStudy
     from vqcodec.voice.named import default_weights
 
     with progress_bar("converting") as bar:
-        found = measure(
-            data,
-            output,
-            model=model or default_weights(),
-            targets=targets,
-            force=force,
-            progress=bar,
-        )
+        study = ConversionStudy(data, output, model=model or default_weights(), targets=targets)
+        found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_voices, as_json=as_json)
 
 
@@ -85,10 +78,11 @@ def evaluate_babble(
     data: list[Path], output: Path, model: str, number: int, *, force: bool, as_json: bool
 ) -> None:
     """Measure how like speech babble is; arguments are those of the command."""
-    from vqcodec.evaluate.unconditional.study import evaluate_babble as measure
+    from vqcodec.evaluate.unconditional.study import UnconditionalStudy
 
     with progress_bar("drawing") as bar:
-        found = measure(data, output, model=model, number=number, force=force, progress=bar)
+        study = UnconditionalStudy(data, output, model=model, number=number)
+        found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_babble, as_json=as_json)
 
 

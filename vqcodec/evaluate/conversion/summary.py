@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.evaluate.conversion.meter import MEASURES, PITCH, TO_SOURCE, TO_TARGET
+from vqcodec.evaluate.conversion.measures import MEASURES, PITCH, TO_SOURCE, TO_TARGET
 from vqcodec.evaluate.intervals import interval, resampled_means
-from vqcodec.evaluate.record import OURS, Record
+from vqcodec.evaluate.journal import OURS, Record
 
 if TYPE_CHECKING:
     import numpy as np

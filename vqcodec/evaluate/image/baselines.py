@@ -46,7 +46,7 @@ class Coded:
     psnr: float
 
 
-class Anchor(ABC):
+class Baseline(ABC):
     """A codec to compare with. Subclasses say how one picture becomes one file.
 
     Attributes:
@@ -95,11 +95,11 @@ class Anchor(ABC):
 class _Search:
     """The files of one picture at one scale; each quality is written once at most."""
 
-    def __init__(self, anchor: Anchor, image: Image, scale: float) -> None:
+    def __init__(self, baseline: Baseline, image: Image, scale: float) -> None:
         height, width = (max(1, round(n * scale)) for n in image.size)
         picture = image.resize((height, width)).to_pillow()
-        self.anchor, self.image, self.scale = anchor, image, scale
-        self.file = lru_cache(lambda quality: anchor.write(picture, quality))
+        self.baseline, self.image, self.scale = baseline, image, scale
+        self.file = lru_cache(lambda quality: baseline.write(picture, quality))
 
     def better(self, known: Coded | None, limit: int) -> Coded | None:
         """Return the best of a file found before and those of at most `limit` bytes."""
@@ -111,7 +111,7 @@ class _Search:
 
     def highest_quality(self, limit: int) -> int | None:
         """Return the highest quality whose file is at most `limit` bytes, by bisection."""
-        low, high = self.anchor.qualities
+        low, high = self.baseline.qualities
         found = None
         while low <= high:
             middle = (low + high) // 2
@@ -124,7 +124,7 @@ class _Search:
     def coded(self, quality: int) -> Coded:
         """Return what the file of a quality gives back."""
         data = self.file(quality)
-        back = Image.open(io.BytesIO(data), self.anchor.name).resize(self.image.size)
+        back = Image.open(io.BytesIO(data), self.baseline.name).resize(self.image.size)
         setting = Setting(quality, self.scale)
         return Coded(len(data), back, setting, psnr(self.image.pixels, back.pixels))
 
@@ -135,7 +135,7 @@ def _save(picture: "Pillow.Image", kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-class Jpeg(Anchor):
+class Jpeg(Baseline):
     """JPEG with optimised Huffman tables, colour at half resolution."""
 
     name, label, qualities = "jpeg", "JPEG", (1, 95)
@@ -145,7 +145,7 @@ class Jpeg(Anchor):
         return _save(picture, "JPEG", quality=quality, optimize=True, subsampling=2)
 
 
-class Webp(Anchor):
+class Webp(Baseline):
     """WebP, slowest method."""
 
     name, label, qualities = "webp", "WebP", (0, 100)
@@ -155,7 +155,7 @@ class Webp(Anchor):
         return _save(picture, "WEBP", quality=quality, method=6)
 
 
-class Avif(Anchor):
+class Avif(Baseline):
     """AVIF at the default speed, colour at half resolution."""
 
     name, label, qualities = "avif", "AVIF", (0, 100)
@@ -165,7 +165,7 @@ class Avif(Anchor):
         return _save(picture, "AVIF", quality=quality, speed=6, subsampling="4:2:0")
 
 
-class JpegXl(Anchor):
+class JpegXl(Baseline):
     """JPEG XL at the default effort; Pillow needs a plugin for it."""
 
     name, label, qualities = "jxl", "JPEG XL", (0, 99)  # 100 would be without loss
@@ -184,28 +184,30 @@ class JpegXl(Anchor):
         return f"pillow-jxl-plugin {version('pillow-jxl-plugin')}"
 
 
-ANCHORS: dict[str, type[Anchor]] = {a.name: a for a in (Jpeg, Webp, Avif, JpegXl)}
+BASELINES: dict[str, type[Baseline]] = {b.name: b for b in (Jpeg, Webp, Avif, JpegXl)}
 
 
-def find_anchors(names: list[str]) -> tuple[list[Anchor], list[str]]:
+def find_baselines(names: list[str]) -> tuple[list[Baseline], list[str]]:
     """Return the codecs of these names, and a note for each that is not installed.
 
     Raises:
-        UsageError: a name is none of `ANCHORS`.
+        UsageError: a name is none of `BASELINES`.
     """
     from PIL import features
 
     found, notes = [], []
     for name in names:
-        if name not in ANCHORS:
-            raise UsageError(f"no codec '{name}' to compare with; there are: {', '.join(ANCHORS)}")
+        if name not in BASELINES:
+            raise UsageError(
+                f"no codec '{name}' to compare with; there are: {', '.join(BASELINES)}"
+            )
         if name in ("webp", "avif") and not features.check(name):
-            notes.append(f"{ANCHORS[name].label} is left out: this Pillow was built without it")
+            notes.append(f"{BASELINES[name].label} is left out: this Pillow was built without it")
             continue
         try:
-            found.append(ANCHORS[name]())
+            found.append(BASELINES[name]())
         except ImportError:
             notes.append(
-                f"{ANCHORS[name].label} is left out: needs pip install 'vqcodec[evaluate]'"
+                f"{BASELINES[name].label} is left out: needs pip install 'vqcodec[evaluate]'"
             )
     return found, notes

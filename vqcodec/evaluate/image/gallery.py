@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec.image import Codec
 from vqcodec.data.sources import Source
-from vqcodec.evaluate.image.baselines import Anchor
-from vqcodec.evaluate.image.meter import Point, decode_again, open_picture, through_file
-from vqcodec.evaluate.record import OURS, Record
+from vqcodec.evaluate.image.baselines import Baseline, Setting
+from vqcodec.evaluate.image.points import Point, open_picture, through_file
+from vqcodec.evaluate.journal import OURS, Measured, Record
 from vqcodec.evaluate.table import Table
 from vqcodec.figures.codebook import Codebook
 from vqcodec.media.image import Image
@@ -44,15 +44,16 @@ def build(
     sources: dict[str, Source],
     codec: Codec,
     points: tuple[Point, ...],
-    anchors: list[Anchor],
+    baselines: list[Baseline],
 ) -> list[dict[str, Any]]:
     """Return what a page needs to show the chosen pictures, worst first.
 
     They are coded anew at the settings that were measured; nothing of 10,000 pictures was kept.
 
     Returns:
-        For each picture its ``name``, ``rank`` and ``layers``: ``codec``, ``source`` (a data URI)
-        and, of reconstructions, ``bytes`` and ``values``.
+        For each picture its ``name``, ``rank``, ``quality``, size and ``layers``: ``codec``,
+        ``label``, ``source`` (a data URI) and, of reconstructions, ``bytes``, ``setting`` and
+        ``values``.
     """
     found = {r.name: r for r in records if r.name in chosen}
     colours = Codebook.of(codec).colours
@@ -60,10 +61,11 @@ def build(
         {
             "name": name,
             "rank": rank,
+            "quality": _quality(found[name]),
             "height": found[name].shape[0],
             "width": found[name].shape[1],
             "layers": _layers(
-                found[name], open_picture(sources[name]), codec, points, anchors, colours
+                found[name], open_picture(sources[name], name), codec, points, baselines, colours
             ),
         }
         for name, rank in chosen.items()
@@ -75,7 +77,7 @@ def _layers(
     image: Image,
     codec: Codec,
     points: tuple[Point, ...],
-    anchors: list[Anchor],
+    baselines: list[Baseline],
     colours: "Pixels",
 ) -> list[dict[str, Any]]:
     last = len(points) - 1
@@ -85,28 +87,49 @@ def _layers(
         slice(s.start * cells // pixels, -(-s.stop * cells // pixels))
         for s, cells, pixels in zip(window, codes.grids[-1].shape, image.size, strict=True)
     )
+    original, indices = image.pixels[window], codes.grids[-1][cells]
     layers: list[dict[str, Any]] = [
-        {"codec": "original", "source": data_uri(image.pixels[window])},
-        {"codec": "codes", "source": data_uri(colours[codes.grids[-1][cells]])},
+        {"codec": "original", "label": "original", "source": data_uri(original)},
+        {"codec": "codes", "label": "code map", "source": data_uri(colours[indices])},
     ]
-    shown = [(OURS, ours)]
-    for anchor in anchors:
-        measured = record.find(anchor.name, last)
+    shown = [(OURS, OURS, ours)]
+    for baseline in baselines:
+        measured = record.find(baseline.name, last)
         if measured is not None:
-            shown.append((anchor.name, decode_again(anchor, image, measured)))
-    for name, picture in shown:
+            setting = Setting(int(measured.setting["quality"]), measured.setting["scale"])
+            shown.append((baseline.name, baseline.label, baseline.decode(image, setting)))
+    for name, label, picture in shown:
         measured = record.find(name, last)
         assert measured is not None
         layers.append(
             {
                 "codec": name,
+                "label": label,
                 "source": data_uri(picture.pixels[window]),
                 "bytes": measured.bytes,
-                "setting": measured.setting,
+                "setting": _in_words(measured),
                 "values": measured.values,
             }
         )
     return layers
+
+
+def _quality(record: Record) -> str:
+    """Return our PSNR at the last point in words."""
+    measured = [m for m in record.measured if m.codec == OURS][-1]
+    value = measured.values[PSNR.key]
+    return "" if value is None else PSNR.format(value)
+
+
+def _in_words(measured: Measured) -> str:
+    """Return how a file was made."""
+    setting = measured.setting
+    words = f"quality {setting['quality']}" if "quality" in setting else ""
+    if setting.get("scale", 1) != 1:
+        words += f" at {setting['scale']}×"
+    if not words and "target_bytes" in setting:
+        return f"at most {setting['target_bytes']} bytes"
+    return words.strip() or "full size"
 
 
 def _middle(size: tuple[int, int], stride: int) -> tuple[slice, slice]:

@@ -36,7 +36,7 @@ class Coded:
     samples: "Signal"
 
 
-class SpeechAnchor(ABC):
+class SpeechBaseline(ABC):
     """A codec to compare with.
 
     Attributes:
@@ -62,7 +62,7 @@ class SpeechAnchor(ABC):
         return versions((self.package,))
 
 
-class Opus(SpeechAnchor):
+class Opus(SpeechBaseline):
     """Opus at 6 kbit/s, its lowest rate, variable; packets of 20 ms.
 
     It codes speech up to 4 kHz there, and its packets come to about 5.5 kbit/s; pages of Ogg would
@@ -108,7 +108,7 @@ class Opus(SpeechAnchor):
             raise ImportError("built without libopus")
 
 
-class Codec2(SpeechAnchor):
+class Codec2(SpeechBaseline):
     """A mode of Codec2: a vocoder for 8 kHz, as used over radio."""
 
     package = "pycodec2"
@@ -150,31 +150,31 @@ class Codec2At700(Codec2):
     name, label, mode = "codec2-700c", "Codec2 700C", 700
 
 
-ANCHORS: dict[str, type[SpeechAnchor]] = {a.name: a for a in (Opus, Codec2At2400, Codec2At700)}
+BASELINES: dict[str, type[SpeechBaseline]] = {b.name: b for b in (Opus, Codec2At2400, Codec2At700)}
 
 
-def find_anchors(names: list[str]) -> tuple[list[SpeechAnchor], list[str]]:
+def find_baselines(names: list[str]) -> tuple[list[SpeechBaseline], list[str]]:
     """Return the codecs of these names, and a note for each that is not installed.
 
     Raises:
-        UsageError: a name is none of `ANCHORS`.
+        UsageError: a name is none of `BASELINES`.
     """
     found, notes = [], []
     for name in names:
-        if name not in ANCHORS:
+        if name not in BASELINES:
             raise UsageError(
-                f"no speech codec '{name}' to compare with; there are: {', '.join(ANCHORS)}"
+                f"no speech codec '{name}' to compare with; there are: {', '.join(BASELINES)}"
             )
-        anchor = ANCHORS[name]()
+        baseline = BASELINES[name]()
         try:
-            anchor.check()
+            baseline.check()
         except ImportError as error:
             why = "needs pip install 'vqcodec[evaluate-speech]'"
-            if anchor.version():
-                why = f"{anchor.version()} does not work here ({error})"
-            notes.append(f"{anchor.label} is left out: {why}")
+            if baseline.version():
+                why = f"{baseline.version()} does not work here ({error})"
+            notes.append(f"{baseline.label} is left out: {why}")
         else:
-            found.append(anchor)
+            found.append(baseline)
     return found, notes
 
 

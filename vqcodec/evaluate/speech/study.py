@@ -1,165 +1,181 @@
-"""`vqcodec evaluate` on speech: recordings in, a folder with figures and a page out."""
+"""`vqcodec evaluate` on speech, beside other codecs at the rates that they have."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import vqcodec
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.data.corpora import Catalogue
-from vqcodec.data.sources import find_sources
+from vqcodec.data.sources import Source, find_sources
 from vqcodec.evaluate.bits import BitMeter
-from vqcodec.evaluate.journal import RECORDINGS, Journal
-from vqcodec.evaluate.record import OURS
-from vqcodec.evaluate.results import digest, write_recordings, write_results
-from vqcodec.evaluate.runs import Outcome, Run, made_with, named, settings_of
-from vqcodec.evaluate.speech import gallery, report
-from vqcodec.evaluate.speech.baselines import SpeechAnchor, find_anchors
-from vqcodec.evaluate.speech.coder import decoders_of
-from vqcodec.evaluate.speech.meter import LONGEST, RecordingMeter, languages
+from vqcodec.evaluate.journal import OURS, RECORDINGS, Measured, Record, count_used
+from vqcodec.evaluate.results import BASELINES, digest
+from vqcodec.evaluate.speech import page
+from vqcodec.evaluate.speech.baselines import find_baselines
+from vqcodec.evaluate.speech.copies import copies, decoders_of
+from vqcodec.evaluate.speech.recordings import (
+    ENGLISH,
+    LONGEST,
+    RecordingStudy,
+    languages,
+    layer,
+    open_recording,
+    record_of,
+)
+from vqcodec.evaluate.study import named
 from vqcodec.evaluate.summary import summarise_codec, summarise_codes, summarise_other
 from vqcodec.evaluate.table import BYTES, KBPS, Table, count_codes, sum_bits
+from vqcodec.figures.spectrogram import loudness
 from vqcodec.metrics.speech import EXPLAINED, SpeechMetric, find_metrics
 from vqcodec.voice.frames import RATE
 
 
-def evaluate(
-    data: list[Path],
-    folder: Path,
-    *,
-    model: str,
-    against: list[str],
-    force: bool = False,
-    progress: Callable[[float], None] = lambda done: None,
-) -> Outcome:
-    """Measure a model on recordings, beside other codecs, and write a report.
-
-    What is done stays done: the same call goes on where an earlier one was interrupted.
+class SpeechStudy(RecordingStudy):
+    """Recordings through a codec, and through others.
 
     Args:
-        data: recordings, folders (recursive) or uncompressed tars; `media.corpora` tells which
-            are English.
+        data: recordings, folders (recursive) or uncompressed tars; `data.corpora` tells which are
+            English.
         folder: of the report; made if missing.
         model: weights, a name or a folder.
-        against: names of `anchors.ANCHORS`.
-        force: start over in a folder that holds another evaluation.
-        progress: called with the fraction of the recordings that is done.
+        against: names of `baselines.BASELINES`.
 
     Raises:
-        MediaError: there is no recording, or none can be read.
-        OutputError: the folder holds something else, or cannot be written.
+        MediaError: there is no recording.
         UsageError: no such codec to compare with.
         WeightsError: no such weights.
     """
-    sources = named(find_sources(data, "audio"))
-    catalogue = Catalogue()
-    spoken = languages(sources, catalogue)
-    anchors, notes = find_anchors(against)
-    metrics, missing = find_metrics()
-    codec = SpeechCodec.load(model)
-    journal = Journal(folder, RECORDINGS)
-    journal.begin(_settings(codec, anchors, metrics, spoken), force=force)
-    run = Run(
-        journal, RecordingMeter(codec, BitMeter(codec), anchors, metrics, spoken), "recordings"
-    )
-    left_out = run.measure(sources, progress)
-    ours = list(decoders_of(codec))
-    keys = [m.key for m in metrics]
-    others = [*ours[1:], *(a.name for a in anchors)]
-    table = Table.collect(journal.records(), [OURS, *others], 1, keys, KBPS)
-    notes += missing + _notes(table, metrics, spoken)
-    if left_out:
-        notes.append(f"{len(left_out):,} recordings could not be read and are left out")
-    usage = count_codes(journal.records(), codec.codebook_sizes[-1])
-    codes = summarise_codes(usage, sum_bits(journal.records()))
-    codes["indices_per_second"] = RATE / codec.stride
-    tree = _tree(table, codes, codec, anchors, metrics, notes)
-    write_recordings(folder, journal.records(), keys)
-    write_results(folder, tree)
-    chosen = gallery.choose(table)
-    shown = gallery.build(chosen, journal.records(), sources, catalogue, codec, anchors)
-    report.write(folder, tree, metrics, table, shown)
-    return Outcome(tree, metrics, left_out)
 
+    lines = RECORDINGS
+    metrics: Sequence[SpeechMetric]
 
-def _settings(
-    codec: SpeechCodec,
-    anchors: list[SpeechAnchor],
-    metrics: list[SpeechMetric],
-    spoken: dict[str, str],
-) -> dict[str, Any]:
-    """Return all that figures depend on, but for the recordings."""
-    return {
-        **settings_of(codec, metrics),
-        "set of codecs": {a.name: a.version() for a in anchors},
-        "set of languages": digest(f"{path} {language}" for path, language in spoken.items()),
-    }
+    def __init__(self, data: list[Path], folder: Path, *, model: str, against: list[str]) -> None:
+        """Find the recordings, and load what they go through."""
+        sources = named(find_sources(data, "audio"))
+        self.catalogue = Catalogue()
+        self.spoken = languages(sources, self.catalogue)
+        self.baselines, notes = find_baselines(against)
+        metrics, missing = find_metrics()
+        super().__init__(folder, SpeechCodec.load(model), sources, metrics, [*notes, *missing])
+        self.bits = BitMeter(self.codec)
 
+    def settings(self) -> dict[str, Any]:
+        """Return all that figures depend on, but for the recordings."""
+        spoken = (f"{path} {language}" for path, language in self.spoken.items())
+        return {
+            **super().settings(),
+            "set of codecs": {b.name: b.version() for b in self.baselines},
+            "set of languages": digest(spoken),
+        }
 
-def _notes(table: Table, metrics: Sequence[SpeechMetric], spoken: dict[str, str]) -> list[str]:
-    """Say what was measured on less than everything."""
-    import numpy as np
+    def measure(self, source: Source, name: str) -> Record:
+        """Measure one recording.
 
-    notes = []
-    total = len(table.names)
-    for metric in metrics:
-        lacking = int(np.isnan(table.column(OURS, metric.key)[:, -1]).sum())
-        if lacking and metric.english:
-            notes.append(
-                f"{metric.label} is for English, and was taken of {total - lacking:,} of "
-                f"{total:,} recordings"
-            )
-        elif lacking:
-            notes.append(
-                f"{metric.label} is not defined for {lacking:,} of {total:,} recordings: too "
-                "short, silent, or too damaged"
-            )
-    if not spoken and any(m.english for m in metrics):
-        notes.append("nothing tells the languages: all recordings were taken for English")
-    long = sum(shape[0] >= 1000 * LONGEST // RATE for shape in table.shapes)
-    if long:
-        notes.append(f"of {long:,} longer recordings the first {LONGEST // RATE} s were measured")
-    return notes
+        Raises:
+            MediaError: it cannot be read.
+        """
+        samples = open_recording(source, name)
+        made, codes = copies(self.codec, self.baselines, samples)
+        english = self.spoken.get(name, ENGLISH).startswith(ENGLISH)
+        metrics = [m for m in self.metrics if english or not m.english]
+        measured = []
+        for copy in made:
+            values = {m.key: m.measure(samples, copy.samples) for m in metrics}
+            measured.append(Measured(copy.codec, 0, copy.bytes, {}, values))
+        bits, usage = self.bits.measure(codes), count_used(codes)
+        return record_of(source, name, samples, bits=bits, usage=usage, measured=tuple(measured))
 
+    @cached_property
+    def found(self) -> Table:
+        """All that was measured."""
+        codecs = [*decoders_of(self.codec), *(b.name for b in self.baselines)]
+        return Table.collect(self.journal.records(), codecs, 1, [m.key for m in self.metrics], KBPS)
 
-def _tree(
-    table: Table,
-    codes: dict[str, Any],
-    codec: SpeechCodec,
-    anchors: list[SpeechAnchor],
-    metrics: list[SpeechMetric],
-    notes: list[str],
-) -> dict[str, Any]:
-    """Return what ``results.json`` holds."""
-    ours = summarise_codec(table, OURS)
-    weights = codec.weights
-    described = {}
-    for name in list(decoders_of(codec))[1:]:
-        label = f"{weights.name}, {name.removeprefix(OURS).strip('-')} decoder"
-        text = f"{label}: the same codes, decoded another way"
-        described[name] = {"name": label, "description": text, **summarise_other(table, name, ours)}
-    for anchor in anchors:
-        text = f"{anchor.label}, {anchor.version()}: the bytes of its packets, without a container"
-        summary = summarise_other(table, anchor.name, ours)
-        described[anchor.name] = {"name": anchor.label, "description": text, **summary}
-    seconds = sum(shape[0] for shape in table.shapes) / 1000
-    return {
-        "name": f"vqcodec {weights.name}",
-        "description": f"vqcodec {vqcodec.__version__}, weights {weights.name}, .vqc files",
-        "results": ours["results"],
-        "evaluation": {
-            **made_with(codec),
-            "data": {
-                "recordings": len(table.names),
-                "seconds": round(seconds, 3),
-                "digest": digest(table.identities),
-            },
+    def summarise(self) -> dict[str, Any]:
+        """Return the means of all codecs, and how ours differs from the others."""
+        self._note_lacking()
+        table, name = self.found, self.codec.weights.name
+        ours = summarise_codec(table, OURS)
+        others = {}
+        for codec in list(decoders_of(self.codec))[1:]:
+            label = f"{name}, {codec.removeprefix(OURS).strip('-')} decoder"
+            others[codec] = (label, f"{label}: the same codes, decoded another way")
+        for b in self.baselines:
+            text = f"{b.label}, {b.version()}: the bytes of its packets, without a container"
+            others[b.name] = (b.label, text)
+        usage = count_codes(self.journal.records(), self.codec.codebook_sizes[-1])
+        codes = summarise_codes(usage, sum_bits(self.journal.records()))
+        seconds = sum(shape[0] for shape in table.shapes) / 1000
+        more = {
             "points": ["mono, 16 kHz"],
-            "metrics": {m.key: f"{EXPLAINED[m.key]} ({m.source()})" for m in metrics},
+            "metrics": {m.key: f"{EXPLAINED[m.key]} ({m.source()})" for m in self.metrics},
             "intervals": ours["intervals"],
             "overall_kbps": round(8 * float(table.column(OURS, BYTES).sum()) / seconds / 1000, 4),
-            "codes": codes,
-            "anchors": described,
-            "notes": notes,
-        },
-    }
+            "codes": {**codes, "indices_per_second": RATE / self.codec.stride},
+            BASELINES: {
+                codec: {"name": label, "description": text, **summarise_other(table, codec, ours)}
+                for codec, (label, text) in others.items()
+            },
+        }
+        return self.tree(", .vqc files", {"results": ours["results"]}, more)
+
+    def _note_lacking(self) -> None:
+        """Say what was measured on less than everything."""
+        import numpy as np
+
+        total = len(self.found.names)
+        for metric in self.metrics:
+            lacking = int(np.isnan(self.found.column(OURS, metric.key)[:, -1]).sum())
+            if lacking and metric.english:
+                self.notes.append(
+                    f"{metric.label} is for English, and was taken of {total - lacking:,} of "
+                    f"{total:,} recordings"
+                )
+            elif lacking:
+                self.notes.append(
+                    f"{metric.label} is not defined for {lacking:,} of {total:,} recordings: too "
+                    "short, silent, or too damaged"
+                )
+        if not self.spoken and any(m.english for m in self.metrics):
+            self.notes.append("nothing tells the languages: all recordings were taken for English")
+        long = sum(shape[0] >= 1000 * LONGEST // RATE for shape in self.found.shapes)
+        if long:
+            self.notes.append(
+                f"of {long:,} longer recordings the first {LONGEST // RATE} s were measured"
+            )
+
+    def table(self) -> list[list[Any]]:
+        """Return one row for each recording and codec."""
+        keys = [m.key for m in self.metrics]
+        rows: list[list[Any]] = [["recording", "seconds", "codec", BYTES, KBPS, *keys]]
+        for record in self.journal.records():
+            for m in record.measured:
+                row = [record.units / 1000, m.codec, m.bytes, round(8 * m.bytes / record.units, 6)]
+                rows.append([record.name, *row, *map(m.values.get, keys)])
+        return rows
+
+    def page(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """Return means, recordings to play, and a row for each."""
+        ranks = page.choose(self.found)
+        records = {r.name: r for r in self.journal.records() if r.name in ranks}
+        items = [self._item(tree, records[name], rank) for name, rank in ranks.items()]
+        return page.build(tree, self.metrics, self.found, items)
+
+    def _item(self, tree: dict[str, Any], record: Record, rank: str) -> dict[str, Any]:
+        """Return a recording as the page plays it; coded anew, since nothing of it was kept."""
+        source, seconds = self.sources[record.name], record.units / 1000
+        samples = open_recording(source, record.name)
+        loudest = loudness(samples)
+        labels = page.labels(tree)
+        layers = [layer("original", samples, loudest=loudest)]
+        made, _ = copies(self.codec, self.baselines, samples)
+        for copy in made:
+            measured = record.find(copy.codec, 0)
+            assert measured is not None
+            drawn = layer(
+                labels[copy.codec], copy.samples, measured.values, self.metrics, loudest=loudest
+            )
+            layers.append({**drawn, "beside": f"{8 * copy.bytes / seconds / 1000:.2f} kbit/s"})
+        facts, text = f"{rank} · {seconds:.1f} s", self.catalogue.text(source)
+        return {"name": record.name, "facts": facts, "text": text, "layers": layers}

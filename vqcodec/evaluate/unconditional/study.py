@@ -1,109 +1,195 @@
-"""`vqcodec evaluate --babble`: how like speech what is drawn is, beside real speech."""
+"""`vqcodec evaluate --babble`: how like speech unconditional samples are, beside recordings."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import vqcodec
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.data.sources import find_sources
-from vqcodec.evaluate.journal import Journal
-from vqcodec.evaluate.record import OURS, Record
-from vqcodec.evaluate.results import digest, write_babble, write_results
-from vqcodec.evaluate.runs import Outcome, Run, made_with, named, settings_of
-from vqcodec.evaluate.unconditional import page as babblepage
-from vqcodec.evaluate.unconditional.meter import (
-    LABELS,
-    RECORDING,
-    SECONDS,
-    BabbleMeter,
-    find_samplers,
-    summarise,
-)
+from vqcodec.data.sources import Source, find_sources
+from vqcodec.evaluate.journal import OURS, Measured, Record
+from vqcodec.evaluate.report import described, figure, heads, page
+from vqcodec.evaluate.results import digest
+from vqcodec.evaluate.speech.recordings import RecordingStudy, layer, open_recording, record_of
+from vqcodec.evaluate.study import named
+from vqcodec.evaluate.unconditional.samplers import LABELS, RECORDING, find_samplers
+from vqcodec.evaluate.unconditional.summary import summarise
+from vqcodec.media.audio import Audio
 from vqcodec.metrics.speech import SpeechMetric, find_metrics
 from vqcodec.metrics.speechlike import EXPLAINED, METRICS
+from vqcodec.sampling.speech import LEAST
+from vqcodec.voice.frames import RATE
 
-LINES = "babble.jsonl"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Signal = NDArray[np.float32]
+
+SECONDS = 10  # of a recording that are heard, its beginning
+SHOWN = 5  # recordings
+MEANS = """\
+Means; of F0 the median. Small: 95 % bootstrap intervals. What stands for an ear here tells speech
+from noise, and not whether anything is said: babble has no words, and nobody said it in that
+voice."""
+SOUNDS = """\
+The first recordings, the beginning of each, and as much babble. Spectrograms: 0 to 8 kHz, 60 dB
+from black to white. Playing one stops the others."""
 
 
-def evaluate_babble(
-    data: list[Path],
-    folder: Path,
-    *,
-    model: str,
-    number: int,
-    force: bool = False,
-    progress: Callable[[float], None] = lambda done: None,
-) -> Outcome:
-    """Measure recordings, their reconstructions, and babble drawn beside them; write a report.
+@dataclass(frozen=True)
+class Sound:
+    """One sound to be heard.
 
-    What is done stays done: the same call goes on where an earlier one was interrupted.
+    Attributes:
+        kind: a key of `LABELS`.
+        samples: (T,) at 16 kHz.
+        speaker: whose voice it was drawn in; "" for what was recorded.
+    """
+
+    kind: str
+    samples: "Signal"
+    speaker: str = ""
+
+
+class UnconditionalStudy(RecordingStudy):
+    """Recordings, their reconstructions, and samples as long: shorter sound holds fewer phones.
 
     Args:
         data: recordings, folders (recursive) or uncompressed tars.
         folder: of the report; made if missing.
         model: weights, a name or a folder.
         number: of recordings to listen to, the first ones.
-        force: start over in a folder that holds another evaluation.
-        progress: called with the fraction of the recordings that is done.
 
     Raises:
-        MediaError: there is no recording, or none can be read.
-        OutputError: the folder holds something else, or cannot be written.
+        MediaError: there is no recording.
         WeightsError: no such weights, or they name nobody whose voice to draw in.
     """
-    sources = dict(islice(named(find_sources(data, "audio")).items(), number))
-    codec = SpeechCodec.load(model)
-    samplers, notes = find_samplers(codec)
-    metrics, missing = find_metrics(METRICS)
-    seeds = {name: seed for seed, name in enumerate(sources)}
-    meter = BabbleMeter(codec, samplers, seeds, metrics)
-    journal = Journal(folder, LINES)
-    settings = {"set of recordings": digest(sources), "set of sounds": list(samplers)}
-    journal.begin({**settings_of(codec, metrics), **settings}, force=force)
-    left_out = Run(journal, meter, "recordings").measure(sources, progress)
-    records = list(journal.records())
-    notes += missing
-    if len(sources) < number:
-        notes.append(f"the data hold {len(sources):,} recordings, not {number:,}")
-    if left_out:
-        notes.append(f"{len(left_out):,} recordings could not be read and are left out")
-    notes.append(
-        f"of each recording the first {SECONDS} s are heard; babble is as long, and what is drawn "
-        "beside the first recording has the seed 0"
-    )
-    tree = _tree(codec, records, [RECORDING, OURS, *samplers], metrics, notes)
-    write_babble(folder, records, [m.key for m in metrics])
-    write_results(folder, tree)
-    babblepage.write(folder, tree, records, metrics, meter, sources)
-    return Outcome(tree, metrics, left_out)
 
+    lines = "babble.jsonl"
+    metrics: Sequence[SpeechMetric]
 
-def _tree(
-    codec: SpeechCodec,
-    records: list[Record],
-    kinds: list[str],
-    metrics: list[SpeechMetric],
-    notes: list[str],
-) -> dict[str, Any]:
-    """Return what ``results.json`` holds."""
-    name = codec.weights.name
-    return {
-        "name": f"vqcodec {name}",
-        "description": f"vqcodec {vqcodec.__version__}, weights {name}: babble beside recordings",
-        "sounds": {
-            kind: {"name": LABELS[kind], **summarise(records, kind, metrics)} for kind in kinds
-        },
-        "evaluation": {
-            **made_with(codec),
-            "data": {
-                "recordings": len(records),
-                "seconds": round(sum(r.units for r in records) / 1000, 3),
-                "digest": digest(r.identity for r in records),
-            },
-            "metrics": {m.key: f"{EXPLAINED[m.key]} ({m.source()})" for m in metrics},
-            "notes": notes,
-            "anchors": {},
-        },
-    }
+    def __init__(self, data: list[Path], folder: Path, *, model: str, number: int) -> None:
+        """Find the recordings, and load what samples are drawn from."""
+        sources = dict(islice(named(find_sources(data, "audio")).items(), number))
+        codec = SpeechCodec.load(model)
+        self.samplers, notes = find_samplers(codec)
+        metrics, missing = find_metrics(METRICS)
+        notes += missing
+        if len(sources) < number:
+            notes.append(f"the data hold {len(sources):,} recordings, not {number:,}")
+        notes.append(
+            f"of each recording the first {SECONDS} s are heard; babble is as long, and what is "
+            "drawn beside the first recording has the seed 0"
+        )
+        self.seeds = {name: seed for seed, name in enumerate(sources)}
+        super().__init__(folder, codec, sources, metrics, notes)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that figures depend on."""
+        return {
+            **super().settings(),
+            "set of recordings": digest(self.sources),
+            "set of sounds": list(self.samplers),
+        }
+
+    def sounds(self, source: Source, name: str) -> list[Sound]:
+        """Return the beginning of a recording, its reconstruction, and the samples.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        samples = open_recording(source, name)[: SECONDS * RATE]
+        plain = self.codec.decode(self.codec.encode(Audio(samples[None], RATE))).samples[0]
+        found = [Sound(RECORDING, samples), Sound(OURS, plain)]
+        for kind, draw in self.samplers.items():
+            audio, who = draw(max(LEAST, len(samples) / RATE), self.seeds[name])
+            found.append(Sound(kind, audio.samples[0, : len(samples)], who))
+        return found
+
+    def measure(self, source: Source, name: str) -> Record:
+        """Measure one recording and what is heard beside it.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        sounds = self.sounds(source, name)
+        measured = []
+        for sound in sounds:
+            setting = {"seed": float(self.seeds[name])} if sound.kind in self.samplers else {}
+            values = {m.key: m.measure(sound.samples, sound.samples) for m in self.metrics}
+            measured.append(Measured(sound.kind, 0, 0, setting, values))
+        return record_of(source, name, sounds[0].samples, measured=tuple(measured))
+
+    @cached_property
+    def found(self) -> list[Record]:
+        """All that was measured."""
+        return list(self.journal.records())
+
+    def summarise(self) -> dict[str, Any]:
+        """Return means by kind of sound."""
+        sounds = {
+            kind: {"name": LABELS[kind], **summarise(self.found, kind, self.metrics)}
+            for kind in (RECORDING, OURS, *self.samplers)
+        }
+        explained = {m.key: f"{EXPLAINED[m.key]} ({m.source()})" for m in self.metrics}
+        return self.tree(": babble beside recordings", {"sounds": sounds}, {"metrics": explained})
+
+    def table(self) -> list[list[Any]]:
+        """Return one row for each recording, and for each sound beside it."""
+        keys = [m.key for m in self.metrics]
+        rows: list[list[Any]] = [["recording", "seconds", "sound", "seed", *keys]]
+        for record in self.found:
+            for m in record.measured:
+                seed = int(m.setting["seed"]) if "seed" in m.setting else None
+                rows.append(
+                    [record.name, record.units / 1000, m.codec, seed, *map(m.values.get, keys)]
+                )
+        return rows
+
+    def page(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """Return means, recordings and samples to play, and a row for each sound."""
+        means = {
+            "kind": "table",
+            "title": "How like speech",
+            "text": MEANS,
+            "head": ["", "sounds", *heads(self.metrics)],
+            "rows": [
+                [kind["name"], kind["sounds"], *(self._cell(kind, m) for m in self.metrics)]
+                for kind in tree["sounds"].values()
+            ],
+        }
+        sounds = {
+            "kind": "sounds",
+            "id": "gallery",
+            "title": "Listen for yourself",
+            "text": SOUNDS,
+            "items": [self._item(record) for record in self.found[:SHOWN]],
+        }
+        every = {
+            "kind": "inputs",
+            "title": "All sounds",
+            "text": "Click a heading to sort, again for the other way round.",
+            "columns": [{"head": "recording"}, {"head": "sound"}, *map(described, self.metrics)],
+            "rows": [
+                [r.name, LABELS[m.codec], *(m.values.get(metric.key) for metric in self.metrics)]
+                for r in self.found
+                for m in r.measured
+            ],
+        }
+        return page(tree, "babble", self.metrics, [], [means, sounds, every])
+
+    def _cell(self, kind: dict[str, Any], metric: SpeechMetric) -> dict[str, Any]:
+        return figure(metric, kind[metric.key], kind["intervals"].get(metric.key))
+
+    def _item(self, record: Record) -> dict[str, Any]:
+        """Return a recording and what is heard beside it as the page plays them: drawn anew."""
+        layers = []
+        for sound in self.sounds(self.sources[record.name], record.name):
+            measured = record.find(sound.kind, 0)
+            assert measured is not None
+            label = LABELS[sound.kind] + (f", as {sound.speaker}" if sound.speaker else "")
+            layers.append(layer(label, sound.samples, measured.values, self.metrics))
+        return {"name": record.name, "facts": f"{record.units / 1000:.1f} s", "layers": layers}

@@ -1,8 +1,10 @@
 """Rate-distortion curves as a figure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vqcodec.evaluate.results import BASELINES
 from vqcodec.evaluate.table import RATE
 from vqcodec.files.atomic import writing
 from vqcodec.metrics.image import Metric
@@ -15,7 +17,7 @@ OURS_COLOUR = "#0b6e4f"
 COLOURS = {"jpeg": "#c1666b", "webp": "#d4a017", "avif": "#4357ad", "jxl": "#7b4b94"}
 
 
-def draw(folder: Path, tree: dict[str, Any], metrics: list[Metric]) -> None:
+def draw(folder: Path, tree: dict[str, Any], metrics: Sequence[Metric]) -> None:
     """Write the curves of a results tree, one panel for each metric, as PNG and SVG.
 
     Bars are 95 % intervals over pictures. Needs matplotlib.
@@ -46,12 +48,12 @@ def draw(folder: Path, tree: dict[str, Any], metrics: list[Metric]) -> None:
 
 def _panel(axes: "Axes", tree: dict[str, Any], metric: Metric) -> None:
     curves = [(tree["name"], OURS_COLOUR, tree["evaluation"], tree["results"])]
-    for name, anchor in tree["evaluation"]["anchors"].items():
-        label = anchor["name"]
-        rate = anchor["bd"].get(metric.key, {}).get("rate")
+    for name, baseline in tree["evaluation"][BASELINES].items():
+        label = baseline["name"]
+        rate = baseline["bd"].get(metric.key, {}).get("rate")
         if rate is not None:
             label += f" (BD-rate {rate:+.1f} %)"
-        curves.append((label, COLOURS[name], anchor, anchor["results"]))
+        curves.append((label, COLOURS[name], baseline, baseline["results"]))
     for label, colour, summary, results in curves:
         if metric.key not in results:
             continue
