@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.config import Tree, check_range
 from vqcodec.errors import UsageError, WeightsError
+from vqcodec.modality import Modality
 
 if TYPE_CHECKING:
     from vqcodec.coding.contextmodel import ContextModel
@@ -52,6 +53,11 @@ class Weights:
     def modality(self) -> str:
         """What it codes: ``image`` or ``audio``."""
         return str(self.config.get("modality", ""))
+
+    def check(self, modality: Modality) -> None:
+        """Raise WeightsError if they code other media."""
+        if self.modality != modality.name:
+            raise WeightsError(f"{self.folder}: codes {self.modality}, not {modality.codes}")
 
     @property
     def codebook_size(self) -> int:

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from tests.cli.test_commands import fails, names
 from tests.helpers import Run, voice
 from vqcodec import Codes
-from vqcodec.cli.data import default_model
+from vqcodec.cli.options import modality_of
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.codebook import code_colours
 from vqcodec.figures.image import INNER, MARGIN
@@ -20,6 +20,7 @@ from vqcodec.figures.spectrogram import COLOURS, loudness, spectrogram, waveform
 from vqcodec.figures.speechcodebook import SIDE, draw_spectra, spectra
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.audio import Audio
+from vqcodec.modality import AUDIO, IMAGE
 from vqcodec.voice.frames import RATE
 
 MODEL = ("--model", "spoken")
@@ -160,11 +161,12 @@ def test_a_model_alone_and_over_recordings(tmp_path: Path, run: Run, spoken_weig
 
 
 def test_what_lies_in_a_folder_says_which_weights(tmp_path: Path) -> None:
-    assert default_model([tmp_path]) == "image-f4"
+    assert modality_of([tmp_path], []) is IMAGE
     (tmp_path / "a.wav").touch()
-    assert default_model([tmp_path]) == "speech-64x"
+    assert modality_of([tmp_path], []) is AUDIO
     (tmp_path / "b.png").touch()
-    assert default_model([tmp_path]) == "image-f4"
+    assert modality_of([tmp_path], []) is IMAGE
+    assert modality_of([tmp_path], [AUDIO]) is AUDIO  # an option of speech is given
 
 
 def test_silence_and_bad_requests(tmp_path: Path, run: Run, spoken_weights: Path) -> None:

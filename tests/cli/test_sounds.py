@@ -193,13 +193,16 @@ def test_odd_sounds(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["encode", "talk.wav", "--quality", "50"], "are for pictures"),
-        (["encode", "talk.wav", "--scale", "0.5"], "are for pictures"),
-        (["encode", "talk.wav", "--background", "white"], "are for pictures"),
-        (["encode", "talk.wav", "--verify"], "are for pictures"),
+        (["encode", "talk.wav", "--quality", "50"], "is for pictures"),
+        (["encode", "talk.wav", "--scale", "0.5"], "is for pictures"),
+        (["encode", "talk.wav", "--background", "white"], "is for pictures"),
+        (["encode", "talk.wav", "--verify"], "is for pictures"),
         (["encode", "photo.png", "--mono"], "--mono is for sound"),
-        (["decode", "photo.npz", "--rate", "16000"], "--rate and --decoder are for sound"),
-        (["decode", "photo.npz", "--decoder", "wavenet"], "--decoder are for sound"),
+        (
+            ["decode", "photo.npz", "--rate", "16000"],
+            "--rate is for sound, and photo.npz holds a picture",
+        ),
+        (["decode", "photo.npz", "--decoder", "wavenet"], "--decoder is for sound"),
         (["decode", "good.npz", "--rate", "7"], "rate of 7 Hz"),
         (
             ["decode", "good.npz", "--decoder", "slow"],

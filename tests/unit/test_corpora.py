@@ -14,6 +14,7 @@ from vqcodec.errors import MediaError
 from vqcodec.evaluate.conversion.voices import Recordings
 from vqcodec.evaluate.speech.recordings import languages
 from vqcodec.evaluate.study import named
+from vqcodec.modality import AUDIO
 
 # of each corpus its files, and what is to be found: recording -> speaker, text
 CORPORA: dict[str, tuple[dict[str, str], dict[str, tuple[str, str]]]] = {
@@ -102,7 +103,7 @@ def told(data: Path) -> dict[str, tuple[str, str, str]]:
     asked = Catalogue()
     return {
         s.name.removeprefix("./"): (asked.speaker(s), asked.text(s), asked.language(s))
-        for s in find_sources([data], "audio")
+        for s in find_sources([data], AUDIO)
     }
 
 
@@ -206,7 +207,7 @@ def test_a_manifest_tells_more_than_layouts_and_folders(tmp_path: Path) -> None:
     assert told(root) == expected
     assert told(pack(root, root / "all.tar", ".")) == expected
     # a tar in a folder brings a manifest of its own
-    sources = named(find_sources([root], "audio"))
+    sources = named(find_sources([root], AUDIO))
     assert len(sources) == 8
     spoken = languages(sources, Catalogue())
     assert sorted(spoken.values()) == ["de", "de", "en-GB", "en-GB"]
@@ -244,7 +245,7 @@ def test_the_same_text_is_the_same_sentence(tmp_path: Path) -> None:
     for seed, name in enumerate(names):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         voice(100 + seed, seed=seed).save(tmp_path / name)
-    sources: dict[str, Source] = named(find_sources([tmp_path], "audio"))
+    sources: dict[str, Source] = named(find_sources([tmp_path], AUDIO))
     recordings = Recordings(sources, embed=False, catalogue=Catalogue())
     assert set(recordings.speakers.values()) == {"p225", "p226", "ann", "ben"}
 

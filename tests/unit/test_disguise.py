@@ -11,6 +11,7 @@ from tests.helpers import tiny_speech_config, voice
 from vqcodec.config import load_preset, override
 from vqcodec.data.sources import find_sources
 from vqcodec.errors import UsageError
+from vqcodec.modality import AUDIO
 from vqcodec.models.pretrained import read_state
 from vqcodec.train.run import Job
 from vqcodec.train.speech import disguise as module
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sounds(folder: Path) -> Sounds:
-    return Sounds(find_sources([folder], "audio"))
+    return Sounds(find_sources([folder], AUDIO))
 
 
 def changes(disguise: Disguise, crop: Signal, number: int = 30) -> Signal:
@@ -78,7 +79,7 @@ def test_likened_crops_come_nearer_to_the_other_voice(sounds: Sounds) -> None:
 def test_only_voices_of_whom_enough_was_heard_are_taken(
     folder: Path, sounds: Sounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = find_sources([folder], "audio")
+    sources = find_sources([folder], AUDIO)
     assert voices_in(sounds, sources) == []  # two minutes are asked for
     monkeypatch.setattr(module, "ENOUGH", 40_000)
     assert len(voices_in(sounds, sources)) == 2

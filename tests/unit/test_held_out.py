@@ -12,6 +12,7 @@ from tests.helpers import picture, voice
 from vqcodec.data.sources import find_sources
 from vqcodec.errors import MediaError
 from vqcodec.media.image import Image
+from vqcodec.modality import AUDIO
 from vqcodec.train.image.data import MAX_ENLARGED, Pictures, read_picture
 from vqcodec.train.run import hold_out
 from vqcodec.train.speech.data import read_recording
@@ -60,7 +61,7 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
         tar.add(folder / "1.wav", "1.wav")
     with tarfile.open(folder / "outer.tar", "w") as tar:
         tar.add(tmp_path / "inner.tar", "inner.tar")
-    train, measured, notes = hold_out([folder], [], read_recording, "audio")
+    train, measured, notes = hold_out([folder], [], read_recording, AUDIO)
     assert names(measured) == ["1.wav"] and names(train) == ["2.wav", "3.wav"]
     assert sorted(notes) == [
         "2 passed over: archives; unpack them first",

@@ -15,6 +15,7 @@ from vqcodec.errors import MediaError, VqcodecError
 from vqcodec.media.audio import Audio
 from vqcodec.media.image import Image
 from vqcodec.media.soundformats import SOUND_SUFFIXES, is_sound
+from vqcodec.modality import AUDIO
 
 CASES = Path(__file__).parents[1] / "cases"
 RATE = 48_000
@@ -87,7 +88,7 @@ def test_recordings_of_phones_and_browsers_are_read(name: str) -> None:
     pytest.importorskip("av")
     audio = Audio.open(CASES / name)
     assert audio.seconds == pytest.approx(3, abs=0.05) and np.abs(audio.samples).max() > 0.1
-    assert [s.name for s in find_sources([CASES], "audio") if s.name == name] == [name]
+    assert [s.name for s in find_sources([CASES], AUDIO) if s.name == name] == [name]
 
 
 @pytest.mark.parametrize("suffix", HEADS)

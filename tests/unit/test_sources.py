@@ -12,6 +12,7 @@ from tests.helpers import voice
 from vqcodec.data.sources import find_sources, is_hidden
 from vqcodec.errors import MediaError
 from vqcodec.media.image import Image
+from vqcodec.modality import AUDIO
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def packed(folder: Path, path: Path) -> Path:
 
 def test_hidden_files_are_passed_over_with_a_count(tree: Path, tmp_path: Path) -> None:
     for root in (tree, packed(tree, tmp_path / "x.tar")):
-        found = find_sources([root], "audio")
+        found = find_sources([root], AUDIO)
         assert [Path(s.name).name for s in found] == ["1.wav"]
         assert "5 passed over: hidden" in found.notes
         assert "2 passed over: no recordings by their suffix" in found.notes
@@ -44,9 +45,9 @@ def test_hidden_files_are_passed_over_with_a_count(tree: Path, tmp_path: Path) -
 
 
 def test_what_is_named_is_taken_even_if_hidden(tree: Path) -> None:
-    assert [s.name for s in find_sources([tree / ".trash" / "3.wav"], "audio")] == ["3.wav"]
-    assert [s.name for s in find_sources([tree / ".trash"], "audio")] == ["3.wav"]
-    assert [s.name for s in find_sources([tree / "a" / ".2.wav"], "audio")] == [".2.wav"]
+    assert [s.name for s in find_sources([tree / ".trash" / "3.wav"], AUDIO)] == ["3.wav"]
+    assert [s.name for s in find_sources([tree / ".trash"], AUDIO)] == ["3.wav"]
+    assert [s.name for s in find_sources([tree / "a" / ".2.wav"], AUDIO)] == [".2.wav"]
 
 
 def test_archives_that_are_not_looked_into_are_counted(tree: Path, tmp_path: Path) -> None:
@@ -54,30 +55,30 @@ def test_archives_that_are_not_looked_into_are_counted(tree: Path, tmp_path: Pat
     with tarfile.open(tmp_path / "outer.tar", "w") as tar:
         tar.add(tree / "a" / "1.wav", "1.wav")
         tar.add(inner, "inner.tar")
-    found = find_sources([tmp_path / "outer.tar"], "audio")
+    found = find_sources([tmp_path / "outer.tar"], AUDIO)
     assert [s.name for s in found] == ["1.wav"]
     assert found.notes == ("1 passed over: archives; unpack them first",)
     for name in ("b.tar.gz", "b.tgz", "b.zip"):
         (tree / name).write_bytes(gzip.compress(inner.read_bytes()))
-    assert "3 passed over: archives; unpack them first" in find_sources([tree], "audio").notes
+    assert "3 passed over: archives; unpack them first" in find_sources([tree], AUDIO).notes
     with pytest.raises(MediaError, match="no recordings found; 1 passed over: archives; unpack"):
-        find_sources([tree / "b.tar.gz"], "audio")
+        find_sources([tree / "b.tar.gz"], AUDIO)
 
 
 def test_an_appledouble_file_named_as_a_tar_stops_nothing(tree: Path) -> None:
     packed(tree / "a", tree / "x.tar")
     (tree / "._x.tar").write_bytes(b"\0\5\x16\7" + bytes(100))
-    assert len(find_sources([tree], "audio")) == 2
+    assert len(find_sources([tree], AUDIO)) == 2
 
 
 def test_nothing_passed_over_is_no_note(tmp_path: Path) -> None:
     voice(100).save(tmp_path / "1.wav")
-    assert find_sources([tmp_path], "audio").notes == ()
+    assert find_sources([tmp_path], AUDIO).notes == ()
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         tar.add(tmp_path / "1.wav", "./b/../1.wav")
     (tmp_path / "y.tar").write_bytes(data.getvalue())
-    assert find_sources([tmp_path / "y.tar"], "audio").notes == ()
+    assert find_sources([tmp_path / "y.tar"], AUDIO).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -8,41 +8,56 @@ from pathlib import Path
 import pytest
 
 import vqcodec
+from vqcodec.config import preset_names
+from vqcodec.modality import MODALITIES, Modality, load
 
 ROOT = Path(vqcodec.__file__).parent
 
 # Each part may import those listed, and itself; everyone may import errors.
 FLOORS = {
     "errors": (),
+    "modality": (),
     "config": (),
     "coding": (),
-    "weights": ("coding", "config"),
-    "files": ("coding", "weights"),
+    "weights": ("coding", "config", "modality"),
+    "files": ("coding", "modality", "weights"),
     "media": ("files",),
     "voice": ("media", "weights"),
-    "data": ("media",),
+    "data": ("media", "modality"),
     "metrics": ("media", "voice"),
     "models": ("coding", "config", "files", "weights"),
-    "codec": ("files", "media", "models", "voice", "weights"),
+    "codec": ("files", "media", "modality", "models", "voice", "weights"),
     "rate": ("codec",),
-    "sampling": ("codec", "files", "media", "models", "voice"),
+    "sampling": ("codec", "files", "media", "modality", "models", "voice"),
     "figures": ("codec", "files", "media", "metrics", "voice"),
     "benchmark": ("codec", "media", "metrics", "models", "sampling", "voice", "weights"),
     "evaluate": (
-        *("codec", "coding", "data", "figures", "files", "media", "metrics", "models", "sampling"),
-        *("voice", "weights"),
+        *("codec", "coding", "data", "figures", "files", "media", "metrics", "modality", "models"),
+        *("sampling", "voice", "weights"),
     ),
     "train": (
-        *("codec", "config", "data", "files", "media", "metrics", "models", "voice", "weights"),
+        *("codec", "config", "data", "files", "media", "metrics", "modality", "models", "voice"),
+        *("weights",),
     ),
     "cli": (
         *("benchmark", "codec", "config", "data", "evaluate", "figures", "files", "media"),
-        *("metrics", "sampling", "train", "voice", "weights"),
+        *("metrics", "modality", "sampling", "train", "voice", "weights"),
     ),
 }
 # an engine is all that these know of what computes
 CODECS = tuple(f"codec/{name}.py" for name in ("base", "image", "speech", "streaming", "convert"))
-NO_TORCH = ("errors", "config", "coding", "weights", "files", "media", "voice", "data", "cli")
+NO_TORCH = (
+    "errors",
+    "modality",
+    "config",
+    "coding",
+    "weights",
+    "files",
+    "media",
+    "voice",
+    "data",
+    "cli",
+)
 
 
 TENSORS = "to_tensor"  # who calls this has torch
@@ -115,3 +130,27 @@ def test_no_file_imports_itself_by_a_detour() -> None:
 def test_files_stay_small() -> None:
     for _, path in parts():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path.name
+
+
+def test_one_table_tells_kinds_of_media_apart() -> None:
+    told = {word for modality in MODALITIES for word in (modality.name, modality.axes)}
+    for part, path in parts():
+        if part in ("modality", "files"):  # a format writes its axes
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                words = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                assert not told & words, f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                kind = ast.unparse(node.args[1])
+                assert not kind.endswith("Codec"), f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("modality", MODALITIES, ids=lambda modality: modality.name)
+def test_rows_name_what_is_there(modality: Modality) -> None:
+    for place in (modality.suffixes, modality.codec, modality.handler, modality.training):
+        assert load(place) is not None
+    assert load(modality.codec).modality is modality
+    assert load(modality.handler).modality is modality
+    assert modality.suffix in load(modality.suffixes)()
+    assert modality.prior_preset in preset_names()

@@ -20,6 +20,7 @@ from vqcodec.errors import TrainingError
 from vqcodec.evaluate.bits import CODING, BitMeter
 from vqcodec.files.vqc import is_stream
 from vqcodec.media.audio import Audio
+from vqcodec.modality import AUDIO
 from vqcodec.models.pretrained import load_decoder, load_wavenet_alone
 from vqcodec.train.run import Job
 from vqcodec.train.speech.codes import encode_sounds
@@ -49,13 +50,13 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_sounds_are_mono_at_16_khz_from_folders_and_tars(recordings: Path, tmp_path: Path) -> None:
-    sounds = Sounds(find_sources([recordings], "audio"))
+    sounds = Sounds(find_sources([recordings], AUDIO))
     assert sounds.names == ["speaker0/one.wav", "speaker0/two.flac", *_others()]
     assert sounds.lengths == [32000, 9000, 32000, 32000]
     assert len(sounds.skipped) == 2
     with tarfile.open(tmp_path / "all.tar", "w") as tar:
         tar.add(recordings, arcname=".")
-    again = Sounds(find_sources([tmp_path / "all.tar"], "audio"))
+    again = Sounds(find_sources([tmp_path / "all.tar"], AUDIO))
     assert sorted(again.lengths) == sorted(sounds.lengths)
 
 
@@ -66,11 +67,11 @@ def _others() -> list[str]:
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound")
     with pytest.raises(TrainingError, match=r"none of the 1 recordings.*a\.wav"):
-        Sounds(find_sources([tmp_path], "audio"))
+        Sounds(find_sources([tmp_path], AUDIO))
 
 
 def test_crops_are_a_function_of_seed_and_step(recordings: Path) -> None:
-    sounds = Sounds(find_sources([recordings], "audio"))
+    sounds = Sounds(find_sources([recordings], AUDIO))
     crops = SoundCrops(sounds, 3, 2048, 12000, seed=1)
     batch = crops.batch(5)
     assert batch.shape == (3, 14048)
@@ -195,7 +196,7 @@ def test_a_prior_learns_codes_and_makes_files_smaller(
         "encode", "-", "-o", "-", "--model", "spoken", stdin=(tmp_path / "a.wav").read_bytes()
     )
     assert is_stream(piped.stdout)  # which stays packed
-    held_out = Sounds(find_sources([recordings / "speaker1"], "audio"))
+    held_out = Sounds(find_sources([recordings / "speaker1"], AUDIO))
     assert len(held_out) == 1
     codec = SpeechCodec.load("spoken")
     samples = held_out[0].astype(np.float32)[None] / np.float32(32768)

@@ -1,8 +1,9 @@
 """`vqcodec convert-voice` and `vqcodec speakers`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -10,20 +11,27 @@ import typer
 
 from vqcodec.cli import options
 from vqcodec.cli.consent import require_consent
-from vqcodec.cli.decode import SOUND, Loaded, drawing_of
-from vqcodec.cli.handlers.speech import (
-    Coded,
-    Rendering,
-    convert_sound,
-    decode_sound,
-    is_sound_file,
-    sentence,
+from vqcodec.cli.handlers.base import Codecs
+from vqcodec.cli.handlers.speech.convert import Coded, convert_sound
+from vqcodec.cli.handlers.speech.options import drawing_of
+from vqcodec.cli.handlers.speech.sound import Rendering, decode_sound, sentence
+from vqcodec.cli.jobs import (
+    STREAM,
+    Facts,
+    Job,
+    Move,
+    Outcome,
+    Work,
+    left_to_do,
+    plan,
+    stdin,
+    work_off,
 )
-from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, plan, progress_bar, stdin
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, read_stream
 from vqcodec.media.soundfiles import peek
-from vqcodec.media.soundformats import SOUND_SUFFIXES, is_sound
+from vqcodec.media.soundformats import sound_suffixes
+from vqcodec.modality import AUDIO, sniff, sniff_file
 from vqcodec.voice.named import (
     NAME,
     best_weights,
@@ -98,24 +106,26 @@ def convert_voice(
     if speaker is not None and not NAME.fullmatch(speaker):
         raise UsageError(f"no speaker has a name like '{speaker}'; vqcodec speakers lists all")
     who = like.stem if like is not None else str(speaker)
-    jobs = plan(inputs, output, lambda p, *_: p.with_name(f"{p.stem}.{who}{SOUND}"), _is_input)
+    jobs = plan(
+        inputs, output, lambda p, *_: p.with_name(f"{p.stem}.{who}{AUDIO.suffix}"), _is_input
+    )
     if like is not None:
         require_consent(consent)
     wanted = _Wanted(who, _reference(like))
-    sounds = any(job.source != STREAM and is_sound_file(job.source) for job in jobs)
+    sounds = any(job.source != STREAM and sniff_file(job.source) is AUDIO for job in jobs)
     if like is None and (model or sounds):
         best = default_weights(drawing=drawing is not None)
         find_voice(find_weights(model or best), who)  # or an error before any work
     outcome = Outcome(jobs, as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
-    how = Rendering(SOUND, None, drawing, force, synthetic(who))
-    converting = _Converting(Loaded(model, device, precision), model is None, wanted, how)
-    with progress_bar("converting") as bar:
-        for count, job in enumerate(jobs, 1):
-            with outcome.catching(job):
-                outcome.done(*converting.run(job, bar if len(jobs) == 1 else None))
-            if len(jobs) > 1:
-                bar(count / len(jobs))
+    how = Rendering(AUDIO.suffix, None, drawing, force, synthetic(who))
+    converting = _Converting(Codecs(model, device, precision), model is None, wanted, how)
+
+    def work(bar: Move | None) -> Iterator[tuple[Job, Work]]:
+        for job in jobs:
+            yield job, partial(converting.run, job, bar)
+
+    work_off("converting", len(jobs), work, outcome)
     outcome.close()
 
 
@@ -170,19 +180,19 @@ class _Wanted:
 class _Converting:
     """Converts jobs, with the weights that do it best unless the user told others."""
 
-    loaded: Loaded
+    codecs: Codecs
     best: bool
     wanted: _Wanted
     how: Rendering
 
-    def run(self, job: Job, bar: Callable[..., None] | None) -> tuple[dict[str, Any], str]:
+    def run(self, job: Job, bar: Move | None) -> Facts:
         """Convert one file; return the facts about it, and a sentence."""
         source: Path | BinaryIO = job.source
         if job.source == STREAM:
             head, source = peek(stdin())
-            spoken = is_sound(head, "")
+            spoken = sniff(head, "") is AUDIO
         else:
-            spoken = is_sound_file(job.source)
+            spoken = sniff_file(job.source) is AUDIO
         if spoken:
             facts = self._sound(job, source, bar)
         else:
@@ -190,30 +200,22 @@ class _Converting:
         facts |= {"speaker": self.wanted.who, "comment": self.how.comment}
         return facts, "; ".join([f"{sentence(facts)}, {self.how.comment}", *facts.get("notes", ())])
 
-    def _sound(
-        self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
-    ) -> dict[str, Any]:
-        from vqcodec.codec.speech import SpeechCodec
-
+    def _sound(self, job: Job, source: Path | BinaryIO, bar: Move | None) -> dict[str, Any]:
         drawing = self.how.drawing is not None
-        codec = self.loaded.get(SpeechCodec, default_weights(drawing=drawing))
+        codec = self.codecs.get(AUDIO, default_weights(drawing=drawing))
         return convert_sound(codec, job, source, self.wanted.known_to(codec), self.how, bar)
 
-    def _codes(
-        self, job: Job, source: Path | BinaryIO, bar: Callable[..., None] | None
-    ) -> dict[str, Any]:
-        from vqcodec.codec.speech import SpeechCodec
-
+    def _codes(self, job: Job, source: Path | BinaryIO, bar: Move | None) -> dict[str, Any]:
         if isinstance(source, Path):
             name, codes = str(source), Codes.load(source)
         else:
             name = "standard input"
             codes = Codes.from_bytes(read_stream(source, name), name)
         try:
-            if codes.axes != "ct":
+            if codes.axes != AUDIO.axes:
                 raise FormatError("holds no speech, so there is no voice to convert")
-            own = self.loaded.get(SpeechCodec, codes.model)
-            codec = self.loaded.get(SpeechCodec, self._best() or codes.model)
+            own = self.codecs.get(AUDIO, codes.model)
+            codec = self.codecs.get(AUDIO, self._best() or codes.model)
             target = self.wanted.known_to(codec)
             if codec is not own or target.needs_sound:
                 return convert_sound(codec, job, Coded(codes, own), target, self.how, bar)
@@ -239,4 +241,4 @@ def _reference(like: Path | None) -> "list[Samples] | None":
 
 
 def _is_input(path: Path) -> bool:
-    return path.suffix.lower() in SOUND_SUFFIXES | set(SUFFIXES)
+    return path.suffix.lower() in sound_suffixes() | set(SUFFIXES)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from vqcodec.cli.data import SPEECH, default_model
-from vqcodec.cli.handlers import speechreport as speech
-from vqcodec.cli.jobs import progress_bar
-from vqcodec.cli.reports import Rows, finish, interval, names, print_codes, print_table
-from vqcodec.errors import UsageError
+from vqcodec.cli import options
+from vqcodec.cli.handlers.base import asked_for, deal, handler_of, handlers
+from vqcodec.cli.handlers.image import report as pictures
+from vqcodec.cli.handlers.speech import report as speech
+from vqcodec.modality import by_name
 from vqcodec.weights import find_weights
 
 
@@ -25,10 +25,7 @@ def evaluate(
     ],
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Weights, a name or a folder. [default: image-f4; speech-64x where the data holds "
-            "recordings and no pictures]"
-        ),
+        typer.Option(help=f"Weights, a name or a folder. [default: {options.DEFAULT_WEIGHTS}]"),
     ] = None,
     against: Annotated[
         str | None,
@@ -78,48 +75,18 @@ def evaluate(
 
     Into the folder go report.html, results.json, results.csv and, of pictures, plots.
     """
-    qualities = _numbers("--quality", quality, 100)
-    targets = _numbers("--target-bytes", target_bytes, 1 << 30)
-    if qualities and targets:
-        raise UsageError("--quality and --target-bytes exclude each other")
-    if voices is not None:
-        if phones or babble or qualities or targets or against:
-            raise UsageError("--voices goes with --model, --force and --json only")
-        speech.evaluate_voices(data, output, model, voices, force=force, as_json=as_json)
-        return
-    if babble is not None:
-        if phones or qualities or targets or against:
-            raise UsageError("--babble goes with --model, --force and --json only")
-        speech.evaluate_babble(data, output, model or SPEECH, babble, force=force, as_json=as_json)
-        return
-    model = model or (SPEECH if phones else default_model(data))
-    if find_weights(model).modality == "audio":
-        if qualities or targets:
-            raise UsageError(f"--quality and --target-bytes are for pictures; {model} codes speech")
-        if phones:
-            speech.evaluate_phones(data, output, model, force=force, as_json=as_json)
-        else:
-            speech.evaluate(data, output, model, against, force=force, as_json=as_json)
-        return
-    if phones:
-        raise UsageError(f"--phones is for speech; {model} codes pictures")
-    from vqcodec.evaluate.image.points import points_of
-    from vqcodec.evaluate.image.study import ImageStudy
-
-    others = names("jpeg,webp,avif,jxl" if against is None else against)
-    points = points_of(qualities, targets)
-    with progress_bar("evaluating") as bar:
-        study = ImageStudy(data, output, model=model, against=others, points=points)
-        found = study.run(force=force, progress=bar)
-    finish(found, output, "pictures", _print_results, as_json=as_json)
-
-
-def _numbers(option: str, text: str, most: int) -> list[int]:
-    """Read whole numbers from 1 to `most`, separated by commas."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(p.isdecimal() and 1 <= int(p) <= most for p in parts):
-        raise UsageError(f"{option} is '{text}', must be numbers from 1 to {most:,}, with commas")
-    return [int(p) for p in parts]
+    own: dict[str, Any] = {"quality": quality, "target_bytes": target_bytes}
+    own |= {"phones": phones, "voices": voices, "babble": babble}
+    takers = {handler.modality: handler.evaluation for handler in handlers()}
+    if model is None:
+        modality = options.modality_of(data, asked_for(own, takers))
+    else:
+        modality = by_name(find_weights(model).modality)
+    found = f"{model or modality.weights} codes {modality.codes}"
+    dealt = deal(own, takers, [modality], lambda kind: kind.codes, found)
+    handler_of(modality).evaluate(
+        data, output, model, against, dealt[modality], force=force, as_json=as_json
+    )
 
 
 def compare(
@@ -138,85 +105,6 @@ def compare(
         typer.echo(f"note: {note}", err=True)
     if "points" in found:
         typer.echo(f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})")
-        (_print_reports if found["bd"] else speech.print_reports)(found)
+        (pictures if found["bd"] else speech).print_reports(found)
     else:
-        _print_pictures(found)
-
-
-def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
-    more, results = tree["evaluation"], tree["results"]
-    shown = [m for m in metrics if m.key in results]
-    typer.echo(f"{tree['name']}, {more['data']['pictures']:,} pictures; means, [95 % intervals]")
-    table = [["", "", "bytes", "bpp", *(m.label for m in shown)]]
-    for p, point in enumerate(more["points"]):
-        values = [
-            f"{m.format(results[m.key][p])} {interval(m, more['intervals'][m.key][p])}"
-            for m in shown
-        ]
-        name = tree["name"] if p == 0 else ""
-        rate = [f"{results['bytes'][p]:,.0f}", f"{results['bpp'][p]:.3f}"]
-        table.append([name, point, *rate, *values])
-    for baseline in more["anchors"].values():
-        table += _baseline_rows(baseline, more, shown)
-    print_table(table)
-    print_codes(more["codes"])
-
-
-def _baseline_rows(baseline: dict[str, Any], more: dict[str, Any], metrics: list[Any]) -> Rows:
-    """Return the lines of another codec: its means, and vqcodec less it."""
-    rows = []
-    for p, point in enumerate(more["points"]):
-        name = baseline["name"] if p == 0 else ""
-        if p in baseline["points"]:
-            i = baseline["points"].index(p)
-            rate = [
-                f"{baseline['results']['bytes'][i]:,.0f}",
-                f"{baseline['results']['bpp'][i]:.3f}",
-            ]
-            means = [m.format(baseline["results"][m.key][i]) for m in metrics]
-        else:
-            rate = ["", ""]
-            means = ["" for _ in metrics]
-        gains = [baseline["difference"][m.key][p] for m in metrics]
-        cells = [
-            f"{mean} ({m.format(gain[0], sign=True)})".strip() if gain else mean
-            for m, mean, gain in zip(metrics, means, gains, strict=True)
-        ]
-        lacking = baseline["fits"][p] < more["data"]["pictures"]
-        fits = f", {baseline['fits'][p]:,} fit" if lacking else ""
-        rows.append([name, f"≤ {point}{fits}", *rate, *cells])
-    rate = baseline["bd"].get(metrics[0].key, {}).get("rate")
-    rows[0].append("BD-rate not comparable" if rate is None else f"BD-rate {rate:+.1f} %")
-    return rows
-
-
-def _print_pictures(found: dict[str, Any]) -> None:
-    from vqcodec.metrics.image import METRICS
-
-    typer.echo(f"{found['b']} against {found['a']}, {found['width']}×{found['height']} pixels")
-    for metric in METRICS:
-        value = found["metrics"].get(metric.key)
-        if value is not None:
-            typer.echo(f"  {metric.label:18} {metric.format(value)}")
-    typer.echo(f"  largest difference {found['max_difference']} of 255")
-
-
-def _print_reports(found: dict[str, Any]) -> None:
-    from vqcodec.metrics.image import METRICS
-
-    for metric in METRICS:
-        delta = found["bd"].get(metric.key)
-        if delta is None:
-            continue
-        if delta["rate"] is None or delta["quality"] is None:
-            typer.echo(f"  {metric.label}: the curves are not comparable, they hardly overlap")
-        else:
-            quality = metric.format(delta["quality"], sign=True)
-            typer.echo(f"  {metric.label}: BD-rate {delta['rate']:+.2f} %, BD-quality {quality}")
-    for point, differences in (found["points"] or {}).items():
-        typer.echo(f"  {point}: {differences['bytes'][0]:+,.1f} bytes a picture")
-        for metric in METRICS:
-            if triple := differences.get(metric.key):
-                mean, *ends = triple
-                gain = metric.format(mean, sign=True)
-                typer.echo(f"    {metric.label:12} {gain} {interval(metric, ends, sign=True)}")
+        pictures.print_pictures(found)

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from vqcodec.cli import options
+from vqcodec.cli.handlers.base import handler_of
 from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened, plan, read_stdin
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files import vqc
 from vqcodec.files.codes import SUFFIXES, Codes
-from vqcodec.files.contents import MODALITIES
 from vqcodec.files.header import Header, read_header
 from vqcodec.files.reader import Reader
+from vqcodec.modality import MODALITIES, NAMES
 from vqcodec.weights import Weights, list_weights
 
 
@@ -73,7 +74,7 @@ def _explain(
         state = "installed"
     shapes = [g.shape for g in codes.grids] if isinstance(codes, Codes) else codes.shapes
     facts: dict[str, Any] = {
-        "modality": MODALITIES[codes.axes],
+        "modality": NAMES[codes.axes],
         "model": codes.model,
         "codebook_id": codes.codebook_id.hex(),
         "weights": state,
@@ -85,25 +86,10 @@ def _explain(
         "codebook_sizes": codes.codebook_sizes,
         "codes_used": _used(codes) if isinstance(codes, Codes) else None,
     }
-    if codes.axes == "hw":
-        facts["transparency"] = "kept" if codes.media.alpha is not None else "none"
     facts |= {"bytes": size, "coding": coding}
-    if codes.axes == "hw":
-        height, width = codes.media.size
-        facts["bpp"] = round(8 * size / (height * width), 4)
-        facts["ratio"] = round(3 * height * width / size, 2)
-    if codes.axes == "ct":
-        facts |= _explain_sound(codes, size)
-    return facts
-
-
-def _explain_sound(codes: Codes | Header, size: int) -> dict[str, Any]:
-    media = codes.media
-    facts: dict[str, Any] = {"sample_rate": media.sample_rate, "level": media.level}
-    facts["speaker"] = f"{len(media.speaker)} numbers" if media.speaker else "none"
-    if media.sample_rate:
-        duration = media.size[1] / media.sample_rate
-        facts |= {"duration": round(duration, 4), "bits_per_second": round(8 * size / duration, 1)}
+    for modality in MODALITIES:
+        if modality.axes == codes.axes:
+            facts |= handler_of(modality).facts(codes, size)
     return facts
 
 

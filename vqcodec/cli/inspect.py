@@ -1,30 +1,31 @@
 """`vqcodec inspect`."""
 
-import io
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vqcodec.cli import options
-from vqcodec.cli.data import PICTURES, SPEECH, default_model
-from vqcodec.cli.jobs import STREAM, Job, Outcome, left_to_do, opened, progress_bar, read_stdin
+from vqcodec.cli.handlers.base import Codecs, Handler, Loading, handler_of
+from vqcodec.cli.jobs import (
+    STREAM,
+    Job,
+    Move,
+    Outcome,
+    left_to_do,
+    opened,
+    progress_bar,
+    read_stdin,
+)
 from vqcodec.errors import MediaError, OutputError, UsageError
 from vqcodec.files import npz, vqc
 from vqcodec.files.codes import Codes, read_limited
+from vqcodec.modality import HEAD, IMAGE, Modality, by_axes, by_name, sniff
+from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from vqcodec.codec.base import Report
-    from vqcodec.data.sources import Source
     from vqcodec.figures.canvas import Page
-    from vqcodec.media.audio import Audio
-    from vqcodec.media.image import Image
 
 SEPARATORS = {"text": " ", "csv": ","}
 
@@ -50,7 +51,7 @@ def inspect(
         str | None,
         typer.Option(
             help="Weights, a name or a folder. [default: those that the code file names, else "
-            f"{PICTURES}; {SPEECH} where there are recordings and no pictures]"
+            f"{options.DEFAULT_WEIGHTS}]"
         ),
     ] = None,
     device: options.Device = "auto",
@@ -65,21 +66,22 @@ def inspect(
             raise UsageError(f"no format '{codes}' of codes; there are: {', '.join(SEPARATORS)}")
         if output is not None or not alone:
             raise UsageError("--codes prints those of one picture or code file, and draws nothing")
-        _print(_codes(inputs[0], model, device, precision), SEPARATORS[codes])
+        _print(_codes(inputs[0], _Codecs(model, device, precision)), SEPARATORS[codes])
         return
-    learned = model or (PICTURES if alone or not inputs else default_model(inputs))
-    job, kind = _job(inputs, output, learned, alone)
+    kind = IMAGE if alone or not inputs else options.modality_of(inputs, [])
+    learned = model or kind.weights
+    job, form = _job(inputs, output, learned, alone)
     outcome = Outcome([job], as_json=False)
     left_to_do([job], outcome, force=force, skip=False)
     import matplotlib  # noqa: F401  # where it is missing, say so before any work
 
     with progress_bar("coding") as bar:
         if alone:
-            page, said = _explain(job.source, model, device, precision, bar)
+            page, said = _explain(job.source, _Codecs(model, device, precision), bar)
         else:
-            page, said = _learned(inputs, learned, device, precision, bar)
+            page, said = _learned(inputs, Loading(learned, device, precision), bar)
     with opened(job, force=force) as file:
-        page.write(file, kind)
+        page.write(file, form)
     outcome.done({}, f"{job.source} -> {job.target}: {said}")
 
 
@@ -100,36 +102,41 @@ def _job(inputs: list[Path], output: Path | None, model: str, alone: bool) -> tu
     return Job(source, output), "png" if output == STREAM else format_of(output)
 
 
-def _read(source: Path) -> "Codes | Image | Audio":
-    from vqcodec.media.image import Image
-    from vqcodec.media.soundformats import is_sound
+class _Codecs:
+    """Loads the codec for a file: by the name that the user told, or the file, or for its kind."""
 
+    def __init__(self, model: str | None, device: str, precision: str) -> None:
+        self._model, self._codecs = model, Codecs(model, device, precision)
+
+    def of_codes(self, codes: Codes) -> tuple[Handler, Any]:
+        """Return the handler of codes, and the codec that can decode them."""
+        modality = by_axes(codes.axes)
+        return handler_of(modality), self._codecs.get(modality, codes.model)
+
+    def of_media(self, modality: Modality) -> tuple[Handler, Any]:
+        """Return the handler of media, and the codec to encode them with."""
+        return handler_of(modality), self._codecs.get(modality, modality.weights)
+
+
+def _read(source: Path) -> "tuple[Codes, None] | tuple[Modality, Any]":
+    """Return codes, or what kind of media there is, and it."""
     name = "standard input" if source == STREAM else str(source)
     data = read_stdin() if source == STREAM else read_limited(source)
     if data.startswith((vqc.MAGIC, npz.MAGIC)):
-        return Codes.from_bytes(data, name)
-    if is_sound(data[:12], source.suffix):
-        from vqcodec.media.audio import Audio
-
-        return Audio.open(io.BytesIO(data), name)
-    return Image.open(io.BytesIO(data), name)
+        return Codes.from_bytes(data, name), None
+    modality = sniff(data[:HEAD], source.suffix)
+    return modality, handler_of(modality).read(data, name)
 
 
-def _codes(source: Path, model: str | None, device: str, precision: str) -> Codes:
+def _codes(source: Path, codecs: _Codecs) -> Codes:
     """Return what a code file holds, without torch, or what a picture or recording becomes."""
-    found = _read(source)
+    found, media = _read(source)
     if isinstance(found, Codes):
         return found
-    from vqcodec.codec.image import Codec
-    from vqcodec.media.image import Image
-
     with progress_bar("encoding") as bar:
-        if not isinstance(found, Image):
-            from vqcodec.codec.speech import SpeechCodec
-
-            codec = SpeechCodec.load(model or SPEECH, device, precision)
-            return codec.encode(found, report=bar)
-        return Codec.load(model or PICTURES, device, precision).encode(found, report=bar)
+        _, codec = codecs.of_media(found)
+        codes: Codes = codec.encode(media, report=bar)
+        return codes
 
 
 def _print(codes: Codes, separator: str) -> None:
@@ -142,129 +149,44 @@ def _print(codes: Codes, separator: str) -> None:
             sys.stdout.write(separator.join(f"{index:{width}}" for index in row) + "\n")
 
 
-def _explain(
-    source: Path, model: str | None, device: str, precision: str, report: "Report"
-) -> tuple["Page", str]:
+def _explain(source: Path, codecs: _Codecs, bar: Move) -> tuple["Page", str]:
     """Draw a picture or recording and what becomes of it, or what a code file stands for."""
-    found = _read(source)
-    from vqcodec.codec.image import Codec
-    from vqcodec.figures.image import Coded, draw_picture
-    from vqcodec.media.audio import Audio
-
     name = "standard input" if source == STREAM else source.name
-    if isinstance(found, Audio) or (isinstance(found, Codes) and found.axes == "ct"):
-        return _explain_sound(found, name, model, device, precision, report)
+    found, media = _read(source)
     if isinstance(found, Codes):
-        codec = (
-            Codec.load(model, device, precision)
-            if model
-            else Codec.load_named(found.model, device, precision)
-        )
-        coded = Coded(name, found, codec.decode(found, report=report))
-    else:
-        codec = Codec.load(model or PICTURES, device, precision)
-        codes = codec.encode(found, report=lambda done: report(done / 2))
-        decoded = codec.decode(codes, report=lambda done: report((1 + done) / 2))
-        coded = Coded(name, codes, decoded, found)
-    return draw_picture(codec, coded), coded.summary()
+        handler, codec = codecs.of_codes(found)
+        return handler.draw(codec, name, found, None, bar)
+    handler, codec = codecs.of_media(found)
+    codes = codec.encode(media, report=lambda done: bar(done / 2))
+    return handler.draw(codec, name, codes, media, lambda done: bar((1 + done) / 2))
 
 
-def _explain_sound(
-    found: "Codes | Audio",
-    name: str,
-    model: str | None,
-    device: str,
-    precision: str,
-    report: "Report",
-) -> tuple["Page", str]:
-    from vqcodec.codec.speech import SpeechCodec
-    from vqcodec.figures.speech import CodedSound, draw_sound
-
-    if isinstance(found, Codes):
-        codec = (
-            SpeechCodec.load(model, device, precision)
-            if model
-            else SpeechCodec.load_named(found.model, device, precision)
-        )
-        coded = CodedSound.of(codec, name, found, None)
-    else:
-        codec = SpeechCodec.load(model or SPEECH, device, precision)
-        coded = CodedSound.of(codec, name, codec.encode(found, report=report), found)
-    return draw_sound(codec, coded), coded.summary()
-
-
-class _Learner(NamedTuple):
-    """A model whose codes are counted.
-
-    Attributes:
-        what: it codes, in a word.
-        codes: how many it has.
-        code: codes a file.
-        draw: draws the model, and how often each code occurs in a number of files.
-    """
-
-    what: str
-    codes: int
-    code: "Callable[[Source], Codes]"
-    draw: "Callable[[NDArray[np.intp] | None, int], Page]"
-
-
-def _of_pictures(model: str, device: str, precision: str) -> _Learner:
-    from vqcodec.codec.image import Codec
-    from vqcodec.figures.image import draw_model
-    from vqcodec.media.image import Image
-
-    codec = Codec.load(model, device, precision)
-
-    def code(source: "Source") -> Codes:
-        return codec.encode(Image.open(io.BytesIO(source.read()), source.name))
-
-    return _Learner("picture", codec.codebook_sizes[0], code, partial(draw_model, codec))
-
-
-def _of_speech(model: str, device: str, precision: str) -> _Learner:
-    from vqcodec.codec.speech import SpeechCodec
-    from vqcodec.figures.speechcodebook import draw_model
-    from vqcodec.media.soundfiles import open_sound
-
-    codec = SpeechCodec.load(model, device, precision)
-
-    def code(source: "Source") -> Codes:
-        with open_sound(io.BytesIO(source.read()), source.name) as sound:
-            return codec.encode_blocks(sound.blocks(), sound.channels, sound.sample_rate)
-
-    return _Learner("recording", codec.codebook_sizes[0], code, partial(draw_model, codec))
-
-
-def _learned(
-    inputs: list[Path], model: str, device: str, precision: str, report: "Report"
-) -> tuple["Page", str]:
+def _learned(inputs: list[Path], loading: Loading, bar: Move) -> tuple["Page", str]:
     """Draw the codebook of a model, and its use over what is in `inputs`, if anything."""
     from vqcodec.data.sources import find_sources
-    from vqcodec.weights import find_weights
 
-    modality = find_weights(model).modality
+    modality = by_name(find_weights(loading.model).modality)
+    handler = handler_of(modality)
     sources = find_sources(inputs, modality) if inputs else []
-    of = _of_speech if modality == "audio" else _of_pictures
-    learner = of(model, device, precision)
-    size = learner.codes
+    codec = loading.codec(modality)
+    size = codec.codebook_sizes[0]
     if not sources:
-        return learner.draw(None, 0), f"{size:,} codes"
+        return handler.draw_model(codec, None, 0), f"{size:,} codes"
     import numpy as np
 
     counts = np.zeros(size, np.int64)
     read = 0
     for number, source in enumerate(sources, 1):
         try:
-            codes = learner.code(source)
+            codes = handler.code(codec, source)
         except MediaError as error:
             typer.echo(f"vqcodec: left out: {error}", err=True)
             continue
         counts += np.bincount(codes.grids[0].ravel(), minlength=size)
         read += 1
-        report(number / len(sources))
+        bar(number / len(sources))
     if not read:
-        raise MediaError(f"{', '.join(map(str, inputs))}: not one {learner.what} can be read")
+        raise MediaError(f"{', '.join(map(str, inputs))}: not one {modality.file} can be read")
     used = int((counts > 0).sum())
-    said = f"{size:,} codes, {used:,} of them used by {read:,} {learner.what}s"
-    return learner.draw(counts, read), said
+    said = f"{size:,} codes, {used:,} of them used by {read:,} {modality.file}s"
+    return handler.draw_model(codec, counts, read), said

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +14,9 @@ from vqcodec.cli.messages import describe
 from vqcodec.errors import OutputError, UsageError, VqcodecError
 
 STREAM = Path("-")
+Facts = tuple[dict[str, Any], str]  # what a job came to, and a sentence of it
+Work = Callable[[], Facts]
+Move = Callable[..., None]  # of a progress bar: the fraction done, and a note
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,28 @@ class Outcome:
         if self.failed:
             typer.echo(f"vqcodec: {self.failed} of {self.total} inputs failed", err=True)
             raise typer.Exit(1)
+
+
+def work_off(
+    label: str,
+    total: int,
+    work: Callable[[Move | None], Iterable[tuple[Job, Work]]],
+    outcome: Outcome,
+) -> None:
+    """Do the work of many jobs, and report what came of each.
+
+    Args:
+        label: of the progress bar.
+        total: number of jobs.
+        work: yields each job with its work; it moves the bar itself where there is one job.
+        outcome: where it is reported.
+    """
+    with progress_bar(label) as bar:
+        for count, (job, finish) in enumerate(work(bar if total == 1 else None), 1):
+            with outcome.catching(job):
+                outcome.done(*finish())
+            if total > 1:
+                bar(count / total)
 
 
 def left_to_do(jobs: list[Job], outcome: Outcome, *, force: bool, skip: bool) -> list[Job]:

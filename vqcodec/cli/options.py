@@ -1,8 +1,17 @@
 """Options that several commands share."""
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import typer
+
+from vqcodec.errors import MediaError, UsageError
+from vqcodec.modality import MODALITIES, Modality
+
+N = TypeVar("N", int, float)
+
+DEFAULT_WEIGHTS = ", ".join(f"{m.weights} for {m.media}" for m in MODALITIES)
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[
@@ -37,3 +46,34 @@ DrawingSeed = Annotated[
     int | None,
     typer.Option(help="Of the WaveNet, 0 or more: the same seed, the same sound. [default: 0]"),
 ]
+
+
+def numbers(option: str, text: str, kind: Callable[[str], N], low: N, high: N) -> list[N]:
+    """Read numbers from `low` to `high`, separated by commas."""
+    found = []
+    for part in text.split(","):
+        try:
+            number = kind(part)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise UsageError(f"{option}: '{part}' is no number from {low:g} to {high:g}")
+        found.append(number)
+    return found
+
+
+def modality_of(data: list[Path], asked: list[Modality]) -> Modality:
+    """Return the kind of media that there is in files, folders and tars.
+
+    Of several, it is the first that is `asked` for, or else the first.
+    """
+    from vqcodec.data.sources import find_sources
+
+    order = sorted(MODALITIES, key=lambda modality: modality not in asked)
+    for modality in order:
+        try:
+            find_sources(data, modality)
+        except MediaError:
+            continue
+        return modality
+    return order[0]  # who uses it says what is wrong

@@ -77,3 +77,26 @@ def print_table(rows: Rows) -> None:
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
     for row in rows:
         typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip())
+
+
+def circumstances() -> dict[str, Any]:
+    """Return on what machine, and with what, speed is measured."""
+    from vqcodec.benchmark.machine import commit, machine, versions
+
+    return {"machine": machine(), "versions": versions(), "commit": commit()}
+
+
+def plural(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def heading(found: dict[str, Any]) -> str:
+    """Say in words what `circumstances` tells, and of which model."""
+    machine, versions = found["machine"], found["versions"]
+    units = " with ".join([machine["capability"], *machine["bfloat16_units"][:1]])
+    return (
+        f"{machine['cpu']}, {plural(machine['cores'], 'core')}, {units}, {machine['system']}\n"
+        f"vqcodec {versions['vqcodec']} ({found['commit'] or 'no checkout'}), "
+        f"torch {versions['torch']}, Pillow {versions['pillow']}, weights {found['model']}"
+    )

@@ -1,14 +1,13 @@
 """`vqcodec sample` and `vqcodec complete`."""
 
 import io
-import math
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vqcodec.cli import options
+from vqcodec.cli.handlers.base import Loading, deal, handler_of, handlers
 from vqcodec.cli.jobs import (
     STREAM,
     Job,
@@ -19,13 +18,10 @@ from vqcodec.cli.jobs import (
     progress_bar,
     read_stdin,
 )
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import UsageError
+from vqcodec.modality import IMAGE, by_name
 from vqcodec.weights import find_weights
-
-if TYPE_CHECKING:
-    from vqcodec.media.image import Image
-
-GAP = 2  # pixels between the pictures of a grid
 
 Model = Annotated[
     str, typer.Option(help="Weights with a sampling prior: a name, or a folder of weights.")
@@ -48,7 +44,7 @@ def sample(
             "-o", "--output", help="Picture or sound to write (format by suffix), - for stdout."
         ),
     ],
-    model: Model = "image-f4",
+    model: Model = IMAGE.weights,
     number: Annotated[
         int | None,
         typer.Option(
@@ -88,43 +84,20 @@ def sample(
     as_json: options.Json = False,
 ) -> None:
     """Draw from the model's prior: new pictures, side by side in one; or speech without words."""
-    if find_weights(model).modality == "audio":
-        if number is not None or size is not None:
-            raise UsageError(f"--number and --size are for pictures; {model} codes speech")
-        from vqcodec.cli.handlers.unconditional import Unconditional, sample_speech
-
-        wanted = Unconditional(seconds, speaker, decoder, without_codes, temperature, top_k, seed)
-        sample_speech(output, (model, device, precision), wanted, force=force, as_json=as_json)
-        return
-    if seconds is not None or speaker is not None:
-        raise UsageError(f"--seconds and --speaker are for speech; {model} codes pictures")
-    if without_codes or decoder != "fast":
-        raise UsageError(f"--without-codes and --decoder are for speech; {model} codes pictures")
-    from vqcodec.media.image import check_size, format_of_suffix
-
-    number = 16 if number is None else number
-    width, height = _size(size or "128x128")
-    columns, rows = _layout(number)
-    check_size(rows * (height + GAP), columns * (width + GAP), str(output))
-    kind = format_of_suffix(".png" if output == STREAM else output.suffix, str(output))
-    jobs = [Job(output, output)]
-    outcome = Outcome(jobs, as_json=as_json)
-    for job in left_to_do(jobs, outcome, force=force, skip=False):
-        from vqcodec.codec.sampling import SamplingParams
-        from vqcodec.sampling.image import Sampler
-
-        params = SamplingParams(seed, temperature, top_k)
-        sampler = Sampler.load(model, device, precision)
-        with outcome.catching(job):
-            with progress_bar("sampling") as bar:
-                pictures = sampler.sample(number, (height, width), params, report=bar)
-            with opened(job, force=force) as file:
-                _side_by_side(pictures).write(file, kind, str(output))
-            facts = {"output": str(output), "number": number, "width": width, "height": height}
-            outcome.done(
-                {**facts, "seed": seed},
-                f"{output}: {number} of {width}×{height} pixels, seed {seed}",
-            )
+    modality = by_name(find_weights(model).modality)
+    own: dict[str, Any] = {"number": number, "size": size, "seconds": seconds, "speaker": speaker}
+    own |= {"decoder": decoder, "without_codes": without_codes}
+    takers = {handler.modality: handler.sampling for handler in handlers()}
+    but = f"{model} codes {modality.codes}"
+    dealt = deal(own, takers, [modality], lambda kind: kind.codes, but)
+    job = Job(output, output)
+    loading, draw = Loading(model, device, precision), SamplingParams(seed, temperature, top_k)
+    sample_job = handler_of(modality).sample(loading, job, dealt[modality], draw, force)
+    outcome = Outcome([job], as_json=as_json)
+    if left_to_do([job], outcome, force=force, skip=False):
+        with progress_bar("sampling") as bar:
+            found = sample_job(bar)
+        outcome.done(*found)
     outcome.close()
 
 
@@ -142,7 +115,7 @@ def complete(
     keep: Annotated[
         float, typer.Option(help="Share of the picture, from the top, that is kept, 0 to 1.")
     ] = 0.5,
-    model: Model = "image-f4",
+    model: Model = IMAGE.weights,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     seed: Seed = 0,
@@ -159,9 +132,8 @@ def complete(
     jobs = plan([picture], output, lambda p, *_: p.with_suffix(".completed.png"), Path.is_file)
     outcome = Outcome(jobs, as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
-        suffix = ".png" if job.target == STREAM else job.target.suffix
+        suffix = IMAGE.suffix if job.target == STREAM else job.target.suffix
         kind = format_of_suffix(suffix, str(job.target))
-        from vqcodec.codec.sampling import SamplingParams
         from vqcodec.sampling.image import Sampler
 
         params = SamplingParams(seed, temperature, top_k)
@@ -183,33 +155,3 @@ def complete(
                 f"seed {seed}",
             )
     outcome.close()
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Return (width, height) of a text such as 192x128."""
-    found = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text)
-    if not found:
-        raise UsageError(f"--size {text}: write width and height in pixels, such as 192x128")
-    return int(found[1]), int(found[2])
-
-
-def _layout(number: int) -> tuple[int, int]:
-    """Return about as many rows as columns: (columns, rows)."""
-    columns = math.ceil(math.sqrt(number))
-    return columns, math.ceil(number / columns)
-
-
-def _side_by_side(pictures: "list[Image]") -> "Image":
-    """Lay pictures of one size out in rows."""
-    import numpy as np
-
-    from vqcodec.media.image import Image
-
-    columns, rows = _layout(len(pictures))
-    height, width = pictures[0].size
-    shape = (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
-    pixels = np.full(shape, 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
-        pixels[top : top + height, left : left + width] = picture.pixels
-    return Image(pixels)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqcodec.errors import UsageError
+from vqcodec.modality import AUDIO, IMAGE, MODALITIES, by_name
 
 if TYPE_CHECKING:
     from vqcodec.train.loop import Progress
@@ -24,6 +25,9 @@ app = typer.Typer(
 @app.callback()
 def train() -> None:
     """Train models of your own. Needs: pip install 'vqcodec[train]'."""
+
+
+PRIORS = ", ".join(modality.prior_preset for modality in MODALITIES)
 
 
 def _data(what: str) -> Any:
@@ -57,7 +61,7 @@ From = Annotated[
 ]
 
 
-@app.command("image")
+@app.command()
 def image(
     data: Annotated[list[Path], _data("Pictures")],
     output: Run,
@@ -74,7 +78,7 @@ def image(
         train_image(job, start_from)
 
 
-@app.command("speech")
+@app.command()
 def speech(
     data: Annotated[list[Path], _data("Recordings")],
     output: Run,
@@ -87,7 +91,7 @@ def speech(
     ] = "codes",
     codec: Annotated[
         str, typer.Option(help="Weights (name or folder) whose codes a decoder learns.")
-    ] = "speech-64x",
+    ] = AUDIO.weights,
     preset: Annotated[
         str | None,
         typer.Option(help="Settings to start from. [default: speech-64x, wavenet-bands]"),
@@ -114,16 +118,16 @@ def speech(
             train_decoder(job, codec)
 
 
-@app.command("prior")
+@app.command()
 def prior(
     data: Annotated[list[Path], _data("Pictures or recordings")],
     output: Run,
     codec: Annotated[
         str, typer.Option(help="Weights (name or folder) whose codes are learned.")
-    ] = "image-f4",
+    ] = IMAGE.weights,
     preset: Annotated[
         str | None,
-        typer.Option(help="Settings to start from. [default: prior-image, prior-speech]"),
+        typer.Option(help=f"Settings to start from. [default: {PRIORS}]"),
     ] = None,
     assignments: Assignments = None,
     minutes: Minutes = None,
@@ -138,8 +142,7 @@ def prior(
     from vqcodec.weights import find_weights
 
     if preset is None:
-        sound = find_weights(codec).modality == "audio"
-        preset = "prior-speech" if sound else "prior-image"
+        preset = by_name(find_weights(codec).modality).prior_preset
     with _job(data, output, preset, assignments, minutes, held_out) as job:
         from vqcodec.train.priors import train_prior
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vqcodec.errors import FormatError, WeightsError
-from vqcodec.files.contents import MODALITIES
+from vqcodec.modality import NAMES, Modality
 from vqcodec.weights import Weights, find_named, find_weights
 
 if TYPE_CHECKING:
@@ -22,15 +22,12 @@ class BaseCodec:
     Safe to use from several threads, and picklable: it carries where its weights lie, not them.
     """
 
-    modality: ClassVar[str]
-    axes: ClassVar[str]
-    what: ClassVar[str]  # it codes, as messages say it
+    modality: ClassVar[Modality]
     pixels: ClassVar[bool]  # whether signals are pictures; see `Engine`
 
     def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
         """Load the model of `weights`; see `load` for the arguments."""
-        if weights.modality != self.modality:
-            raise WeightsError(f"{weights.folder}: codes {weights.modality}, not {self.what}")
+        weights.check(self.modality)
         from vqcodec.codec.engine import Engine
 
         self.weights = weights
@@ -92,8 +89,8 @@ class BaseCodec:
             FormatError: they are of another kind.
             WeightsError: they were made with another codebook.
         """
-        if axes != self.axes:
-            raise FormatError(f"these are codes of {MODALITIES[axes]}, not of {self.what}")
+        if axes != self.modality.axes:
+            raise FormatError(f"these are codes of {NAMES[axes]}, not of {self.modality.codes}")
         if codebook_id != self.weights.codebook_id:
             raise WeightsError(
                 f"these codes were made with '{model}', codebook {codebook_id.hex()}; the weights "

@@ -9,6 +9,7 @@ from vqcodec.errors import FormatError, UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.image import Image, check_size
+from vqcodec.modality import IMAGE
 from vqcodec.weights import coding_prior
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
 class Codec(BaseCodec):
     """Turns pictures into index maps and back."""
 
-    modality, axes, what, pixels = "image", "hw", "pictures", True
+    modality, pixels = IMAGE, True
 
     def encode(
         self,
@@ -176,7 +177,7 @@ class Codec(BaseCodec):
     ) -> Codes:
         media = MediaInfo(image.size, coded_size, image.alpha)
         name, codebook_id = self.weights.name, self.weights.codebook_id
-        return Codes(grids, self.codebook_sizes, "hw", name, codebook_id, media)
+        return Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media)
 
     def _check(self, codes: Codes) -> None:
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)

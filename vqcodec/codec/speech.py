@@ -22,6 +22,7 @@ from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
 from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
+from vqcodec.modality import AUDIO
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class SpeechCodec(BaseCodec):
     Inside, it is at 16 kHz, its channels apart, at the level of the training data.
     """
 
-    modality, axes, what, pixels = "audio", "ct", "speech", False
+    modality, pixels = AUDIO, False
 
     def encode(self, audio: Audio, *, report: Report | None = None) -> Codes:
         """Return the codes of sound of any length, rate and number of channels.
@@ -64,7 +65,7 @@ class SpeechCodec(BaseCodec):
         assert encoder.media is not None
         grid, name = np.concatenate(parts, axis=1), self.weights.name
         identity = self.weights.codebook_id
-        return Codes((grid,), self.codebook_sizes, "ct", name, identity, encoder.media)
+        return Codes((grid,), self.codebook_sizes, AUDIO.axes, name, identity, encoder.media)
 
     def decode(
         self,
@@ -208,4 +209,4 @@ class SpeechCodec(BaseCodec):
         media = replace(media, size=unknown, coded_size=unknown)
         name, identity = self.weights.name, self.weights.codebook_id
         sizes, strides = self.codebook_sizes, ((self.stride,),)
-        return Header("ct", name, identity, sizes, strides, media, stream=True)
+        return Header(AUDIO.axes, name, identity, sizes, strides, media, stream=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vqcodec.errors import MediaError
-from vqcodec.media.image import picture_suffixes
-from vqcodec.media.soundformats import SOUND_SUFFIXES
+from vqcodec.modality import IMAGE, Modality, load
 
 TAR = ".tar"
 ARCHIVES = frozenset((TAR, ".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar"))
@@ -52,22 +51,20 @@ class Sources(list[Source]):
     notes: tuple[str, ...] = ()
 
 
-def find_sources(paths: list[Path], modality: str = "image") -> Sources:
-    """List the pictures in files, folders (recursively) and uncompressed tars, sorted by name.
+def find_sources(paths: list[Path], modality: Modality = IMAGE) -> Sources:
+    """List the media in files, folders (recursively) and uncompressed tars, sorted by name.
 
     Hidden files are passed over, such as those that macOS lays beside others on disks of another
     kind (``._1.wav``), unless they are named themselves.
 
     Args:
         paths: where to look.
-        modality: ``image``, or ``audio`` for recordings.
+        modality: what to look for.
 
     Raises:
         MediaError: a path does not exist, a tar is damaged, or there is nothing of the kind at all.
     """
-    suffixes, what = picture_suffixes(), "pictures"
-    if modality == "audio":
-        suffixes, what = SOUND_SUFFIXES, "recordings"
+    suffixes, what = load(modality.suffixes)(), f"{modality.file}s"
     found, passed = Sources(), Counter[str]()
     for path in paths:
         for source in _sources(path):

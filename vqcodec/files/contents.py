@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import FormatError
+from vqcodec.modality import NAMES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 AXES = ("hw", "ct", "thw")
-MODALITIES = {"hw": "image", "ct": "audio", "thw": "video"}
 MAX_PIXELS = 100 << 20  # of a picture: 100 binary megapixels, which fit into 2 GiB on the way
 MAX_SAMPLES = 1 << 36  # sound samples, or pixels of a video, that a file can claim
 MAX_CODES = 1 << 27  # indices in one file
@@ -90,7 +90,7 @@ class Contents:
     @property
     def modality(self) -> str:
         """``image``, ``audio`` or ``video``."""
-        return MODALITIES[self.axes]
+        return NAMES[self.axes]
 
     def __eq__(self, other: object) -> bool:
         """Compare everything, arrays by value."""

@@ -71,6 +71,11 @@ SOUND_SUFFIXES |= {suffix for foreign in FOREIGN for suffix in foreign.suffixes}
 MAYBE = {b"OggS": "ogg", b"caff": "caf", b"FORM": "aiff", b"RIFF": "wav", b".snd": "au"}
 
 
+def sound_suffixes() -> frozenset[str]:
+    """Return the file suffixes, with dots and in lower case, that sound can be read from."""
+    return SOUND_SUFFIXES
+
+
 def mixed(blocks: Iterable["Samples"]) -> Iterator["Samples"]:
     """Mix blocks, (channels, n), down to one channel, the mean of all."""
     for block in blocks:

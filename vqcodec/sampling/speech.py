@@ -10,6 +10,7 @@ from vqcodec.errors import UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MediaInfo
 from vqcodec.media.audio import Audio
+from vqcodec.modality import AUDIO
 from vqcodec.models.generation.chunks import generate
 from vqcodec.models.pretrained import load_sampling_prior, load_wavenet_alone
 from vqcodec.sampling.base import draw
@@ -67,7 +68,7 @@ class SpeechSampler:
         cells = -(-size[1] // self.codec.stride)
         (grids,) = draw(self.prior, (1, 1, cells), params, report=report)
         sizes, identity = self.codec.codebook_sizes, weights.codebook_id
-        codes = Codes((grids[0],), sizes, "ct", weights.name, identity, media)
+        codes = Codes((grids[0],), sizes, AUDIO.axes, weights.name, identity, media)
         return self.codec.decode(codes, drawing=drawing), voice.name
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from vqcodec import __version__
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
+from vqcodec.modality import by_name, load
 from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
 from vqcodec.models.vqvae import build, build_decoder, build_prior
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
-from vqcodec.train.run import read_run
+from vqcodec.train.run import Training, read_run
 from vqcodec.weights import (
     CARD,
     CODING_PRIOR,
@@ -26,17 +27,6 @@ from vqcodec.weights import (
     read_weights,
 )
 
-PICTURES_MEASURED = """\
-PSNR in dB is the mean over pictures. Bits per dimension are those of the bound: the likelihood of
-the 8-bit values under the decoder plus log K for each index. Usage is the share of codes that
-occur."""
-SPEECH_MEASURED = """\
-Mel distance is the mean absolute difference of mel spectra in dB (80 bands), with the decoder that
-was trained along; STOI is between 0 and 1. Usage is the share of codes that occur."""
-MEASURED = {
-    "image": ("the middle square of each picture, shrunk to 128×128", PICTURES_MEASURED),
-    "audio": ("the middle three seconds of each recording", SPEECH_MEASURED),
-}
 # What held-out figures must exceed to be of use. 20 dB is an error of a tenth of the range; at a
 # STOI of 0.6 decoded speech was still unintelligible.
 USABLE = {"psnr": (20.0, "PSNR", "dB"), "stoi": (0.6, "STOI", "")}
@@ -210,7 +200,7 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     figures = training["held_out"]
     model = config["model"]
     held_out = ", ".join(run["held_out"]) or "every twentieth file of the data, at most 100"
-    what, meaning = MEASURED[config["modality"]]
+    training_of: Training = load(by_name(config["modality"]).training)
     rows = "\n".join(f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in figures.items())
     layers = "\n".join(
         f"- {part}: " + ", ".join(f"{k} {v}" for k, v in model[part].items())
@@ -236,14 +226,14 @@ VQ-VAE weights for vqcodec, modality: {config["modality"]}.
 
 ## Figures on held-out data
 
-Measured when training ended, on {what}, of:
+Measured when training ended, on {training_of.measured}, of:
 {held_out}.
 
 | figure | value |
 | --- | --- |
 {rows}
 
-{meaning}
+{training_of.figures}
 
 {notes.strip()}
 """

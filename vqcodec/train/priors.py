@@ -6,16 +6,13 @@ from typing import Any
 import torch
 
 from vqcodec.codec.base import BaseCodec
-from vqcodec.codec.image import Codec
-from vqcodec.codec.speech import SpeechCodec
 from vqcodec.config import Tree
 from vqcodec.errors import UsageError
+from vqcodec.modality import by_name, load
 from vqcodec.models.vqvae import build_prior
 from vqcodec.train.config import split
-from vqcodec.train.image import codes as maps
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Job, claim, train
-from vqcodec.train.speech import rows
+from vqcodec.train.run import Job, Training, claim, train
 from vqcodec.weights import find_weights
 
 
@@ -34,21 +31,18 @@ def train_prior(job: Job, codec_name: str) -> Progress:
         WeightsError: no such codec.
     """
     weights = find_weights(codec_name)
-    modality = weights.modality
-    if job.config.get("modality") != modality:
-        raise UsageError(f"'{codec_name}' codes {modality}, and the preset is for other codes")
-    speech = modality == SpeechCodec.modality
-    codec = SpeechCodec(weights) if speech else Codec(weights)
-    _, loop_config = split(job.config, rows.RowData if speech else maps.PriorData)
+    modality = by_name(weights.modality)
+    if job.config.get("modality") != modality.name:
+        raise UsageError(f"'{codec_name}' codes {modality.name}, and the preset is for other codes")
+    codec: BaseCodec = load(modality.codec)(weights)
+    training: Training = load(modality.training)
+    _, loop_config = split(job.config, training.prior_settings)
     prior = _of_codec(job.config.get("prior"), codec)
     job = replace(job, config={**job.config, "prior": prior})
     torch.manual_seed(loop_config.seed)
     model = build_prior(prior)
     claim(job, codec=weights.name, codebook_id=weights.codebook_id.hex())
-    if isinstance(codec, SpeechCodec):
-        ready = rows.prepare(model, codec, job)
-    else:
-        ready = maps.prepare(model, codec, job)
+    ready = training.prepare_prior(model, codec, job)
     if len(codec.codebook_sizes) == 1:
         model.initialize(_codebook(codec))
     return train(job, loop_config, ready)

@@ -16,6 +16,7 @@ from vqcodec.codec.device import choose_bf16
 from vqcodec.config import Tree, to_json
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.errors import MediaError, TrainingError
+from vqcodec.modality import IMAGE, Modality
 from vqcodec.train.config import Config
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import Task
@@ -46,6 +47,23 @@ class Ready:
     def parameters(self) -> int:
         """Numbers to learn."""
         return sum(p.numel() for p in self.task.model.parameters())
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training knows of one kind of media.
+
+    Attributes:
+        prior_settings: those of the data, in the ``train`` table of a preset for a prior.
+        prepare_prior: returns the task of training a prior on the codes of a codec.
+        measured: of what the figures of a finished codec are.
+        figures: what they mean.
+    """
+
+    prior_settings: type
+    prepare_prior: "Callable[[Any, Any, Job], Ready]"
+    measured: str
+    figures: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +140,7 @@ def hold_out(
     data: list[Path],
     held_out: list[Path],
     read: Callable[[Source], object],
-    modality: str = "image",
+    modality: Modality = IMAGE,
 ) -> tuple[list[Source], list[Source], list[str]]:
     """Return the pictures (or recordings) to train on, and those to measure on.
 
@@ -133,7 +151,7 @@ def hold_out(
         held_out: the same, to measure on; empty for every twentieth of `data`, at most 100, or the
             next one where that cannot be read.
         read: reads one, or raises MediaError.
-        modality: ``image`` or ``audio``.
+        modality: of which there must be some.
 
     Raises:
         MediaError: there are none.

@@ -46,6 +46,7 @@ from vqcodec.evaluate.study import named
 from vqcodec.media.audio import Audio
 from vqcodec.metrics.measure import Measure
 from vqcodec.metrics.speech import CER, SIMILARITY, find_metrics
+from vqcodec.modality import AUDIO
 from vqcodec.voice.frames import RATE
 from vqcodec.voice.pitch import median_pitch, pitch
 
@@ -81,7 +82,7 @@ class ConversionStudy(RecordingStudy):
         """Find the recordings, and load what they go through."""
         codec = SpeechCodec.load(model)
         self.targets = {name: named_target(codec, name) for name in targets}
-        sources, catalogue = named(find_sources(data, "audio")), Catalogue()
+        sources, catalogue = named(find_sources(data, AUDIO)), Catalogue()
         _check({catalogue.speaker(source) for source in sources.values()}, self.targets, data)
         self.spoken = languages(sources, catalogue)
         self.packaged, notes = find_metrics(PACKAGED)

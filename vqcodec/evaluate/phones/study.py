@@ -27,6 +27,7 @@ from vqcodec.evaluate.speech.recordings import RecordingStudy, open_recording, r
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
 from vqcodec.metrics.basic import perplexity
+from vqcodec.modality import AUDIO
 from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class PhoneStudy(RecordingStudy):
         table = f"{data}: its {MARKS}"
         self.marked = read_marks(read_table(data, MARKS), table)
         self._check({m.split for m in self.marked}, f"{table} marks nothing", "or is missing")
-        known = {source.name: source for source in find_sources([data], "audio")}
+        known = {source.name: source for source in find_sources([data], AUDIO)}
         for marked in self.marked:
             if marked.path not in known:
                 raise MediaError(f"{marked.path}: is marked, and is not in the data")

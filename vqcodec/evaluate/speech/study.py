@@ -28,6 +28,7 @@ from vqcodec.evaluate.summary import summarise_codec, summarise_codes, summarise
 from vqcodec.evaluate.table import BYTES, KBPS, Table, count_codes, sum_bits
 from vqcodec.figures.spectrogram import loudness
 from vqcodec.metrics.speech import EXPLAINED, SpeechMetric, find_metrics
+from vqcodec.modality import AUDIO
 from vqcodec.voice.frames import RATE
 
 
@@ -52,7 +53,7 @@ class SpeechStudy(RecordingStudy):
 
     def __init__(self, data: list[Path], folder: Path, *, model: str, against: list[str]) -> None:
         """Find the recordings, and load what they go through."""
-        sources = named(find_sources(data, "audio"))
+        sources = named(find_sources(data, AUDIO))
         self.catalogue = Catalogue()
         self.spoken = languages(sources, self.catalogue)
         self.baselines, notes = find_baselines(against)

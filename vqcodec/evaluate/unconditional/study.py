@@ -19,6 +19,7 @@ from vqcodec.evaluate.unconditional.summary import summarise
 from vqcodec.media.audio import Audio
 from vqcodec.metrics.speech import SpeechMetric, find_metrics
 from vqcodec.metrics.speechlike import EXPLAINED, METRICS
+from vqcodec.modality import AUDIO
 from vqcodec.sampling.speech import LEAST
 from vqcodec.voice.frames import RATE
 
@@ -73,7 +74,7 @@ class UnconditionalStudy(RecordingStudy):
 
     def __init__(self, data: list[Path], folder: Path, *, model: str, number: int) -> None:
         """Find the recordings, and load what samples are drawn from."""
-        sources = dict(islice(named(find_sources(data, "audio")).items(), number))
+        sources = dict(islice(named(find_sources(data, AUDIO)).items(), number))
         codec = SpeechCodec.load(model)
         self.samplers, notes = find_samplers(codec)
         metrics, missing = find_metrics(METRICS)

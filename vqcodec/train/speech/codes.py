@@ -12,6 +12,7 @@ from vqcodec.codec.speech import SpeechCodec
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
+from vqcodec.modality import AUDIO
 from vqcodec.train.run import Job, hold_out
 from vqcodec.train.speech.data import Sounds, read_recording
 from vqcodec.voice.frames import RATE
@@ -79,7 +80,7 @@ def find_or_encode(
         kept = load_coded(job.folder)
         if kept is not None:
             return *kept, []
-        sources, measured, passed = hold_out(job.data, job.held_out, read_recording, "audio")
+        sources, measured, passed = hold_out(job.data, job.held_out, read_recording, AUDIO)
         sounds, test = Sounds(sources), Sounds(measured)
         total, report, parts = len(sounds) + len(test), job.on_encode, []
         for part, before in ((sounds, 0), (test, len(sounds))):

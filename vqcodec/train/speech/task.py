@@ -10,6 +10,7 @@ from torch import nn
 from vqcodec.config import check_range
 from vqcodec.errors import UsageError
 from vqcodec.metrics.basic import perplexity
+from vqcodec.modality import AUDIO
 from vqcodec.models.nn.spectra import log_mel
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.quantizers.base import Quantizer
@@ -165,7 +166,7 @@ def train_speech(job: Job, start_from: str | None = None) -> Progress:
     settings, loop_config = split(job.config, SpeechData)
     torch.manual_seed(loop_config.seed)
     model = build(job.config.get("model", {}))
-    sources, measured, passed = hold_out(job.data, job.held_out, read_recording, "audio")
+    sources, measured, passed = hold_out(job.data, job.held_out, read_recording, AUDIO)
     claim(job, start_from=start_from)
     sounds, test = Sounds(sources), Sounds(measured)
     coded = False

@@ -16,6 +16,7 @@ from vqcodec.config import Tree, to_json
 from vqcodec.data.corpora import Catalogue
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
+from vqcodec.modality import AUDIO
 from vqcodec.train.run import hold_out, read_run
 from vqcodec.train.speech.condensing import condensed
 from vqcodec.train.speech.data import Sounds, read_recording
@@ -92,7 +93,7 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
     wanted = read_table(table)
     description = read_run(run)
     paths = [[Path(p) for p in description[key]] for key in ("data", "held_out")]
-    sources, *_ = hold_out(paths[0], paths[1], read_recording, "audio")
+    sources, *_ = hold_out(paths[0], paths[1], read_recording, AUDIO)
     codec = SpeechCodec(weights, "cpu")
     catalogue = Catalogue()
     spoken = [(catalogue.speaker(source), source) for source in sources]

@@ -1,16 +1,15 @@
-"""Sound for `vqcodec encode`, `vqcodec decode` and `vqcodec convert-voice`."""
+"""Sound to code files and back."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vqcodec.cli.jobs import STREAM, Job, Outcome, opened, progress_bar
+from vqcodec.cli.handlers.base import Container
+from vqcodec.cli.handlers.speech.options import Encoding
+from vqcodec.cli.jobs import STREAM, Facts, Job, Move, opened
 
 if TYPE_CHECKING:
-    from vqcodec.codec.convert import Target
     from vqcodec.codec.sampling import SamplingParams
     from vqcodec.codec.speech import SpeechCodec
     from vqcodec.files.codes import Codes
@@ -18,85 +17,41 @@ if TYPE_CHECKING:
     from vqcodec.media.soundfiles import SoundReader
     from vqcodec.media.soundformats import Samples
 
-Move = Callable[[float, str], None]  # of a progress bar: the fraction done, and a note
 
-
-def is_sound_file(path: Path) -> bool:
-    """Tell by its first bytes, or else its suffix, whether a file should be sound."""
-    from vqcodec.media.soundformats import is_sound
-
-    head = b""
-    if path.is_file():  # a pipe must not be read twice
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            head = file.read(12)
-    return is_sound(head, path.suffix)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How sound is to be encoded.
-
-    Attributes:
-        suffix: ``.npz``, ``.vqc``, or None: a stream from standard input to standard output, else
-            ``.npz``.
-        mono: mix all channels down to one.
-        prior: see `Codes.to_bytes`.
-        force: overwrite.
-    """
-
-    suffix: str | None
-    mono: bool
-    prior: bool
-    force: bool
-
-
-def encode_sounds(
-    codec: "SpeechCodec",
-    jobs: list[Job],
-    outcome: Outcome,
-    wanted: Wanted,
-    stdin: BinaryIO | None,
-) -> None:
-    """Encode every job; `stdin` is standard input, if it is among them."""
-    with progress_bar("encoding") as bar:
-        for count, job in enumerate(jobs, 1):
-            with outcome.catching(job):
-                source = stdin if job.source == STREAM else job.source
-                assert source is not None
-                name = "standard input" if job.source == STREAM else str(job.source)
-                facts = _encode(codec, job, source, name, wanted, bar if len(jobs) == 1 else None)
-                outcome.done(facts, _encoded(facts))
-            if len(jobs) > 1:
-                bar(count / len(jobs), "")
-
-
-def _encode(
+def encode_sound(
     codec: "SpeechCodec",
     job: Job,
-    source: Path | BinaryIO,
-    name: str,
-    wanted: Wanted,
+    own: Encoding,
+    container: Container,
+    stdin: BinaryIO | None,
     bar: Move | None,
-) -> dict[str, Any]:
-    """Encode one sound file and return the facts about it."""
+) -> Facts:
+    """Encode one sound; see `Handler.encode_jobs`.
+
+    From standard input to standard output it becomes a stream, unless the user asks for an .npz.
+    """
     from vqcodec.media.soundfiles import open_sound
 
+    source = stdin if job.source == STREAM else job.source
+    assert source is not None
+    name = "standard input" if job.source == STREAM else str(job.source)
+    packed = container.named and container.suffix == ".npz"
     with open_sound(source, name) as sound:
-        channels, rate = 1 if wanted.mono else sound.channels, sound.sample_rate
-        blocks = _read(sound, wanted.mono, bar)
+        channels, rate = 1 if own.mono else sound.channels, sound.sample_rate
+        blocks = read_blocks(sound, own.mono, bar)
         start = time.perf_counter()
-        if job.source == STREAM == job.target and wanted.suffix != ".npz":
-            with opened(job, force=wanted.force) as file:
+        if job.source == STREAM == job.target and not packed:
+            with opened(job, force=container.force) as file:
                 media, size = codec.encode_stream(blocks, channels, rate, file)
             seconds = time.perf_counter() - start
         else:
             codes = codec.encode_blocks(blocks, channels, rate)
             seconds = time.perf_counter() - start
-            media, data = codes.media, codes.to_bytes(wanted.suffix or ".npz", prior=wanted.prior)
+            media, data = codes.media, codes.to_bytes(container.suffix, prior=container.prior)
             size = len(data)
-            with opened(job, force=wanted.force) as file:
+            with opened(job, force=container.force) as file:
                 file.write(data)
-        facts = _facts(job, media.size, media.sample_rate, rate, seconds)
+        facts = facts_of(job, media.size, media.sample_rate, rate, seconds)
         facts["indices"] = channels * -(-media.coded_size[1] // codec.stride)
         facts["bytes"] = size
         facts["bits_per_second"] = round(8 * size * rate / media.size[1], 1)
@@ -104,10 +59,10 @@ def _encode(
             facts["input_bytes"] = job.source.stat().st_size
         if sound.notes:
             facts["notes"] = list(sound.notes)
-    return facts
+    return facts, _encoded(facts)
 
 
-def _read(sound: "SoundReader", mono: bool, bar: Move | None) -> "Iterator[Samples]":
+def read_blocks(sound: "SoundReader", mono: bool, bar: Move | None) -> "Iterator[Samples]":
     """Yield the blocks of a file, and tell how far they are."""
     done, start = 0, time.perf_counter()
     for block in sound.blocks():
@@ -143,7 +98,7 @@ def decode_sound(
     source: "Codes | StreamFrames",
     wanted: Rendering,
     bar: Move | None,
-) -> tuple[dict[str, Any], str]:
+) -> Facts:
     """Decode one sound and return the facts about it, and a sentence.
 
     Args:
@@ -164,69 +119,15 @@ def decode_sound(
     if isinstance(source, Contents):
         codec.check(source, rate, wanted.drawing)
         length = resampled_length(media.size[1], media.sample_rate, rate)
-        blocks = _told(
+        blocks = told(
             codec.decoded(source, sample_rate=rate, drawing=wanted.drawing), length, rate, bar
         )
     else:
         blocks = codec.decode_stream(source, sample_rate=rate, drawing=wanted.drawing)
     write_sound(job, blocks, (media.size[0], rate), length, wanted)
     seconds = time.perf_counter() - start
-    facts = _facts(job, source.media.size, media.sample_rate, rate, seconds)
+    facts = facts_of(job, source.media.size, media.sample_rate, rate, seconds)
     return facts, sentence(facts)
-
-
-@dataclass(frozen=True)
-class Coded:
-    """Sound that comes as codes, and what decodes them."""
-
-    codes: "Codes"
-    codec: "SpeechCodec"
-
-
-def convert_sound(
-    codec: "SpeechCodec",
-    job: Job,
-    source: Path | BinaryIO | Coded,
-    target: "Target",
-    wanted: Rendering,
-    bar: Move | None,
-) -> dict[str, Any]:
-    """Let another speaker say what is in one sound, and return the facts about it.
-
-    Args:
-        codec: with what.
-        job: from where to where.
-        source: a sound file, its stream, or codes; these may be of other weights than `codec`.
-        target: who shall speak.
-        wanted: how; its rate is left alone.
-        bar: moved along.
-    """
-    from vqcodec.codec.convert import convert, convert_codes
-    from vqcodec.media.soundfiles import open_sound
-
-    suffix_of(job, wanted)
-    start = time.perf_counter()
-    with contextlib.ExitStack() as open_files:
-        notes: tuple[str, ...] = ()
-        drawing = wanted.drawing
-        if isinstance(source, Coded):
-            codes, own = source.codes, source.codec
-            own.check(codes)
-            (channels, length), rate = codes.media.size, codes.media.sample_rate
-            converted = convert_codes(codec, codes, own, target, drawing=drawing)
-            converted = _told(converted, length, rate, bar)
-        else:
-            name = "standard input" if job.source == STREAM else str(job.source)
-            sound = open_files.enter_context(open_sound(source, name))
-            channels, rate, notes = sound.channels, sound.sample_rate, sound.notes
-            blocks = _read(sound, False, bar)
-            converted = convert(codec, blocks, channels, rate, target, drawing=drawing)
-        frames = write_sound(job, converted, (channels, rate), None, wanted)
-    seconds = time.perf_counter() - start
-    facts = _facts(job, (channels, frames), rate, rate, seconds)
-    if notes:
-        facts["notes"] = list(notes)
-    return facts
 
 
 def suffix_of(job: Job, wanted: Rendering) -> str:
@@ -260,7 +161,7 @@ def write_sound(
     return total
 
 
-def _told(
+def told(
     blocks: "Iterable[Samples]", length: int, rate: int, bar: Move | None
 ) -> "Iterator[Samples]":
     """Yield blocks, and tell how far they are."""
@@ -273,7 +174,7 @@ def _told(
             bar(done / length, f"{speed:.1f} × real time")
 
 
-def _facts(
+def facts_of(
     job: Job, size: tuple[int, ...], own_rate: int, rate: int, seconds: float
 ) -> dict[str, Any]:
     """Return what there is to say of sound of `size` at its own rate, heard at another."""

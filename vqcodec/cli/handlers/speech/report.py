@@ -1,4 +1,4 @@
-"""`vqcodec evaluate` on speech."""
+"""What `vqcodec evaluate` and `compare` say of speech."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,43 @@ from typing import Any
 
 import typer
 
+from vqcodec.cli.handlers.speech.options import Evaluation
 from vqcodec.cli.jobs import progress_bar
 from vqcodec.cli.reports import end, finish, interval, names, print_codes, print_table
 from vqcodec.errors import UsageError
+from vqcodec.modality import AUDIO
 
 AGAINST = "opus-6k,codec2-2400,codec2-700c"
 
 
 def evaluate(
+    data: list[Path],
+    output: Path,
+    model: str | None,
+    against: str | None,
+    own: Evaluation,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Measure what is asked of a model; arguments are those of the command."""
+    if own.voices is not None:
+        if own.phones or own.babble or against:
+            raise UsageError("--voices goes with --model, --force and --json only")
+        evaluate_voices(data, output, model, own.voices, force=force, as_json=as_json)
+        return
+    model = model or AUDIO.weights
+    if own.babble is not None:
+        if own.phones or against:
+            raise UsageError("--babble goes with --model, --force and --json only")
+        evaluate_babble(data, output, model, own.babble, force=force, as_json=as_json)
+    elif own.phones:
+        evaluate_phones(data, output, model, force=force, as_json=as_json)
+    else:
+        evaluate_codec(data, output, model, against, force=force, as_json=as_json)
+
+
+def evaluate_codec(
     data: list[Path],
     output: Path,
     model: str,
@@ -22,7 +51,7 @@ def evaluate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Measure a model on recordings; arguments are those of the command."""
+    """Measure a model on recordings, beside other codecs."""
     from vqcodec.evaluate.speech.study import SpeechStudy
 
     others = names(AGAINST if against is None else against)
@@ -35,7 +64,7 @@ def evaluate(
 def evaluate_phones(
     data: list[Path], output: Path, model: str, *, force: bool, as_json: bool
 ) -> None:
-    """Measure what codes tell of phones; arguments are those of the command."""
+    """Measure what codes tell of phones."""
     if len(data) != 1:
         raise UsageError("--phones takes one folder or tar that holds a phones.csv")
     import matplotlib  # noqa: F401  # where it is missing, say so before any work
@@ -61,7 +90,7 @@ def evaluate_voices(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Measure conversions to named speakers; arguments are those of the command."""
+    """Measure conversions to named speakers."""
     targets = list(dict.fromkeys(names(voices)))
     if not targets:
         raise UsageError("--voices takes names that `vqcodec speakers` lists, with commas")
@@ -77,7 +106,7 @@ def evaluate_voices(
 def evaluate_babble(
     data: list[Path], output: Path, model: str, number: int, *, force: bool, as_json: bool
 ) -> None:
-    """Measure how like speech babble is; arguments are those of the command."""
+    """Measure how like speech babble is."""
     from vqcodec.evaluate.unconditional.study import UnconditionalStudy
 
     with progress_bar("drawing") as bar:

@@ -1,18 +1,19 @@
-"""Pictures for `vqcodec encode`."""
+"""Pictures to code files, small ones by the batch."""
 
 import io
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vqcodec.cli.jobs import STREAM, Job, Outcome, opened, progress_bar
+from vqcodec.cli.handlers.base import Container
+from vqcodec.cli.handlers.image.options import Encoding
+from vqcodec.cli.jobs import STREAM, Facts, Job, Move, Work, opened
 from vqcodec.errors import MediaError, VqcodecError
 from vqcodec.files.codes import read_stream
 
 if TYPE_CHECKING:
-    from vqcodec.codec.base import Report
     from vqcodec.codec.image import Codec
     from vqcodec.files.codes import Codes
     from vqcodec.media.image import Image
@@ -21,49 +22,38 @@ BATCH_PIXELS = 1 << 20  # pictures are computed together up to this many pixels
 HEAVY_PIXELS = 1 << 24  # larger ones are not read ahead, so that only one is in memory
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """How pictures are to be encoded, and what to search for: see the options of the same names.
-
-    Attributes:
-        suffix: ``.npz`` or ``.vqc``.
-        colour: to put transparent pictures on; None leaves them.
-    """
-
-    suffix: str
-    scale: float
-    rate_weight: float
-    target_bytes: int | None
-    effort: int
-    colour: tuple[int, int, int] | None
-    verify: bool
-    prior: bool
-    force: bool
-
-
 def encode_pictures(
-    codec: "Codec", jobs: list[Job], outcome: Outcome, wanted: Wanted, stdin: BinaryIO | None
-) -> None:
-    """Encode every job; `stdin` is standard input, if it is among them."""
-    with progress_bar("encoding") as bar:
-        count = 0
-        for batch in _read_ahead(jobs, stdin):
-            report = bar if len(jobs) == 1 else None
-            for job, result in _encode_batch(codec, batch, wanted, report):
-                count += 1
-                with outcome.catching(job):
-                    if isinstance(result, Exception):
-                        raise result
-                    image, codes, seconds = result
-                    data = codes.to_bytes(wanted.suffix, prior=wanted.prior)
-                    with opened(job, force=wanted.force) as file:
-                        file.write(data)
-                    facts = _facts(job, image, codes, len(data), seconds)
-                    if wanted.verify:
-                        facts["psnr"] = _verify(codec, image, codes)
-                    outcome.done(facts, _sentence(facts, image))
-                if len(jobs) > 1:
-                    bar(count / len(jobs))
+    codec: "Codec",
+    jobs: list[Job],
+    own: Encoding,
+    container: Container,
+    stdin: BinaryIO | None,
+    bar: Move | None,
+) -> Iterator[tuple[Job, Work]]:
+    """Yield each job with what is left to do; see `Handler.encode_jobs`."""
+    for batch in _read_ahead(jobs, stdin):
+        for job, result in _encode_batch(codec, batch, own, bar):
+            yield job, partial(_finish, codec, job, result, own, container)
+
+
+def _finish(
+    codec: "Codec",
+    job: Job,
+    result: "tuple[Image, Codes, float] | Exception",
+    own: Encoding,
+    container: Container,
+) -> Facts:
+    """Write the file of a picture that was encoded."""
+    if isinstance(result, Exception):
+        raise result
+    image, codes, seconds = result
+    data = codes.to_bytes(container.suffix, prior=container.prior)
+    with opened(job, force=container.force) as file:
+        file.write(data)
+    facts = _facts(job, image, codes, len(data), seconds)
+    if own.verify:
+        facts["psnr"] = _verify(codec, image, codes)
+    return facts, _sentence(facts, image)
 
 
 Loaded = list[tuple[Job, "Image | Exception"]]
@@ -121,46 +111,43 @@ Encoded = list[tuple[Job, "tuple[Image, Codes, float] | Exception"]]
 def _encode_batch(
     codec: "Codec",
     batch: Loaded,
-    wanted: Wanted,
-    report: "Report | None",
+    own: Encoding,
+    bar: Move | None,
 ) -> Encoded:
     """Return picture, codes and seconds of each job, or why there are none."""
+    colour = own.colour()
     pictures = {
-        job: image.flatten(wanted.colour) if wanted.colour else image
+        job: image.flatten(colour) if colour else image
         for job, image in batch
         if not isinstance(image, Exception)
     }
     results: dict[Job, tuple[Image, Codes, float] | Exception] = {
         job: image for job, image in batch if isinstance(image, Exception)
     }
-    if wanted.effort or len(pictures) == 1:
+    if own.sweeps or len(pictures) == 1:
         for job, image in pictures.items():
             try:
                 start = time.perf_counter()
-                codes = _encode_one(codec, image, wanted, report)
+                codes = _encode_one(codec, image, own, bar)
                 results[job] = image, codes, time.perf_counter() - start
             except MediaError as error:  # the others can still be coded
                 results[job] = MediaError(f"{job.source}: {error}")
     else:
         start = time.perf_counter()
-        found = codec.encode_images(list(pictures.values()), scale=wanted.scale)
+        found = codec.encode_images(list(pictures.values()), scale=own.scale)
         seconds = (time.perf_counter() - start) / max(1, len(pictures))
         for (job, image), codes in zip(pictures.items(), found, strict=True):
             results[job] = image, codes, seconds
     return [(job, results[job]) for job, _ in batch]
 
 
-def _encode_one(codec: "Codec", image: "Image", wanted: Wanted, report: "Report | None") -> "Codes":
-    if wanted.target_bytes is not None:
+def _encode_one(codec: "Codec", image: "Image", own: Encoding, bar: Move | None) -> "Codes":
+    if own.target_bytes is not None:
         from vqcodec.codec.rate import encode_to
 
-        return encode_to(codec, image, wanted.target_bytes, effort=wanted.effort, report=report)
+        return encode_to(codec, image, own.target_bytes, effort=own.sweeps, report=bar)
     return codec.encode(
-        image,
-        scale=wanted.scale,
-        rate_weight=wanted.rate_weight,
-        effort=wanted.effort,
-        report=report,
+        image, scale=own.scale, rate_weight=own.weight(), effort=own.sweeps, report=bar
     )
 
 

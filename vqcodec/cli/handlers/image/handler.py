@@ -1,0 +1,151 @@
+"""Pictures, as the command line sees them."""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from vqcodec.cli.handlers.base import Container, Handler, Loading
+from vqcodec.cli.handlers.image.encode import encode_pictures
+from vqcodec.cli.handlers.image.options import Benchmarking, Encoding, Evaluation, Sampling
+from vqcodec.cli.jobs import STREAM, Facts, Job, Move, Work, opened
+from vqcodec.modality import IMAGE
+
+if TYPE_CHECKING:
+    from vqcodec.codec.image import Codec
+    from vqcodec.codec.sampling import SamplingParams
+    from vqcodec.figures.canvas import Page
+    from vqcodec.files.codes import Codes
+    from vqcodec.files.header import Header
+    from vqcodec.media.image import Image
+
+
+class ImageHandler(Handler):
+    """Pictures."""
+
+    modality = IMAGE
+    encoding, sampling = Encoding, Sampling
+    evaluation, benchmarking = Evaluation, Benchmarking
+
+    def encode_jobs(
+        self,
+        loading: Loading,
+        jobs: list[Job],
+        own: Encoding,
+        container: Container,
+        stdin: BinaryIO | None,
+        bar: Move | None,
+    ) -> Iterator[tuple[Job, Work]]:
+        """Encode pictures; small ones are computed together."""
+        own.check(container)
+        return encode_pictures(loading.codec(IMAGE), jobs, own, container, stdin, bar)
+
+    def decode_job(
+        self,
+        codec: "Codec",
+        job: Job,
+        source: "Codes",
+        own: Any,
+        suffix: str | None,
+        force: bool,
+        bar: Move | None,
+    ) -> Facts:
+        """Decode one picture."""
+        from vqcodec.media.image import format_of_suffix
+
+        suffix = suffix if job.target == STREAM else job.target.suffix
+        kind = format_of_suffix(suffix or IMAGE.suffix, str(job.target))
+        start = time.perf_counter()
+        image = codec.decode(source, report=bar)
+        seconds = time.perf_counter() - start
+        with opened(job, force=force) as file:
+            image.write(file, kind, str(job.target))
+        height, width = image.size
+        facts = {
+            "input": str(job.source),
+            "output": str(job.target),
+            "width": width,
+            "height": height,
+            "seconds": round(seconds, 4),
+        }
+        return facts, f"{job.source} -> {job.target}: {width}×{height} pixels"
+
+    def check_suffix(self, suffix: str, name: str) -> None:
+        """Raise UsageError if Pillow writes no such pictures."""
+        from vqcodec.media.image import format_of_suffix
+
+        format_of_suffix(suffix, name)
+
+    def facts(self, codes: "Codes | Header", size: int) -> dict[str, Any]:
+        """Return transparency and rate."""
+        height, width = codes.media.size
+        return {
+            "transparency": "kept" if codes.media.alpha is not None else "none",
+            "bpp": round(8 * size / (height * width), 4),
+            "ratio": round(3 * height * width / size, 2),
+        }
+
+    def read(self, data: bytes, name: str) -> "Image":
+        """Return the picture of a file."""
+        from vqcodec.media.image import Image
+
+        return Image.open(io.BytesIO(data), name)
+
+    def draw(
+        self, codec: "Codec", name: str, codes: "Codes", media: "Image | None", bar: Move
+    ) -> tuple["Page", str]:
+        """Draw a picture, its codes and what they become."""
+        from vqcodec.figures.image import Coded, draw_picture
+
+        coded = Coded(name, codes, codec.decode(codes, report=bar), media)
+        return draw_picture(codec, coded), coded.summary()
+
+    def draw_model(self, codec: "Codec", counts: Any, files: int) -> "Page":
+        """Draw a codebook of pictures."""
+        from vqcodec.figures.image import draw_model
+
+        return draw_model(codec, counts, files)
+
+    def sample(
+        self,
+        loading: Loading,
+        job: Job,
+        own: Sampling,
+        draw: "SamplingParams",
+        force: bool,
+    ) -> Callable[[Move], Facts]:
+        """Draw new pictures, side by side in one."""
+        from vqcodec.cli.handlers.image.sample import sample_pictures
+
+        return sample_pictures(loading, job, own, draw, force)
+
+    def evaluate(
+        self,
+        data: list[Path],
+        output: Path,
+        model: str | None,
+        against: str | None,
+        own: Evaluation,
+        *,
+        force: bool,
+        as_json: bool,
+    ) -> None:
+        """Measure a model on pictures."""
+        from vqcodec.cli.handlers.image.report import evaluate
+
+        evaluate(data, output, model or IMAGE.weights, against, own, force=force, as_json=as_json)
+
+    def benchmark(
+        self,
+        model: str,
+        own: Benchmarking,
+        threads: list[int],
+        rounds: int,
+        force: bool,
+        as_json: bool,
+    ) -> None:
+        """Measure the speed of a model beside other codecs of pictures."""
+        from vqcodec.cli.handlers.image.benchmark import benchmark
+
+        benchmark(model, own, threads, rounds, force, as_json)

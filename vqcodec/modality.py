@@ -1,0 +1,141 @@
+"""The kinds of media that vqcodec codes, a row each: whoever must tell them apart asks the row.
+
+What belongs to one kind alone is named by where it lies, ``module:name``, and imported only when
+`load` is called: this module stands at the bottom of the house, and ``vqcodec --help`` must not
+load torch.
+"""
+
+import contextlib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqcodec.errors import FormatError, WeightsError
+
+HEAD = 12  # bytes of a file that tell what it holds
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One kind of media.
+
+    Attributes:
+        name: as presets and the configs of weights write it.
+        axes: of its index maps, as code files write them.
+        codes: what its codec codes, as messages say it.
+        media: what such files hold, as messages say it.
+        file: what one such file is called.
+        weights: the name of those that are used where nobody names any.
+        suffix: of the files to write where nobody names any.
+        prior_preset: of a prior to sample from.
+        suffixes: a function without arguments: those of the files that can be read.
+        sniff: a function of the first `HEAD` bytes of a file and its suffix: whether it is such a
+            file; empty for the kind that a file is of which no other kind claims.
+        codec: a subclass of `BaseCodec`.
+        handler: a subclass of `cli.handlers.base.Handler`.
+        training: a `train.tasks.Training`.
+    """
+
+    name: str
+    axes: str
+    codes: str
+    media: str
+    file: str
+    weights: str
+    suffix: str
+    prior_preset: str
+    suffixes: str
+    sniff: str
+    codec: str
+    handler: str
+    training: str
+
+
+IMAGE = Modality(
+    name="image",
+    axes="hw",
+    codes="pictures",
+    media="pictures",
+    file="picture",
+    weights="image-f4",
+    suffix=".png",
+    prior_preset="prior-image",
+    suffixes="vqcodec.media.image:picture_suffixes",
+    sniff="",
+    codec="vqcodec.codec.image:Codec",
+    handler="vqcodec.cli.handlers.image.handler:ImageHandler",
+    training="vqcodec.train.image.training:TRAINING",
+)
+AUDIO = Modality(
+    name="audio",
+    axes="ct",
+    codes="speech",
+    media="sound",
+    file="recording",
+    weights="speech-64x",
+    suffix=".wav",
+    prior_preset="prior-speech",
+    suffixes="vqcodec.media.soundformats:sound_suffixes",
+    sniff="vqcodec.media.soundformats:is_sound",
+    codec="vqcodec.codec.speech:SpeechCodec",
+    handler="vqcodec.cli.handlers.speech.handler:SpeechHandler",
+    training="vqcodec.train.speech.training:TRAINING",
+)
+MODALITIES = (IMAGE, AUDIO)  # of data that hold several, the first is meant
+
+# what code files call their axes; no codec makes videos yet
+NAMES = {**{modality.axes: modality.name for modality in MODALITIES}, "thw": "video"}
+
+
+def load(place: str) -> Any:
+    """Import what lies at ``module:name``."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def by_name(name: str) -> Modality:
+    """Return the row of a name that the config of weights tells.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    for modality in MODALITIES:
+        if modality.name == name:
+            return modality
+    known = ", ".join(m.name for m in MODALITIES)
+    raise WeightsError(f"unknown modality '{name}'; there are: {known}")
+
+
+def by_axes(axes: str) -> Modality:
+    """Return the row of the axes that a code file tells.
+
+    Raises:
+        FormatError: no codec makes such codes.
+    """
+    for modality in MODALITIES:
+        if modality.axes == axes:
+            return modality
+    raise FormatError(f"holds codes of {NAMES.get(axes, axes)}, which cannot be decoded")
+
+
+def sniff(head: bytes, suffix: str) -> Modality:
+    """Tell what a media file should hold by its first `HEAD` bytes, or else its suffix."""
+    for modality in MODALITIES:
+        if modality.sniff and load(modality.sniff)(head, suffix):
+            return modality
+    return next(modality for modality in MODALITIES if not modality.sniff)
+
+
+def sniff_file(path: Path) -> Modality:
+    """Tell what a media file should hold; of one that cannot be read, its suffix tells it."""
+    head = b""
+    if path.is_file():  # a pipe must not be read twice
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            head = file.read(HEAD)
+    return sniff(head, path.suffix)
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Return the suffixes, in lower case, of all media files that can be read."""
+    return frozenset().union(*(load(modality.suffixes)() for modality in MODALITIES))
