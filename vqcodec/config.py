@@ -7,7 +7,10 @@ setting is an error and never a silent default.
 
 import copy
 import dataclasses
+import difflib
+import itertools
 import json
+import re
 import tomllib
 import types
 import typing
@@ -26,6 +29,14 @@ def preset_names() -> list[str]:
     return sorted(
         f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
     )
+
+
+def preset_summary(name: str) -> str:
+    """Return the first sentence of the comment at the top of a preset."""
+    text = (resources.files("vqcodec") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    comment = " ".join(line.removeprefix("#").strip() for line in lines)
+    return re.split(r"(?<=\.) ", comment)[0]
 
 
 def load_preset(name: str) -> Tree:
@@ -60,8 +71,7 @@ def override(tree: Tree, assignments: list[str]) -> Tree:
             if not isinstance(table, dict):
                 raise UsageError(f"--set {assignment}: '{name}' is a value, not a table")
         if key not in table:
-            known = ", ".join(_paths(tree))
-            raise UsageError(f"--set {assignment}: no setting '{path.strip()}'; there are: {known}")
+            raise UsageError(f"--set {assignment}: {_unknown(tree, path.strip())}")
         table[key] = _value(text.strip())
     return tree
 
@@ -125,6 +135,22 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _unknown(tree: Tree, path: str) -> str:
+    """Say that a tree has no such setting, and which it has that are like it."""
+    known = _paths(tree)
+    near = [p for p in known if p.rpartition(".")[2] == path.rpartition(".")[2]]
+    near += difflib.get_close_matches(path, known, n=2, cutoff=0.7)
+    table = path.rpartition(".")[0]
+    inside = [p for p in known if p.rpartition(".")[0] == table]
+    if near:
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?"
+    elif inside:
+        hint = f"there are: {', '.join(inside)}"
+    else:
+        hint = f"there are tables: {', '.join(dict.fromkeys(p.rpartition('.')[0] for p in known))}"
+    return f"no setting '{path}'; {hint}"
 
 
 def _paths(tree: Tree, prefix: str = "") -> list[str]:

@@ -155,7 +155,7 @@ def test_folders_of_pictures_and_sounds(
     assert Audio.open(talk.parent / "back" / "b.wav").size == (1, 900)
     assert Image.open(talk.parent / "back" / "c.png").size == (20, 30)
     again = run("encode", "in", "-o", "out", "--skip-existing")
-    assert again.stdout.count(b"skipped") == 3
+    assert again.stdout.startswith(b"0 of 4 files encoded, 3 skipped")
     fails(run("encode", "in", "-o", "new", *MODEL), 2, "--model codes pictures or sound")
 
 

@@ -3,6 +3,7 @@
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -10,6 +11,7 @@ import typer
 import vqcodec
 from vqcodec.cli import (
     benchmark,
+    console,
     convert,
     decode,
     encode,
@@ -17,9 +19,11 @@ from vqcodec.cli import (
     export,
     files,
     inspect,
+    models,
     sample,
     train,
 )
+from vqcodec.cli.examples import epilog
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
 
@@ -29,24 +33,27 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("encode")(encode.encode)
-app.command("decode")(decode.decode)
-app.command("convert-voice")(convert.convert_voice)
-app.command("speakers")(convert.speakers)
-app.command("repack")(files.repack)
-app.command("sample")(sample.sample)
-app.command("complete")(sample.complete)
-app.command("info")(files.info)
-app.command("models")(files.models)
-app.command("inspect")(inspect.inspect)
-app.add_typer(train.app, name="train")
-app.command("export")(export.export)
-app.command("evaluate")(evaluate.evaluate)
-app.command("compare")(evaluate.compare)
-app.command("benchmark")(benchmark.benchmark)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "encode": encode.encode,
+    "decode": decode.decode,
+    "convert-voice": convert.convert_voice,
+    "speakers": convert.speakers,
+    "repack": files.repack,
+    "sample": sample.sample,
+    "complete": sample.complete,
+    "info": files.info,
+    "models": models.models,
+    "inspect": inspect.inspect,
+    "export": export.export,
+    "evaluate": evaluate.evaluate,
+    "compare": evaluate.compare,
+    "benchmark": benchmark.benchmark,
+}
+for name, command in COMMANDS.items():
+    app.command(name, epilog=epilog(name))(command)
+app.add_typer(train.app, name="train", epilog=epilog("train"))
 
 _settings = {"debug": False}
 
@@ -57,7 +64,7 @@ class Interrupted(BaseException):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vqcodec {vqcodec.__version__}")
+        console.say(f"vqcodec {vqcodec.__version__}")
         raise typer.Exit
 
 
@@ -74,10 +81,14 @@ def options(
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 well, 1 an error, 2 wrong usage, 130 interrupted."""
+    console.begin()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(argv, prog_name="vqcodec")
+        try:
+            app(argv, prog_name="vqcodec")
+        finally:
+            sys.stdout.flush()  # a full disk is an error like others
     except Interrupted as error:
         sys.exit(128 + error.args[0])
     except BrokenPipeError:  # whoever read our output has gone

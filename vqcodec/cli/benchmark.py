@@ -38,11 +38,13 @@ def benchmark(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, and tables on stderr.")
     ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Compare speed and memory with the plain network, JPEG, WebP and AVIF, in one run.
+    """Measure speed and memory.
 
-    Of codecs of speech: how many times faster than real time each part is, and the WaveNet beside
-    a plain one that computes anew for every sample all that it depends on.
+    Of codecs of pictures: beside the plain network, JPEG, WebP and AVIF, in one run. Of codecs of
+    speech: how many times faster than real time each part is, and the WaveNet beside a plain one
+    that computes anew for every sample all that it depends on.
     """
     from vqcodec.weights import find_weights
 

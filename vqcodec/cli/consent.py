@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import typer
-
+from vqcodec.cli import console
 from vqcodec.errors import OutputError, UsageError
 
 FILE = "consent-to-copy-voices"
@@ -47,4 +46,4 @@ def _remember(path: Path | None) -> None:
         with writing(path, force=True) as file:
             file.write(SAID.encode())
     except (OSError, OutputError):
-        typer.echo(f"vqcodec: {path} cannot be written; it will be asked again", err=True)
+        console.say(f"vqcodec: {path} cannot be written; it will be asked again", err=True)

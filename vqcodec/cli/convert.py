@@ -1,32 +1,21 @@
 """`vqcodec convert-voice` and `vqcodec speakers`."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from vqcodec.cli import options
+from vqcodec.cli import console, options
 from vqcodec.cli.consent import require_consent
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Codecs
 from vqcodec.cli.handlers.speech.convert import Coded, convert_sound
 from vqcodec.cli.handlers.speech.options import drawing_of
 from vqcodec.cli.handlers.speech.sound import Rendering, decode_sound, sentence
-from vqcodec.cli.jobs import (
-    STREAM,
-    Facts,
-    Job,
-    Move,
-    Outcome,
-    Work,
-    left_to_do,
-    plan,
-    stdin,
-    work_off,
-)
+from vqcodec.cli.jobs import STREAM, Job, plan, stdin
+from vqcodec.cli.outcome import Facts, Outcome, each, left_to_do, work_off
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, read_stream
 from vqcodec.media.soundfiles import peek
@@ -93,10 +82,13 @@ def convert_voice(
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
-    """Let another speaker say it: the codes of speech, decoded with another voice.
+    """Let another speaker say what is heard.
 
-    What is written carries a comment that says it is synthetic.
+    The codes of speech are decoded with another voice. What is written carries a comment that
+    says it is synthetic.
     """
     if (speaker is None) == (like is None):
         raise UsageError("name who shall speak: either --speaker NAME or --like RECORDING")
@@ -116,16 +108,12 @@ def convert_voice(
     if like is None and (model or sounds):
         best = default_weights(drawing=drawing is not None)
         find_voice(find_weights(model or best), who)  # or an error before any work
-    outcome = Outcome(jobs, as_json=as_json)
+    outcome = Outcome(jobs, "converted", as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
     how = Rendering(AUDIO.suffix, None, drawing, force, synthetic(who))
     converting = _Converting(Codecs(model, device, precision), model is None, wanted, how)
 
-    def work(bar: Move | None) -> Iterator[tuple[Job, Work]]:
-        for job in jobs:
-            yield job, partial(converting.run, job, bar)
-
-    work_off("converting", len(jobs), work, outcome)
+    work_off("converting", len(jobs), each(jobs, converting.run), outcome)
     outcome.close()
 
 
@@ -146,7 +134,7 @@ def speakers(
         facts = {key: getattr(voice, key) for key in ("name", "gender", "corpus", "licence")}
         facts |= {"minutes": voice.minutes, "pitch": voice.pitch, "consent": voice.consent}
         facts["model"] = weights.name
-        typer.echo(
+        console.say(
             json.dumps(facts)
             if as_json
             else f"{voice.name}: {voice.gender}, {voice.corpus} ({voice.licence}), "

@@ -1,26 +1,15 @@
 """`vqcodec decode`."""
 
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vqcodec.cli import options
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Codecs, check_suffix, deal, handler_of, handlers
-from vqcodec.cli.jobs import (
-    STREAM,
-    Facts,
-    Job,
-    Move,
-    Outcome,
-    Work,
-    left_to_do,
-    plan,
-    stdin,
-    work_off,
-)
+from vqcodec.cli.jobs import STREAM, Job, plan, stdin
+from vqcodec.cli.outcome import Facts, Outcome, check_there, each, left_to_do, work_off
 from vqcodec.errors import FormatError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, axes_of, read_stream
 from vqcodec.files.stream import StreamFrames
@@ -64,10 +53,13 @@ def decode(
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
-    """Turn code files into pictures and sound: image.npz becomes image.decoded.png.
+    """Turn code files into pictures and sound.
 
-    A stream of sound from standard input is decoded as it comes.
+    image.npz becomes image.decoded.png, talk.npz talk.decoded.wav. A stream of sound from
+    standard input is decoded as it comes.
     """
     suffix = _suffix(file_format)
     own = {"rate": rate, "decoder": decoder, "temperature": temperature, "seed": seed}
@@ -79,13 +71,13 @@ def decode(
         return path.with_suffix(suffix_there if to_folder else f".decoded{suffix_there}")
 
     jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
-    outcome = Outcome(jobs, as_json=as_json)
-    jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
+    if output is not None and jobs[0].target == output != STREAM:  # the user named a file
+        check_suffix(output.suffix, str(output))
+    outcome = Outcome(jobs, "decoded", as_json=as_json)
+    jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
     codecs = Codecs(model, device, precision)
 
     def run(job: Job, bar: Move | None) -> Facts:
-        if job.target != STREAM:
-            check_suffix(job.target.suffix, str(job.target))
         source = _read(job.source)
         header = source.header if isinstance(source, StreamFrames) else source
         name = "standard input" if job.source == STREAM else str(job.source)
@@ -100,12 +92,15 @@ def decode(
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
 
-    def work(bar: Move | None) -> Iterator[tuple[Job, Work]]:
-        for job in jobs:
-            yield job, partial(run, job, bar)
-
-    work_off("decoding", len(jobs), work, outcome)
+    work_off("decoding", len(jobs), each(jobs, run), outcome)
     outcome.close()
+
+
+def check_codes(path: Path) -> None:
+    """Raise FormatError if a file is there that holds no codes, or none is there."""
+    if path.is_file() and axes_of(path) is None:
+        Codes.load(path)  # says what is wrong
+    check_there(path)
 
 
 def _own_suffix(source: Path) -> str:

@@ -8,7 +8,8 @@ import typer
 
 from vqcodec.cli import options
 from vqcodec.cli.handlers.base import Container, Loading, deal, handler_of, handlers
-from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, plan, stdin, work_off
+from vqcodec.cli.jobs import STREAM, Job, is_folder, plan, stdin
+from vqcodec.cli.outcome import Outcome, left_to_do, work_off
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import suffix_of
 from vqcodec.media.soundfiles import peek
@@ -78,10 +79,13 @@ def encode(
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
-    """Turn pictures and sound into code files: image.png becomes image.npz.
+    """Turn pictures and sound into code files.
 
-    Sound from standard input to standard output is coded as it comes, into a .vqc stream.
+    image.png becomes image.npz. Sound from standard input to standard output is coded as it
+    comes, into a .vqc stream.
     """
     suffix = _suffix(file_format, output)
     own: dict[str, Any] = {"scale": scale, "quality": quality, "rate_weight": rate_weight}
@@ -97,7 +101,7 @@ def encode(
     dealt = deal(own, takers, kinds, lambda modality: modality.media, but)
     named = file_format is not None or (output is not None and output != STREAM)
     container = Container(suffix, named, prior, force)
-    outcome = Outcome(jobs, as_json=as_json)
+    outcome = Outcome(jobs, "encoded", as_json=as_json)
     left = set(left_to_do(jobs, outcome, force=force, skip=skip_existing))
     for modality, found in kinds.items():
         if todo := [job for job in found if job in left]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vqcodec.cli import options
+from vqcodec.cli import console, options
 from vqcodec.cli.handlers.base import asked_for, deal, handler_of, handlers
 from vqcodec.cli.handlers.image import report as pictures
 from vqcodec.cli.handlers.speech import report as speech
@@ -70,8 +70,9 @@ def evaluate(
         bool, typer.Option("--force", help="Start over where the folder holds a report.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Measure a model on pictures or speech, beside other codecs; write a report.
+    """Measure a model beside other codecs, and write a report.
 
     Into the folder go report.html, results.json, results.csv and, of pictures, plots.
     """
@@ -99,12 +100,14 @@ def compare(
 
     found = measure(a, b)
     if as_json:
-        typer.echo(json.dumps(found))
+        console.say(json.dumps(found))
         return
     for note in found["notes"]:
-        typer.echo(f"note: {note}", err=True)
+        console.note(f"note: {note}")
     if "points" in found:
-        typer.echo(f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})")
+        console.say(
+            f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})"
+        )
         (pictures if found["bd"] else speech).print_reports(found)
     else:
         pictures.print_pictures(found)

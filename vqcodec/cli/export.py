@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqcodec.cli import console
 from vqcodec.errors import UsageError
 
 
@@ -40,7 +41,10 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace weights of this name.")] = False,
 ) -> None:
-    """Turn a training run into weights: config, safetensors and a model card."""
+    """Turn a training run into weights.
+
+    They are a folder of config.json, safetensors and a model card.
+    """
     from vqcodec.errors import MediaError
     from vqcodec.train.export import export as export_run
     from vqcodec.train.export import export_part, part_of, shortfall
@@ -51,7 +55,7 @@ def export(
         if notes or speakers:
             raise UsageError(f"--notes and --speakers belong to a codec, not to a {part}")
         table = export_part(run, name, output, force=force)
-        typer.echo(f"{table['folder']}: {_figures(table)}")
+        console.say(f"{table['folder']}: {_figures(table)}")
         return
     try:
         text = notes.read_text(encoding="utf-8") if notes else ""
@@ -64,14 +68,14 @@ def export(
         from vqcodec.weights import read_weights
 
         add_speakers(run, read_weights(folder / name), speakers)
-    typer.echo(f"{folder / name}: {_figures(config)}")
+    console.say(f"{folder / name}: {_figures(config)}")
     weak = shortfall(config["training"]["held_out"])
     if weak:
-        typer.echo(f"note: {weak}", err=True)
+        console.note(f"note: {weak}")
     if folder not in search_path():
-        typer.echo(f"use them with --model {folder / name}")
+        console.say(f"use them with --model {folder / name}")
     else:
-        typer.echo(f"use them with --model {name}")
+        console.say(f"use them with --model {name}")
 
 
 def _figures(table: dict[str, Any]) -> str:

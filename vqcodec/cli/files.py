@@ -1,6 +1,5 @@
-"""`vqcodec info`, `repack` and `models`: none of them loads torch."""
+"""`vqcodec info` and `repack`, which do without torch."""
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,8 @@ import typer
 
 from vqcodec.cli import options
 from vqcodec.cli.handlers.base import handler_of
-from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened, plan, read_stdin
+from vqcodec.cli.jobs import STREAM, Job, is_folder, opened, plan, read_stdin
+from vqcodec.cli.outcome import Outcome, left_to_do
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files import vqc
 from vqcodec.files.codes import SUFFIXES, Codes
@@ -113,8 +113,10 @@ def repack(
     prior: options.Prior = True,
     force: options.Force = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
-    """Change the container (.npz, .vqc) without touching the indices."""
+    """Change the container of codes, .npz or .vqc, only."""
     named = output.suffix.lower() if output is not None and not is_folder(output) else ""
     suffix = f".{file_format}" if file_format else named
     if suffix not in SUFFIXES or (named in SUFFIXES and named != suffix):
@@ -137,35 +139,6 @@ def repack(
                 facts, f"{job.source} -> {job.target}: {len(before):,} -> {len(after):,} bytes"
             )
     outcome.close()
-
-
-def models(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per set of weights.")
-    ] = False,
-) -> None:
-    """List the weights that are installed."""
-    damaged: list[str] = []
-    for weights in list_weights(damaged):
-        held_out = weights.held_out
-        facts = {
-            "name": weights.name,
-            "modality": weights.modality,
-            "codebook_size": weights.codebook_size,
-            "codebook_id": weights.codebook_id.hex(),
-            "held_out": held_out,
-            "folder": str(weights.folder),
-        }
-        quality = f", {held_out['psnr']:.2f} dB on held-out pictures" if "psnr" in held_out else ""
-        if "stoi" in held_out:
-            quality = f", STOI {held_out['stoi']:.3f} on held-out speech"
-        sentence = (
-            f"{weights.name}: {weights.modality}, K = {weights.codebook_size}{quality} "
-            f"({weights.folder})"
-        )
-        typer.echo(json.dumps(facts) if as_json else sentence)
-    for problem in damaged:
-        typer.echo(f"vqcodec: left out: {problem}", err=True)
 
 
 def _read(source: Path) -> bytes:

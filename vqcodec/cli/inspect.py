@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqcodec.cli import options
+from vqcodec.cli import console, options
+from vqcodec.cli.console import Move, progress_bar
 from vqcodec.cli.handlers.base import Codecs, Handler, Loading, handler_of
-from vqcodec.cli.jobs import (
-    STREAM,
-    Job,
-    Move,
-    Outcome,
-    left_to_do,
-    opened,
-    progress_bar,
-    read_stdin,
-)
+from vqcodec.cli.jobs import STREAM, Job, opened, read_stdin
+from vqcodec.cli.outcome import Outcome, check_there, left_to_do
 from vqcodec.errors import MediaError, OutputError, UsageError
 from vqcodec.files import npz, vqc
 from vqcodec.files.codes import Codes, read_limited
@@ -57,8 +50,9 @@ def inspect(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Draw what VQ-VAE does to a picture or a recording, or what a model has learned."""
+    """Draw what a model does to a file, or what it has learned."""
     inputs = inputs or []
     alone = len(inputs) == 1 and not inputs[0].is_dir() and inputs[0].suffix.lower() != ".tar"
     if codes is not None:
@@ -71,8 +65,9 @@ def inspect(
     kind = IMAGE if alone or not inputs else options.modality_of(inputs, [])
     learned = model or kind.weights
     job, form = _job(inputs, output, learned, alone)
-    outcome = Outcome([job], as_json=False)
-    left_to_do([job], outcome, force=force, skip=False)
+    outcome = Outcome([job], "drawn", as_json=False)
+    check = check_there if alone else None
+    left_to_do([job], outcome, force=force, skip=False, check=check)
     import matplotlib  # noqa: F401  # where it is missing, say so before any work
 
     with progress_bar("coding") as bar:
@@ -180,7 +175,7 @@ def _learned(inputs: list[Path], loading: Loading, bar: Move) -> tuple["Page", s
         try:
             codes = handler.code(codec, source)
         except MediaError as error:
-            typer.echo(f"vqcodec: left out: {error}", err=True)
+            console.note(f"vqcodec: left out: {error}")
             continue
         counts += np.bincount(codes.grids[0].ravel(), minlength=size)
         read += 1

@@ -1,22 +1,17 @@
-"""Many inputs to many outputs: what goes where, and what happens when one of them fails."""
+"""Many inputs to many outputs: what goes where."""
 
 import contextlib
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import typer
-
-from vqcodec.cli.messages import describe
-from vqcodec.errors import OutputError, UsageError, VqcodecError
+from vqcodec.cli import console
+from vqcodec.errors import OutputError, UsageError
 
 STREAM = Path("-")
-Facts = tuple[dict[str, Any], str]  # what a job came to, and a sentence of it
-Work = Callable[[], Facts]
-Move = Callable[..., None]  # of a progress bar: the fraction done, and a note
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,9 @@ def plan(
     if output is None and any(i.is_dir() for i in inputs):
         raise UsageError("for a folder of inputs, name a folder of outputs with -o")
     jobs = []
+    passed_over: Counter[str] = Counter()
     for root in inputs:
-        for source, inside in _files(root, wanted):
+        for source, inside in _files(root, wanted, passed_over):
             if output is not None and to_folder:
                 target = output / name(inside, True, source)
             elif output is not None:
@@ -70,6 +66,9 @@ def plan(
     if not jobs:
         raise UsageError(f"{', '.join(map(str, inputs))}: holds no file to work on")
     _check_distinct(jobs)
+    if passed_over:
+        kinds = ", ".join(f"{n} × {kind}" for kind, n in passed_over.most_common(5))
+        console.note(f"vqcodec: passed over {passed_over.total()} other files ({kinds})")
     return jobs
 
 
@@ -78,14 +77,23 @@ def is_folder(output: Path) -> bool:
     return output.is_dir() or (output != STREAM and not output.suffix and not output.exists())
 
 
-def _files(root: Path, wanted: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
-    """Yield (path, path below the folder of outputs) of the files that an input stands for."""
-    if root.is_dir():
-        for path in sorted(root.rglob("*")):
-            if wanted(path) and path.is_file():
-                yield path, path.relative_to(root)
-    else:
+def _files(
+    root: Path, wanted: Callable[[Path], bool], passed_over: Counter[str]
+) -> Iterator[tuple[Path, Path]]:
+    """Yield (path, path below the folder of outputs) of the files that an input stands for.
+
+    Those that are no input, by their suffix or since they are hidden, are counted by kind.
+    """
+    if not root.is_dir():
         yield root, Path(root.name)
+        return
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        if path.name.startswith("."):
+            passed_over["hidden"] += 1
+        elif wanted(path):
+            yield path, path.relative_to(root)
+        else:
+            passed_over[path.suffix.lower() or "without suffix"] += 1
 
 
 def _check_distinct(jobs: list[Job]) -> None:
@@ -118,87 +126,6 @@ def read_stdin() -> bytes:
     return read_stream(stdin(), "standard input")
 
 
-class Outcome:
-    """Prints what came of each job and keeps count of the failures."""
-
-    def __init__(self, jobs: list[Job], *, as_json: bool) -> None:
-        self.total, self.failed, self.as_json = len(jobs), 0, as_json
-        # the results of a command that writes its output to stdout must not mix with it
-        self._to_stderr = any(job.target == STREAM for job in jobs)
-
-    def done(self, facts: dict[str, Any], sentence: str) -> None:
-        """Report a success: `facts` with ``--json``, else the sentence."""
-        typer.echo(json.dumps(facts) if self.as_json else sentence, err=self._to_stderr)
-
-    def skipped(self, job: Job) -> None:
-        """Report an output that was there already."""
-        facts = {"input": str(job.source), "output": str(job.target), "skipped": True}
-        self.done(facts, f"{job.source}: skipped, {job.target} is there")
-
-    @contextlib.contextmanager
-    def catching(self, job: Job) -> Iterator[None]:
-        """Report an error of this job and let the others go on."""
-        try:
-            yield
-        except (VqcodecError, OSError, MemoryError) as error:
-            self.failure(job, error)
-
-    def failure(self, job: Job, error: Exception) -> None:
-        """Report an error; raise it when there is no other job."""
-        if self.as_json:
-            facts = {"input": str(job.source), "error": describe(error)}
-            typer.echo(json.dumps(facts), err=self._to_stderr)
-        if self.total == 1:
-            raise error
-        self.failed += 1
-        typer.echo(f"vqcodec: error: {describe(error)}", err=True)
-
-    def close(self) -> None:
-        """End with exit status 1 if any job failed."""
-        if self.failed:
-            typer.echo(f"vqcodec: {self.failed} of {self.total} inputs failed", err=True)
-            raise typer.Exit(1)
-
-
-def work_off(
-    label: str,
-    total: int,
-    work: Callable[[Move | None], Iterable[tuple[Job, Work]]],
-    outcome: Outcome,
-) -> None:
-    """Do the work of many jobs, and report what came of each.
-
-    Args:
-        label: of the progress bar.
-        total: number of jobs.
-        work: yields each job with its work; it moves the bar itself where there is one job.
-        outcome: where it is reported.
-    """
-    with progress_bar(label) as bar:
-        for count, (job, finish) in enumerate(work(bar if total == 1 else None), 1):
-            with outcome.catching(job):
-                outcome.done(*finish())
-            if total > 1:
-                bar(count / total)
-
-
-def left_to_do(jobs: list[Job], outcome: Outcome, *, force: bool, skip: bool) -> list[Job]:
-    """Return the jobs to do: not those whose output is there, which are reported."""
-    from vqcodec.files.atomic import check_absent
-
-    left = []
-    for job in jobs:
-        if job.target == STREAM:
-            left.append(job)
-        elif skip and job.target.is_file():
-            outcome.skipped(job)
-        else:
-            with outcome.catching(job):
-                check_absent(job.target, force=force)
-                left.append(job)
-    return left
-
-
 @contextlib.contextmanager
 def opened(job: Job, *, force: bool) -> Iterator[Any]:
     """Open the output of a job: standard output, or a file that appears when it is complete."""
@@ -214,23 +141,3 @@ def opened(job: Job, *, force: bool) -> Iterator[Any]:
         raise OutputError(f"{job.target}: cannot be written ({error.strerror})") from None
     with writing(job.target, force=force) as file:
         yield file
-
-
-@contextlib.contextmanager
-def progress_bar(label: str, wanted: bool = True) -> Iterator[Callable[..., None]]:
-    """Show a bar with the time left on stderr, on a terminal.
-
-    Yields:
-        A function to move it, by the fraction done, and with a note to show behind it.
-    """
-    if not wanted or not sys.stderr.isatty():
-        yield lambda done, note="": None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    note = TextColumn("{task.fields[note]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), note)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=1.0, note="")
-        yield lambda done, note="": progress.update(task, completed=done, note=note)

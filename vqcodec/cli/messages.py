@@ -17,7 +17,7 @@ def _sentence(error: Exception) -> str:
         return f"{error.filename}: {what}" if error.filename else what
     if isinstance(error, MemoryError) or "not enough memory" in str(error):
         return "not enough memory"
-    if isinstance(error, ImportError):
+    if isinstance(error, ModuleNotFoundError) and error.name:
         extra = "evaluate" if error.name == "matplotlib" else "train"
-        return f"{error.name or error} is not installed; try: pip install 'vqcodec[{extra}]'"
+        return f"{error.name} is not installed; try: pip install 'vqcodec[{extra}]'"
     return f"a fault of vqcodec itself, {type(error).__name__}: {error}; --debug shows where"

@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from vqcodec.cli import console
 from vqcodec.errors import MediaError, UsageError
 from vqcodec.modality import MODALITIES, Modality
 
@@ -20,6 +21,16 @@ Precision = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", help="Print errors only.", callback=console.be_quiet),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", help="Print what came of each file.", callback=console.be_verbose
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per input.")]
 Prior = Annotated[

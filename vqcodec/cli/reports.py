@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from vqcodec.cli import console
+
 Rows = list[list[str]]
 
 
@@ -33,22 +35,22 @@ def finish(
         as_json: whether to print that instead.
     """
     for note in found.tree["evaluation"]["notes"]:
-        typer.echo(f"note: {note}", err=True)
+        console.note(f"note: {note}")
     if as_json:
-        typer.echo(json.dumps(found.tree))
+        console.say(json.dumps(found.tree))
     else:
         show(found.tree, found.metrics)
-        typer.echo(f"{folder / 'report.html'}")
+        console.say(f"{folder / 'report.html'}")
     end(found, found.tree["evaluation"]["data"][what])
 
 
 def end(found: Any, measured: int) -> None:
     """Say which inputs were left out, and end with exit status 1 if any was."""
     for sentence in found.left_out:
-        typer.echo(f"vqcodec: error: {' '.join(sentence.splitlines())}", err=True)
+        console.say(f"vqcodec: error: {' '.join(sentence.splitlines())}", err=True)
     if found.left_out:
         total = len(found.left_out) + measured
-        typer.echo(f"vqcodec: {len(found.left_out)} of {total} inputs failed", err=True)
+        console.say(f"vqcodec: {len(found.left_out)} of {total} inputs failed", err=True)
         raise typer.Exit(1)
 
 
@@ -60,12 +62,12 @@ def interval(metric: Any, ends: list[float], sign: bool = False) -> str:
 
 def print_codes(codes: dict[str, Any]) -> None:
     """Say how codes are used."""
-    typer.echo(
+    console.say(
         f"codes: {100 * codes['usage']:.1f} % of {codes['codebook_size']} used, perplexity "
         f"{codes['perplexity']:.1f}"
     )
     rate = codes.get("indices_per_second")  # of sound
-    typer.echo("bits an index" + (", and a second" if rate else ""))
+    console.say("bits an index" + (", and a second" if rate else ""))
     rows = []
     for name, bits in codes["bits_per_index"].items():
         rows.append(["", name, f"{bits:.3f}", *([f"{bits * rate:,.0f}"] if rate else [])])
@@ -76,7 +78,7 @@ def print_table(rows: Rows) -> None:
     """Print rows in aligned columns."""
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
     for row in rows:
-        typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip())
+        console.say("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip())
 
 
 def circumstances() -> dict[str, Any]:

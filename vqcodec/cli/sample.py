@@ -7,17 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from vqcodec.cli import options
+from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.base import Loading, deal, handler_of, handlers
-from vqcodec.cli.jobs import (
-    STREAM,
-    Job,
-    Outcome,
-    left_to_do,
-    opened,
-    plan,
-    progress_bar,
-    read_stdin,
-)
+from vqcodec.cli.jobs import STREAM, Job, opened, plan, read_stdin
+from vqcodec.cli.outcome import Outcome, left_to_do
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import UsageError
 from vqcodec.modality import IMAGE, by_name
@@ -82,8 +75,12 @@ def sample(
     precision: options.Precision = "auto",
     force: options.Force = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Draw from the model's prior: new pictures, side by side in one; or speech without words."""
+    """Draw new pictures, or speech without words.
+
+    They come from the model's prior; pictures are laid out side by side in one.
+    """
     modality = by_name(find_weights(model).modality)
     own: dict[str, Any] = {"number": number, "size": size, "seconds": seconds, "speaker": speaker}
     own |= {"decoder": decoder, "without_codes": without_codes}
@@ -93,8 +90,8 @@ def sample(
     job = Job(output, output)
     loading, draw = Loading(model, device, precision), SamplingParams(seed, temperature, top_k)
     sample_job = handler_of(modality).sample(loading, job, dealt[modality], draw, force)
-    outcome = Outcome([job], as_json=as_json)
-    if left_to_do([job], outcome, force=force, skip=False):
+    outcome = Outcome([job], "drawn", as_json=as_json)
+    if left_to_do([job], outcome, force=force, skip=False, check=None):
         with progress_bar("sampling") as bar:
             found = sample_job(bar)
         outcome.done(*found)
@@ -123,14 +120,18 @@ def complete(
     precision: options.Precision = "auto",
     force: options.Force = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Keep the codes of a picture's upper part and draw the rest anew."""
+    """Draw the lower part of a picture anew.
+
+    The codes of its upper part are kept.
+    """
     from vqcodec.media.image import Image, format_of_suffix
 
     if picture.is_dir():
         raise UsageError(f"{picture}: is a folder; name a picture")
     jobs = plan([picture], output, lambda p, *_: p.with_suffix(".completed.png"), Path.is_file)
-    outcome = Outcome(jobs, as_json=as_json)
+    outcome = Outcome(jobs, "completed", as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         suffix = IMAGE.suffix if job.target == STREAM else job.target.suffix
         kind = format_of_suffix(suffix, str(job.target))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vqcodec.cli import console, options
+from vqcodec.cli.examples import epilog
+from vqcodec.config import preset_names, preset_summary
 from vqcodec.errors import UsageError
 from vqcodec.modality import AUDIO, IMAGE, MODALITIES, by_name
 
@@ -22,8 +25,25 @@ app = typer.Typer(
 )
 
 
+def _list_presets(wanted: bool) -> None:
+    if wanted:
+        for name in preset_names():
+            console.say(f"{name:20} {preset_summary(name)}")
+        raise typer.Exit
+
+
 @app.callback()
-def train() -> None:
+def train(
+    list_presets: Annotated[
+        bool,
+        typer.Option(
+            "--list-presets",
+            help="List the settings that --preset names.",
+            callback=_list_presets,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
     """Train models of your own. Needs: pip install 'vqcodec[train]'."""
 
 
@@ -61,7 +81,7 @@ From = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=epilog("train image"))
 def image(
     data: Annotated[list[Path], _data("Pictures")],
     output: Run,
@@ -70,15 +90,19 @@ def image(
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("Pictures")] = None,
     start_from: From = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train a VQ-VAE on pictures; repeat the command to continue a run that was interrupted."""
+    """Train a VQ-VAE on pictures.
+
+    Repeat the command to continue a run that was interrupted.
+    """
     with _job(data, output, preset, assignments, minutes, held_out) as job:
         from vqcodec.train.image.task import train_image
 
         train_image(job, start_from)
 
 
-@app.command()
+@app.command(epilog=epilog("train speech"))
 def speech(
     data: Annotated[list[Path], _data("Recordings")],
     output: Run,
@@ -100,8 +124,12 @@ def speech(
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("Recordings")] = None,
     start_from: From = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train a VQ-VAE on speech; repeat the command to continue a run that was interrupted."""
+    """Train a VQ-VAE on speech, or a decoder of its codes.
+
+    Repeat the command to continue a run that was interrupted.
+    """
     if stage not in ("codes", "decoder"):
         raise UsageError(f"--stage is {stage}, must be codes or decoder")
     if stage == "decoder" and start_from is not None:
@@ -118,7 +146,7 @@ def speech(
             train_decoder(job, codec)
 
 
-@app.command()
+@app.command(epilog=epilog("train prior"))
 def prior(
     data: Annotated[list[Path], _data("Pictures or recordings")],
     output: Run,
@@ -132,12 +160,14 @@ def prior(
     assignments: Assignments = None,
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("The same,")] = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train a prior on a codec's codes, to sample from, or to make files smaller.
+    """Train a prior on the codes of a codec.
 
-    For the latter name a preset prior-coding or prior-coding-speech. The data are encoded once and
-    their codes kept in the run's folder; the time for that does not count as training. Repeat the
-    command to continue a run that was interrupted.
+    It is there to sample from, or to make files smaller. For the latter name a preset
+    prior-coding or prior-coding-speech. The data are encoded once and their codes kept in the
+    run's folder; the time for that does not count as training. Repeat the command to continue a
+    run that was interrupted.
     """
     from vqcodec.weights import find_weights
 
@@ -244,7 +274,7 @@ class _Report:
         if not self._begun:
             return  # the first of several processes tells it
         if self._progress is None:
-            typer.echo(f"{folder}: was finished already")
+            console.say(f"{folder}: was finished already")
         else:
-            typer.echo(f"{folder}: {self._progress.step:,} steps in all")
-        typer.echo(f"next: vqcodec export {folder} NAME")
+            console.say(f"{folder}: {self._progress.step:,} steps in all")
+        console.say(f"next: vqcodec export {folder} NAME")

@@ -11,11 +11,14 @@ from vqcodec.errors import OutputError
 
 
 def check_absent(path: Path, *, force: bool) -> None:
-    """Raise OutputError if `path` exists and may not be overwritten, or is a folder."""
+    """Raise OutputError if `path` cannot be written: it is there, a folder, or below a file."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file")
     if not force and (path.exists() or path.is_symlink()):
         raise OutputError(f"{path}: exists already; use --force to overwrite it")
+    above = next((p for p in path.parents if p.exists()), None)
+    if above is not None and not above.is_dir():
+        raise OutputError(f"{path}: cannot be written ({above} is not a folder)")
 
 
 @contextlib.contextmanager

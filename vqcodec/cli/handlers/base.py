@@ -6,7 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from vqcodec.cli.jobs import Facts, Job, Move, Work
+from vqcodec.cli.console import Move
+from vqcodec.cli.jobs import Job
+from vqcodec.cli.outcome import Facts, Work
 from vqcodec.errors import UsageError
 from vqcodec.modality import MODALITIES, Modality, by_axes, load
 
@@ -136,6 +138,10 @@ class Handler(ABC):
     @abstractmethod
     def facts(self, codes: "Codes | Header", size: int) -> dict[str, Any]:
         """Return what `vqcodec info` tells of such a code file of `size` bytes alone."""
+
+    @abstractmethod
+    def rate(self, bits: int, stride: int) -> str:
+        """Say how much codes of so many bits take, one for `stride` samples along each axis."""
 
     @abstractmethod
     def read(self, data: bytes, name: str) -> Any:

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from vqcodec.cli import console
+from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.image.options import Benchmarking
-from vqcodec.cli.jobs import progress_bar
 from vqcodec.cli.reports import circumstances, heading, plural
 
 
@@ -29,28 +28,28 @@ def benchmark(
         **circumstances(),
     }
 
-    def say(text: str) -> None:
-        typer.echo(text, err=as_json)  # beside JSON, the tables tell how far it is
+    def tell(text: str) -> None:
+        console.say(text, err=as_json)  # beside JSON, the tables tell how far it is
 
-    say(heading(found))
+    tell(heading(found))
     with progress_bar("starting up") as bar:
         found["start_up"] = start_up(model, threads[-1], rounds, bar)
-    say(_start_up(found["start_up"]))
+    tell(_start_up(found["start_up"]))
     found["sizes"] = []
     for width, height in [image.size[::-1]] if image else own.shapes():
         one = image or synthetic_picture(height, width)
         with progress_bar(f"{width}×{height}") as bar:
             measured = measure(model, one, threads, rounds, bar)
         found["sizes"] += measured
-        say("\n".join(map(_table, measured)))
+        tell("\n".join(map(_table, measured)))
     with progress_bar("priors"):
         found["priors"] = measure_priors(model, rounds)
-    say(_priors(found["priors"]))
+    tell(_priors(found["priors"]))
     if own.growth is not None:
         found["growth"] = _grow(own.growth, kind, force, found, own.steps(), threads[-1])
-        say(_growth_table(found["growth"]))
+        tell(_growth_table(found["growth"]))
     if as_json:
-        typer.echo(json.dumps(found))
+        console.say(json.dumps(found))
 
 
 def _format(plot: Path | None, force: bool) -> str:

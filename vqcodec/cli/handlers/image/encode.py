@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container
 from vqcodec.cli.handlers.image.options import Encoding
-from vqcodec.cli.jobs import STREAM, Facts, Job, Move, Work, opened
+from vqcodec.cli.jobs import STREAM, Job, opened
+from vqcodec.cli.outcome import Facts, Work
 from vqcodec.errors import MediaError, VqcodecError
 from vqcodec.files.codes import read_stream
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
 from vqcodec.cli.handlers.image.encode import encode_pictures
 from vqcodec.cli.handlers.image.options import Benchmarking, Encoding, Evaluation, Sampling
-from vqcodec.cli.jobs import STREAM, Facts, Job, Move, Work, opened
+from vqcodec.cli.jobs import STREAM, Job, opened
+from vqcodec.cli.outcome import Facts, Work
 from vqcodec.modality import IMAGE
 
 if TYPE_CHECKING:
@@ -85,6 +87,10 @@ class ImageHandler(Handler):
             "bpp": round(8 * size / (height * width), 4),
             "ratio": round(3 * height * width / size, 2),
         }
+
+    def rate(self, bits: int, stride: int) -> str:
+        """Return bits a pixel."""
+        return f"{bits / stride**2:.3g} bpp"
 
     def read(self, data: bytes, name: str) -> "Image":
         """Return the picture of a file."""

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from vqcodec.cli import console
+from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.image.options import Evaluation
-from vqcodec.cli.jobs import progress_bar
 from vqcodec.cli.reports import Rows, finish, interval, names, print_codes, print_table
 
 AGAINST = "jpeg,webp,avif,jxl"
@@ -37,7 +36,7 @@ def evaluate(
 def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
     more, results = tree["evaluation"], tree["results"]
     shown = [m for m in metrics if m.key in results]
-    typer.echo(f"{tree['name']}, {more['data']['pictures']:,} pictures; means, [95 % intervals]")
+    console.say(f"{tree['name']}, {more['data']['pictures']:,} pictures; means, [95 % intervals]")
     table = [["", "", "bytes", "bpp", *(m.label for m in shown)]]
     for p, point in enumerate(more["points"]):
         values = [
@@ -85,12 +84,12 @@ def print_pictures(found: dict[str, Any]) -> None:
     """Print how one picture differs from another."""
     from vqcodec.metrics.image import METRICS
 
-    typer.echo(f"{found['b']} against {found['a']}, {found['width']}×{found['height']} pixels")
+    console.say(f"{found['b']} against {found['a']}, {found['width']}×{found['height']} pixels")
     for metric in METRICS:
         value = found["metrics"].get(metric.key)
         if value is not None:
-            typer.echo(f"  {metric.label:18} {metric.format(value)}")
-    typer.echo(f"  largest difference {found['max_difference']} of 255")
+            console.say(f"  {metric.label:18} {metric.format(value)}")
+    console.say(f"  largest difference {found['max_difference']} of 255")
 
 
 def print_reports(found: dict[str, Any]) -> None:
@@ -102,14 +101,14 @@ def print_reports(found: dict[str, Any]) -> None:
         if delta is None:
             continue
         if delta["rate"] is None or delta["quality"] is None:
-            typer.echo(f"  {metric.label}: the curves are not comparable, they hardly overlap")
+            console.say(f"  {metric.label}: the curves are not comparable, they hardly overlap")
         else:
             quality = metric.format(delta["quality"], sign=True)
-            typer.echo(f"  {metric.label}: BD-rate {delta['rate']:+.2f} %, BD-quality {quality}")
+            console.say(f"  {metric.label}: BD-rate {delta['rate']:+.2f} %, BD-quality {quality}")
     for point, differences in (found["points"] or {}).items():
-        typer.echo(f"  {point}: {differences['bytes'][0]:+,.1f} bytes a picture")
+        console.say(f"  {point}: {differences['bytes'][0]:+,.1f} bytes a picture")
         for metric in METRICS:
             if triple := differences.get(metric.key):
                 mean, *ends = triple
                 gain = metric.format(mean, sign=True)
-                typer.echo(f"    {metric.label:12} {gain} {interval(metric, ends, sign=True)}")
+                console.say(f"    {metric.label:12} {gain} {interval(metric, ends, sign=True)}")

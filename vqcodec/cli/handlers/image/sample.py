@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Loading
 from vqcodec.cli.handlers.image.options import Sampling
-from vqcodec.cli.jobs import STREAM, Facts, Job, Move, opened
+from vqcodec.cli.jobs import STREAM, Job, opened
+from vqcodec.cli.outcome import Facts
 from vqcodec.modality import IMAGE
 
 if TYPE_CHECKING:

@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-import typer
-
-from vqcodec.cli.jobs import progress_bar
+from vqcodec.cli import console
+from vqcodec.cli.console import progress_bar
 from vqcodec.cli.reports import circumstances, heading, plural
 
 
@@ -15,12 +14,12 @@ def benchmark(model: str, threads: list[int], rounds: int, as_json: bool) -> Non
     from vqcodec.benchmark.machine import default_threads
 
     found: dict[str, Any] = {"model": model, **circumstances()}
-    typer.echo(heading(found), err=as_json)
+    console.say(heading(found), err=as_json)
     with progress_bar("speech") as bar:
         found["speech"] = measure_speech(model, threads or [default_threads()], rounds, bar)
-    typer.echo("\n".join(map(_table, found["speech"])), err=as_json)
+    console.say("\n".join(map(_table, found["speech"])), err=as_json)
     if as_json:
-        typer.echo(json.dumps(found))
+        console.say(json.dumps(found))
 
 
 def _table(found: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.speech.sound import (
     Rendering,
     facts_of,
@@ -14,7 +15,7 @@ from vqcodec.cli.handlers.speech.sound import (
     told,
     write_sound,
 )
-from vqcodec.cli.jobs import STREAM, Job, Move
+from vqcodec.cli.jobs import STREAM, Job
 
 if TYPE_CHECKING:
     from vqcodec.codec.convert import Target

@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
 from vqcodec.cli.handlers.speech.options import Decoding, Encoding, Evaluation, Sampling
 from vqcodec.cli.handlers.speech.sound import Rendering, decode_sound, encode_sound
-from vqcodec.cli.jobs import STREAM, Facts, Job, Move, Work
+from vqcodec.cli.jobs import STREAM, Job
+from vqcodec.cli.outcome import Facts, Work
 from vqcodec.modality import AUDIO
 
 if TYPE_CHECKING:
@@ -74,6 +76,12 @@ class SpeechHandler(Handler):
             facts["duration"] = round(duration, 4)
             facts["bits_per_second"] = round(8 * size / duration, 1)
         return facts
+
+    def rate(self, bits: int, stride: int) -> str:
+        """Return bits a second."""
+        from vqcodec.voice.frames import RATE
+
+        return f"{bits * RATE / stride / 1000:.3g} kbit/s"
 
     def read(self, data: bytes, name: str) -> "Audio":
         """Return the sound of a file."""

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from vqcodec.cli import console
+from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.speech.options import Evaluation
-from vqcodec.cli.jobs import progress_bar
 from vqcodec.cli.reports import end, finish, interval, names, print_codes, print_table
 from vqcodec.errors import UsageError
 from vqcodec.modality import AUDIO
@@ -75,9 +74,9 @@ def evaluate_phones(
     with progress_bar("coding") as bar:
         found = PhoneStudy(data[0], output, model=model).run(force=force, progress=bar)
     if as_json:
-        typer.echo(json.dumps(found.tree))
+        console.say(json.dumps(found.tree))
     else:
-        typer.echo(f"{summary(found.tree)}\n{output / PICTURE}")
+        console.say(f"{summary(found.tree)}\n{output / PICTURE}")
     end(found, sum(found.tree["recordings"].values()))
 
 
@@ -117,7 +116,7 @@ def evaluate_babble(
 
 def _print_babble(tree: dict[str, Any], metrics: list[Any]) -> None:
     data = tree["evaluation"]["data"]
-    typer.echo(
+    console.say(
         f"{tree['name']}, {data['recordings']:,} recordings of {data['seconds']:,.0f} s; means, of "
         "F0 the median, [95 % intervals]; babble has no words, and nobody said it"
     )
@@ -134,7 +133,7 @@ def _print_babble(tree: dict[str, Any], metrics: list[Any]) -> None:
 
 def _print_voices(tree: dict[str, Any], metrics: list[Any]) -> None:
     shown = [m for m in metrics if tree["overall"][m.key] is not None]
-    typer.echo(
+    console.say(
         f"{tree['name']}, {tree['overall']['pairs']:,} pairs of a recording and a target; means, "
         "of F0 the median, [95 % intervals]"
     )
@@ -155,7 +154,7 @@ def _print_voices(tree: dict[str, Any], metrics: list[Any]) -> None:
 def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
     more = tree["evaluation"]
     shown = [m for m in metrics if m.key in tree["results"]]
-    typer.echo(
+    console.say(
         f"{tree['name']}, {more['data']['recordings']:,} recordings of "
         f"{more['data']['seconds']:,.0f} s; means, [95 % intervals], (vqcodec less the other); "
         "↓: less is better"

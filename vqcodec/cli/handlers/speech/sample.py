@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Loading
 from vqcodec.cli.handlers.speech.options import SECONDS, Sampling, drawing_of
 from vqcodec.cli.handlers.speech.sound import Rendering, suffix_of, write_sound
-from vqcodec.cli.jobs import Facts, Job, Move
+from vqcodec.cli.jobs import Job
+from vqcodec.cli.outcome import Facts
 from vqcodec.errors import UsageError
 from vqcodec.modality import AUDIO
 from vqcodec.voice.named import find_voice

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container
 from vqcodec.cli.handlers.speech.options import Encoding
-from vqcodec.cli.jobs import STREAM, Facts, Job, Move, opened
+from vqcodec.cli.jobs import STREAM, Job, opened
+from vqcodec.cli.outcome import Facts
 
 if TYPE_CHECKING:
     from vqcodec.codec.sampling import SamplingParams

@@ -1,0 +1,125 @@
+"""What the command line writes: results on stdout, all else on stderr, and a bar below it."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Move = Callable[..., None]  # of a bar: how much is done, and a note to show behind it
+
+
+@dataclass
+class _State:
+    """What a run of the command line was told, and what it shows at the moment."""
+
+    quiet: bool = False
+    verbose: bool = False
+    stdout_closed: bool = False
+    bar: "Progress | None" = None
+
+
+_state = _State()
+
+
+def begin() -> None:
+    """Start anew, with streams that any text can be written to.
+
+    A stream that is closed (``>&-``) becomes one into nothing: else the next file that is opened
+    would take its number, and receive what is meant for the stream.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    vars(_state).update(vars(_State(stdout_closed=sys.stdout is None)))
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def be_quiet(wanted: bool) -> bool:
+    """Follow ``--quiet``."""
+    _state.quiet = _state.quiet or wanted
+    return wanted
+
+
+def be_verbose(wanted: bool) -> bool:
+    """Follow ``--verbose``."""
+    _state.verbose = _state.verbose or wanted
+    return wanted
+
+
+def is_quiet() -> bool:
+    """Return whether only errors are to be told."""
+    return _state.quiet
+
+
+def is_verbose() -> bool:
+    """Return whether more than usual is to be told."""
+    return _state.verbose
+
+
+def is_stdout_closed() -> bool:
+    """Return whether there is no standard output."""
+    return _state.stdout_closed
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line on stdout, or stderr; a bar that is shown stays below it."""
+    bar = _state.bar
+    if bar is not None:
+        bar.stop()  # erases it
+    typer.echo(text, err=err)
+    if bar is not None:
+        bar.start()
+
+
+def note(text: str) -> None:
+    """Print on stderr what a user who asked for quiet need not know."""
+    if not _state.quiet:
+        say(text, err=True)
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, total: int | None = None) -> Iterator[Move]:
+    """Show a bar with the time left on stderr, on a terminal.
+
+    Args:
+        label: what is being done.
+        total: how many things are to be done, which are counted; None for one.
+
+    Yields:
+        A function to move it: by the number done, or the fraction of one, and with a note.
+    """
+    if _state.quiet or not sys.stderr.isatty():
+        yield lambda done, note="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    count = () if total is None else (MofNCompleteColumn(),)
+    note = TextColumn("{task.fields[note]}")
+    progress = Progress(
+        *(TextColumn("{task.description}"), *count, BarColumn(), TimeLeft(), note),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # `say` keeps out of its way; stdout may be another file
+        redirect_stderr=False,
+    )
+    task = progress.add_task(label, total=1.0 if total is None else total, note="")
+    _state.bar = progress
+    try:
+        with progress:
+            yield lambda done, note="": progress.update(task, completed=done, note=note)
+    finally:
+        _state.bar = None

@@ -1,0 +1,91 @@
+"""`vqcodec models`, which does without torch."""
+
+import json
+import math
+from typing import Annotated, Any
+
+import typer
+
+from vqcodec.cli import console
+from vqcodec.cli.handlers.base import handler_of
+from vqcodec.cli.reports import print_table
+from vqcodec.modality import MODALITIES
+from vqcodec.weights import (
+    CODING_PRIOR,
+    SAMPLING_PRIOR,
+    TIMBRES,
+    WAVENET,
+    WAVENET_ALONE,
+    Weights,
+    list_weights,
+)
+
+PARTS = {
+    CODING_PRIOR: "coding prior",
+    SAMPLING_PRIOR: "sampling prior",
+    WAVENET: "WaveNet",
+    WAVENET_ALONE: "WaveNet without codes",
+    TIMBRES: "voices",
+}
+
+
+def models(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per set of weights.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Print the folders that they lie in, too.")
+    ] = False,
+) -> None:
+    """List the weights that are installed.
+
+    Their modality, how many codes they have, bits before range coding, what was measured on
+    held-out data when training ended, and their parts beside encoder, codebook and decoder.
+    """
+    damaged: list[str] = []
+    rows = [["name", "modality", "codes", "rate", "quality", "parts"]]
+    for weights in list_weights(damaged):
+        if as_json:
+            console.say(json.dumps(_facts(weights)))
+            continue
+        held_out = weights.held_out
+        quality = f"{held_out['psnr']:.2f} dB" if "psnr" in held_out else ""
+        quality = f"STOI {held_out['stoi']:.3f}" if "stoi" in held_out else quality
+        size, parts = str(weights.codebook_size), ", ".join(_parts(weights))
+        row = [weights.name, weights.modality, size, _rate(weights), quality, parts]
+        rows.append([*row, str(weights.folder)] if verbose else row)
+    if not as_json:
+        print_table(rows)
+    for problem in damaged:
+        console.say(f"vqcodec: left out: {problem}", err=True)
+
+
+def _facts(weights: Weights) -> dict[str, Any]:
+    return {
+        "name": weights.name,
+        "modality": weights.modality,
+        "codebook_size": weights.codebook_size,
+        "codebook_id": weights.codebook_id.hex(),
+        "held_out": weights.held_out,
+        "parts": _parts(weights),
+        "folder": str(weights.folder),
+    }
+
+
+def _parts(weights: Weights) -> list[str]:
+    files = weights.config.get("files")
+    return [part for file, part in PARTS.items() if isinstance(files, dict) and file in files]
+
+
+def _rate(weights: Weights) -> str:
+    """Return the bits that codes take when they are packed; nothing where that is not known."""
+    kind = next((m for m in MODALITIES if m.name == weights.modality), None)
+    encoder = weights.config["model"].get("encoder")
+    if kind is None or not isinstance(encoder, dict):
+        return ""
+    try:  # as the kinds of encoders say it
+        strides = encoder.get("strides") or [encoder.get("stride") or 2 ** len(encoder["widths"])]
+        bits = math.ceil(math.log2(weights.codebook_size))
+        return handler_of(kind).rate(bits, math.prod(strides))
+    except (KeyError, TypeError):
+        return ""
