@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         try:
             app(argv, prog_name="vqcodec")
         finally:
-            sys.stdout.flush()  # a full disk is an error like others
+            console.flush()
     except Interrupted as error:
         sys.exit(128 + error.args[0])
     except BrokenPipeError:  # whoever read our output has gone

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vqcodec.errors import OutputError
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -78,9 +80,27 @@ def say(text: str, *, err: bool = False) -> None:
     bar = _state.bar
     if bar is not None:
         bar.stop()  # erases it
-    typer.echo(text, err=err)
+    with _writing():
+        typer.echo(text, err=err)
     if bar is not None:
         bar.start()
+
+
+def flush() -> None:
+    """Write what stdout still holds."""
+    with _writing():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Turn errors of the operating system, such as a full disk, into ones that name the stream."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output: {error.strerror}") from None
 
 
 def note(text: str) -> None:

@@ -108,10 +108,11 @@ def convert_voice(
     if like is None and (model or sounds):
         best = default_weights(drawing=drawing is not None)
         find_voice(find_weights(model or best), who)  # or an error before any work
+    codecs = Codecs(model, device, precision)
     outcome = Outcome(jobs, "converted", as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
     how = Rendering(AUDIO.suffix, None, drawing, force, synthetic(who))
-    converting = _Converting(Codecs(model, device, precision), model is None, wanted, how)
+    converting = _Converting(codecs, model is None, wanted, how)
 
     work_off("converting", len(jobs), each(jobs, converting.run), outcome)
     outcome.close()

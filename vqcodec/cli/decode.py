@@ -73,9 +73,9 @@ def decode(
     jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
     if output is not None and jobs[0].target == output != STREAM:  # the user named a file
         check_suffix(output.suffix, str(output))
+    codecs = Codecs(model, device, precision)
     outcome = Outcome(jobs, "decoded", as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
-    codecs = Codecs(model, device, precision)
 
     def run(job: Job, bar: Move | None) -> Facts:
         source = _read(job.source)

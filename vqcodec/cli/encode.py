@@ -101,14 +101,15 @@ def encode(
     dealt = deal(own, takers, kinds, lambda modality: modality.media, but)
     named = file_format is not None or (output is not None and output != STREAM)
     container = Container(suffix, named, prior, force)
+    loading = {m: Loading(model or m.weights, device, precision) for m in kinds}
+    for modality, weights in loading.items():
+        weights.check(modality)
     outcome = Outcome(jobs, "encoded", as_json=as_json)
     left = set(left_to_do(jobs, outcome, force=force, skip=skip_existing))
     for modality, found in kinds.items():
         if todo := [job for job in found if job in left]:
-            loading = Loading(model or modality.weights, device, precision)
-            encode_jobs = partial(
-                handler_of(modality).encode_jobs, loading, todo, dealt[modality], container, stream
-            )
+            settings = loading[modality], todo, dealt[modality], container, stream
+            encode_jobs = partial(handler_of(modality).encode_jobs, *settings)
             work_off("encoding", len(todo), encode_jobs, outcome)
     outcome.close()
 

@@ -79,6 +79,7 @@ def evaluate(
     own: dict[str, Any] = {"quality": quality, "target_bytes": target_bytes}
     own |= {"phones": phones, "voices": voices, "babble": babble}
     takers = {handler.modality: handler.evaluation for handler in handlers()}
+    options.check_exist(data)
     if model is None:
         modality = options.modality_of(data, asked_for(own, takers))
     else:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from vqcodec.cli import console
-from vqcodec.errors import UsageError
+from vqcodec.cli.messages import require
+from vqcodec.errors import TrainingError, UsageError
 
 
 def export(
@@ -45,6 +46,9 @@ def export(
 
     They are a folder of config.json, safetensors and a model card.
     """
+    if not run.is_dir():
+        raise TrainingError(f"{run}: holds no training run")
+    require("accelerate", "tensorboard")
     from vqcodec.errors import MediaError
     from vqcodec.train.export import export as export_run
     from vqcodec.train.export import export_part, part_of, shortfall

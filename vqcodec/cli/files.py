@@ -127,7 +127,7 @@ def repack(
         lambda path, *_: path.with_suffix(suffix),
         lambda path: path.suffix.lower() in SUFFIXES and path.suffix.lower() != suffix,
     )
-    outcome = Outcome(jobs, as_json=as_json)
+    outcome = Outcome(jobs, "repacked", as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         with outcome.catching(job):
             before = _read(job.source)
@@ -135,6 +135,7 @@ def repack(
             with opened(job, force=force) as file:
                 file.write(after)
             facts = {"input": str(job.source), "output": str(job.target), "bytes": len(after)}
+            facts["input_bytes"] = len(before)
             outcome.done(
                 facts, f"{job.source} -> {job.target}: {len(before):,} -> {len(after):,} bytes"
             )

@@ -10,6 +10,7 @@ from vqcodec.cli import console, options
 from vqcodec.cli.console import Move, progress_bar
 from vqcodec.cli.handlers.base import Codecs, Handler, Loading, handler_of
 from vqcodec.cli.jobs import STREAM, Job, opened, read_stdin
+from vqcodec.cli.messages import printable, require
 from vqcodec.cli.outcome import Outcome, check_there, left_to_do
 from vqcodec.errors import MediaError, OutputError, UsageError
 from vqcodec.files import npz, vqc
@@ -62,14 +63,16 @@ def inspect(
             raise UsageError("--codes prints those of one picture or code file, and draws nothing")
         _print(_codes(inputs[0], _Codecs(model, device, precision)), SEPARATORS[codes])
         return
+    options.check_exist([path for path in inputs if path != STREAM])
     kind = IMAGE if alone or not inputs else options.modality_of(inputs, [])
     learned = model or kind.weights
+    if model is not None or not alone:
+        find_weights(learned)  # or an error before any work
     job, form = _job(inputs, output, learned, alone)
     outcome = Outcome([job], "drawn", as_json=False)
     check = check_there if alone else None
     left_to_do([job], outcome, force=force, skip=False, check=check)
-    import matplotlib  # noqa: F401  # where it is missing, say so before any work
-
+    require("matplotlib")
     with progress_bar("coding") as bar:
         if alone:
             page, said = _explain(job.source, _Codecs(model, device, precision), bar)
@@ -146,7 +149,7 @@ def _print(codes: Codes, separator: str) -> None:
 
 def _explain(source: Path, codecs: _Codecs, bar: Move) -> tuple["Page", str]:
     """Draw a picture or recording and what becomes of it, or what a code file stands for."""
-    name = "standard input" if source == STREAM else source.name
+    name = "standard input" if source == STREAM else printable(source.name)
     found, media = _read(source)
     if isinstance(found, Codes):
         handler, codec = codecs.of_codes(found)

@@ -84,11 +84,13 @@ def _files(
 
     Those that are no input, by their suffix or since they are hidden, are counted by kind.
     """
+    from vqcodec.data.sources import is_hidden
+
     if not root.is_dir():
         yield root, Path(root.name)
         return
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        if path.name.startswith("."):
+        if is_hidden(path.relative_to(root).as_posix()):
             passed_over["hidden"] += 1
         elif wanted(path):
             yield path, path.relative_to(root)

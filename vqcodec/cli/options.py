@@ -73,6 +73,13 @@ def numbers(option: str, text: str, kind: Callable[[str], N], low: N, high: N) -
     return found
 
 
+def check_exist(data: list[Path]) -> None:
+    """Raise MediaError if there is no such file or folder."""
+    for path in data:
+        if not path.exists():
+            raise MediaError(f"{path}: no such file or folder")
+
+
 def modality_of(data: list[Path], asked: list[Modality]) -> Modality:
     """Return the kind of media that there is in files, folders and tars.
 

@@ -131,19 +131,21 @@ def complete(
     if picture.is_dir():
         raise UsageError(f"{picture}: is a folder; name a picture")
     jobs = plan([picture], output, lambda p, *_: p.with_suffix(".completed.png"), Path.is_file)
+    loading = Loading(model, device, precision)
+    loading.check(IMAGE)
+    params = SamplingParams(seed, temperature, top_k)
     outcome = Outcome(jobs, "completed", as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         suffix = IMAGE.suffix if job.target == STREAM else job.target.suffix
         kind = format_of_suffix(suffix, str(job.target))
         from vqcodec.sampling.image import Sampler
 
-        params = SamplingParams(seed, temperature, top_k)
         with outcome.catching(job):
             if job.source == STREAM:
                 image = Image.open(io.BytesIO(read_stdin()), "standard input")
             else:
                 image = Image.open(job.source)
-            sampler = Sampler.load(model, device, precision)
+            sampler = Sampler(loading.codec(IMAGE))
             with progress_bar("sampling") as bar:
                 completed = sampler.complete(image, keep, params, report=bar)
             with opened(job, force=force) as file:

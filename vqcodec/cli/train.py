@@ -10,9 +10,11 @@ import typer
 
 from vqcodec.cli import console, options
 from vqcodec.cli.examples import epilog
+from vqcodec.cli.messages import require
 from vqcodec.config import preset_names, preset_summary
 from vqcodec.errors import UsageError
 from vqcodec.modality import AUDIO, IMAGE, MODALITIES, by_name
+from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
     from vqcodec.train.loop import Progress
@@ -96,7 +98,8 @@ def image(
 
     Repeat the command to continue a run that was interrupted.
     """
-    with _job(data, output, preset, assignments, minutes, held_out) as job:
+    used = [] if start_from is None else [start_from]
+    with _job(data, output, preset, assignments, minutes, held_out, used) as job:
         from vqcodec.train.image.task import train_image
 
         train_image(job, start_from)
@@ -134,8 +137,9 @@ def speech(
         raise UsageError(f"--stage is {stage}, must be codes or decoder")
     if stage == "decoder" and start_from is not None:
         raise UsageError("--from belongs to --stage codes")
+    used = [codec] if stage == "decoder" else [] if start_from is None else [start_from]
     preset = preset or ("speech-64x" if stage == "codes" else "wavenet-bands")
-    with _job(data, output, preset, assignments, minutes, held_out) as job:
+    with _job(data, output, preset, assignments, minutes, held_out, used) as job:
         if stage == "codes":
             from vqcodec.train.speech.task import train_speech
 
@@ -169,11 +173,9 @@ def prior(
     run's folder; the time for that does not count as training. Repeat the command to continue a
     run that was interrupted.
     """
-    from vqcodec.weights import find_weights
-
     if preset is None:
         preset = by_name(find_weights(codec).modality).prior_preset
-    with _job(data, output, preset, assignments, minutes, held_out) as job:
+    with _job(data, output, preset, assignments, minutes, held_out, [codec]) as job:
         from vqcodec.train.priors import train_prior
 
         train_prior(job, codec)
@@ -187,6 +189,7 @@ def _job(
     assignments: list[str] | None,
     minutes: float | None,
     held_out: list[Path] | None,
+    used: list[str],
 ) -> "Iterator[Job]":
     """Give what is asked, and tell how it goes while it is done."""
     from vqcodec.config import load_preset, override
@@ -194,6 +197,10 @@ def _job(
     if minutes is not None and not 0 < minutes <= 1e6:
         raise UsageError(f"--minutes is {minutes}, must be above 0")
     config = override(load_preset(preset), assignments or [])
+    for weights in used:
+        find_weights(weights)
+    options.check_exist([*data, *(held_out or [])])
+    require("accelerate", "tensorboard")
     from vqcodec.train.run import Job
 
     report = _Report(config["train"])

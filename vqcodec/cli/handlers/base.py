@@ -11,6 +11,7 @@ from vqcodec.cli.jobs import Job
 from vqcodec.cli.outcome import Facts, Work
 from vqcodec.errors import UsageError
 from vqcodec.modality import MODALITIES, Modality, by_axes, load
+from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
     from vqcodec.codec.base import BaseCodec
@@ -51,6 +52,10 @@ class Loading:
     device: str
     precision: str
 
+    def check(self, modality: Modality) -> None:
+        """Raise WeightsError unless there are such weights for this kind of media."""
+        find_weights(self.model).check(modality)
+
     def codec(self, modality: Modality) -> Any:
         """Load them."""
         return load(modality.codec).load(self.model, self.device, self.precision)
@@ -60,6 +65,8 @@ class Codecs:
     """Codecs, each loaded once: by the name that a file tells, unless the user told another."""
 
     def __init__(self, model: str | None, device: str, precision: str) -> None:
+        if model is not None:
+            find_weights(model)  # or an error before any work
         self._model, self._settings = model, (device, precision)
         self._found: dict[tuple[Modality, str], Any] = {}
 

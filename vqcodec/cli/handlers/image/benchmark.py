@@ -7,6 +7,8 @@ from typing import Any
 from vqcodec.cli import console
 from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.image.options import Benchmarking
+from vqcodec.cli.messages import require
+from vqcodec.cli.outcome import check_there
 from vqcodec.cli.reports import circumstances, heading, plural
 
 
@@ -15,6 +17,8 @@ def benchmark(
 ) -> None:
     """Measure a model beside other codecs of pictures; arguments are those of the command."""
     kind = _format(own.growth, force)
+    if own.picture is not None:
+        check_there(own.picture)
     from vqcodec.benchmark.benchmark import measure, start_up, synthetic_picture
     from vqcodec.benchmark.machine import default_threads
     from vqcodec.benchmark.priors import measure_priors
@@ -61,8 +65,7 @@ def _format(plot: Path | None, force: bool) -> str:
 
     kind = format_of(plot)
     check_absent(plot, force=force)
-    import matplotlib  # noqa: F401
-
+    require("matplotlib")
     return kind
 
 

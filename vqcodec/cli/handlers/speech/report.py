@@ -7,6 +7,7 @@ from typing import Any
 from vqcodec.cli import console
 from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.speech.options import Evaluation
+from vqcodec.cli.messages import require
 from vqcodec.cli.reports import end, finish, interval, names, print_codes, print_table
 from vqcodec.errors import UsageError
 from vqcodec.modality import AUDIO
@@ -66,8 +67,7 @@ def evaluate_phones(
     """Measure what codes tell of phones."""
     if len(data) != 1:
         raise UsageError("--phones takes one folder or tar that holds a phones.csv")
-    import matplotlib  # noqa: F401  # where it is missing, say so before any work
-
+    require("matplotlib")
     from vqcodec.evaluate.phones.phonetable import summary
     from vqcodec.evaluate.phones.study import PICTURE, PhoneStudy
 
