@@ -15,19 +15,20 @@ ROOT = Path(vqcodec.__file__).parent
 FLOORS = {
     "errors": (),
     "config": (),
+    "maps": (),
     "coding": (),
     "weights": ("coding", "config"),
-    "files": ("coding", "weights"),
+    "files": ("coding", "maps", "weights"),
     "media": ("files",),
     "voice": ("media", "weights"),
     "data": ("media",),
     "metrics": ("media", "voice"),
-    "models": ("coding", "config", "files", "weights"),
-    "codec": ("files", "media", "models", "voice", "weights"),
+    "models": ("coding", "config", "files", "maps", "weights"),
+    "codec": ("files", "maps", "media", "models", "voice", "weights"),
     "rate": ("codec",),
-    "sampling": ("codec", "files", "media", "models", "voice"),
+    "sampling": ("codec", "files", "maps", "media", "models", "voice"),
     "figures": ("codec", "files", "media", "metrics", "voice"),
-    "benchmark": ("codec", "media", "metrics", "models", "sampling", "voice", "weights"),
+    "benchmark": ("codec", "coding", "media", "metrics", "models", "sampling", "voice", "weights"),
     "evaluate": (
         *("codec", "coding", "data", "figures", "files", "media", "metrics", "models", "sampling"),
         *("voice", "weights"),
@@ -42,7 +43,9 @@ FLOORS = {
 }
 # an engine is all that these know of what computes
 CODECS = tuple(f"codec/{name}.py" for name in ("base", "image", "speech", "streaming", "convert"))
-NO_TORCH = ("errors", "config", "coding", "weights", "files", "media", "voice", "data", "cli")
+NO_TORCH = (
+    *("errors", "config", "maps", "coding", "weights", "files", "media", "voice", "data", "cli"),
+)
 
 
 TENSORS = "to_tensor"  # who calls this has torch

@@ -28,8 +28,8 @@ from vqcodec.train.image.task import ImageVQVAE, _start_from, train_image
 from vqcodec.train.loop import Progress
 from vqcodec.train.muon import Muon, orthogonalize, split_parameters
 from vqcodec.train.run import Job, Ready
-from vqcodec.train.tasks import Loss
-from vqcodec.weights import coding_prior, read_weights
+from vqcodec.train.tasks import Loss, Tensors
+from vqcodec.weights import coding_priors, read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
 SMALL += ["train.evaluate_every=4", "train.reseed_every=3", "train.warmup_steps=2"]
@@ -176,8 +176,8 @@ def test_a_prior_learned_along_is_exported_and_taken_up_again(
     assert 0 < progress.figures["bits_per_index"] < 10
     export(tmp_path / "run", "along", tmp_path, notes="", force=False)
     weights = read_weights(tmp_path / "along")
-    prior = coding_prior(weights)
-    assert prior is not None and "prior" not in weights.config["model"]
+    (prior,) = coding_priors(weights)
+    assert "prior" not in weights.config["model"]
     codec = Codec.load(tmp_path / "along", device="cpu", precision="fp32")
     codes = codec.encode(Image(picture(64, 64)))
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path))
@@ -244,7 +244,7 @@ def test_losses_that_are_no_numbers_stop_the_run(
 ) -> None:
     loss = ImageVQVAE.loss
 
-    def poisoned(self: ImageVQVAE, model: torch.nn.Module, batch: torch.Tensor) -> Loss:
+    def poisoned(self: ImageVQVAE, model: torch.nn.Module, batch: Tensors) -> Loss:
         found = loss(self, model, batch)
         return replace(found, total=found.total * torch.nan)
 

@@ -12,7 +12,7 @@ from vqcodec.cli.jobs import STREAM, Job, Outcome, is_folder, left_to_do, opened
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files import vqc
 from vqcodec.files.codes import SUFFIXES, Codes
-from vqcodec.files.contents import MODALITIES
+from vqcodec.files.contents import MODALITIES, AudioInfo, ImageInfo
 from vqcodec.files.header import Header, read_header
 from vqcodec.files.reader import Reader
 from vqcodec.weights import Weights, list_weights
@@ -85,20 +85,20 @@ def _explain(
         "codebook_sizes": codes.codebook_sizes,
         "codes_used": _used(codes) if isinstance(codes, Codes) else None,
     }
-    if codes.axes == "hw":
-        facts["transparency"] = "kept" if codes.media.alpha is not None else "none"
+    media = codes.media
+    if isinstance(media, ImageInfo):
+        facts["transparency"] = "kept" if media.alpha is not None else "none"
     facts |= {"bytes": size, "coding": coding}
-    if codes.axes == "hw":
-        height, width = codes.media.size
+    if isinstance(media, ImageInfo):
+        height, width = media.size
         facts["bpp"] = round(8 * size / (height * width), 4)
         facts["ratio"] = round(3 * height * width / size, 2)
-    if codes.axes == "ct":
-        facts |= _explain_sound(codes, size)
+    if isinstance(media, AudioInfo):
+        facts |= _explain_sound(media, size)
     return facts
 
 
-def _explain_sound(codes: Codes | Header, size: int) -> dict[str, Any]:
-    media = codes.media
+def _explain_sound(media: AudioInfo, size: int) -> dict[str, Any]:
     facts: dict[str, Any] = {"sample_rate": media.sample_rate, "level": media.level}
     facts["speaker"] = f"{len(media.speaker)} numbers" if media.speaker else "none"
     if media.sample_rate:
@@ -161,11 +161,11 @@ def models(
     """List the weights that are installed."""
     damaged: list[str] = []
     for weights in list_weights(damaged):
-        held_out = weights.held_out
+        held_out, sizes = weights.held_out, weights.codebook_sizes
         facts = {
             "name": weights.name,
             "modality": weights.modality,
-            "codebook_size": weights.codebook_size,
+            **({"codebook_size": sizes[0]} if len(sizes) == 1 else {"codebook_sizes": sizes}),
             "codebook_id": weights.codebook_id.hex(),
             "held_out": held_out,
             "folder": str(weights.folder),
@@ -174,7 +174,7 @@ def models(
         if "stoi" in held_out:
             quality = f", STOI {held_out['stoi']:.3f} on held-out speech"
         sentence = (
-            f"{weights.name}: {weights.modality}, K = {weights.codebook_size}{quality} "
+            f"{weights.name}: {weights.modality}, K = {', '.join(map(str, sizes))}{quality} "
             f"({weights.folder})"
         )
         typer.echo(json.dumps(facts) if as_json else sentence)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vqcodec.errors import FormatError, WeightsError
 from vqcodec.files.contents import MODALITIES
+from vqcodec.maps import Maps, MapSpec
 from vqcodec.weights import Weights, find_named, find_weights
 
 if TYPE_CHECKING:
@@ -61,14 +62,25 @@ class BaseCodec:
         return type(self), (self.weights, self.device.type, self.precision)
 
     @property
+    def maps(self) -> Maps:
+        """What is known of each index map; strides are along the axes of `Codes`.
+
+        What the model does not see as an axis, channels of sound, is coded apart.
+        """
+        return tuple(
+            MapSpec(m.codebook_size, (1,) * (len(self.axes) - len(m.stride)) + m.stride)
+            for m in self.engine.maps
+        )
+
+    @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """K of each index map."""
-        return self.engine.codebook_sizes
+        return tuple(spec.codebook_size for spec in self.maps)
 
     @property
     def stride(self) -> int:
-        """Pixels per index, along each axis, or samples."""
-        return self.engine.stride
+        """Pixels per index of the finest map, along each axis, or samples."""
+        return self.maps[-1].stride[-1]
 
     @property
     def device(self) -> "torch.device":

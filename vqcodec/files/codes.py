@@ -7,8 +7,7 @@ from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import AXES, Contents
-from vqcodec.files.frames import Prior
-from vqcodec.weights import find_coding_prior
+from vqcodec.weights import find_coding_priors, needed_coding_prior
 
 MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
@@ -38,8 +37,7 @@ class Codes(Contents):
         """
         if suffix == ".npz":
             return npz.dump(self)
-        found = find_coding_prior(self.model, self.codebook_id, None) if prior else None
-        return vqc.dump(self, found)
+        return vqc.dump(self, find_coding_priors(self.model, self.codebook_id) if prior else ())
 
     @classmethod
     def load(cls, path: str | Path) -> "Codes":
@@ -57,7 +55,7 @@ class Codes(Contents):
         """
         try:
             if data.startswith(vqc.MAGIC):
-                return cls(**vars(vqc.load(data, _needed_prior)))
+                return cls(**vars(vqc.load(data, needed_coding_prior)))
             if data.startswith(npz.MAGIC):
                 return cls(**vars(npz.load(data)))
             raise FormatError("empty file" if not data else "not a vqcodec code file")
@@ -76,12 +74,6 @@ def axes_of(path: Path) -> str | None:
             return npz.axes_of(file)
     except (FormatError, OSError, IndexError):
         return None
-
-
-def _needed_prior(model: str, codebook: bytes, identity: bytes) -> Prior:
-    prior = find_coding_prior(model, codebook, identity)
-    assert prior is not None  # or it would have raised
-    return prior
 
 
 def read_limited(path: Path) -> bytes:

@@ -214,7 +214,7 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     rows = "\n".join(f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in figures.items())
     layers = "\n".join(
         f"- {part}: " + ", ".join(f"{k} {v}" for k, v in model[part].items())
-        for part in ("encoder", "quantizer", "decoder", "speaker")
+        for part in ("encoder", "quantizer", "decoder", "conditioner", "speaker")
         if part in model
     )
     return f"""# {config["name"]}

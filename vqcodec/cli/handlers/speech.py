@@ -92,7 +92,7 @@ def _encode(
         else:
             codes = codec.encode_blocks(blocks, channels, rate)
             seconds = time.perf_counter() - start
-            media, data = codes.media, codes.to_bytes(wanted.suffix or ".npz", prior=wanted.prior)
+            media, data = codes.audio, codes.to_bytes(wanted.suffix or ".npz", prior=wanted.prior)
             size = len(data)
             with opened(job, force=wanted.force) as file:
                 file.write(data)
@@ -157,7 +157,8 @@ def decode_sound(
     from vqcodec.media.resample import resampled_length
 
     suffix_of(job, wanted)
-    media, start = source.media, time.perf_counter()
+    media = source.audio if isinstance(source, Contents) else source.media
+    start = time.perf_counter()
     rate = wanted.rate or media.sample_rate
     blocks: Iterable[Samples]
     length = None
@@ -212,7 +213,7 @@ def convert_sound(
         if isinstance(source, Coded):
             codes, own = source.codes, source.codec
             own.check(codes)
-            (channels, length), rate = codes.media.size, codes.media.sample_rate
+            (channels, length), rate = codes.media.size, codes.audio.sample_rate
             converted = convert_codes(codec, codes, own, target, drawing=drawing)
             converted = _told(converted, length, rate, bar)
         else:
