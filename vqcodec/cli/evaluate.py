@@ -108,7 +108,7 @@ def evaluate(
 
     others = names("jpeg,webp,avif,jxl" if against is None else against)
     points = points_of(qualities, targets)
-    with progress_bar("evaluating") as bar:
+    with progress_bar("evaluating", lines=True) as bar:
         study = ImageStudy(data, output, model=model, against=others, points=points)
         found = study.run(force=force, progress=bar)
     finish(found, output, "pictures", _print_results, as_json=as_json)

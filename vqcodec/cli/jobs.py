@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,15 +192,43 @@ def opened(job: Job, *, force: bool) -> Iterator[Any]:
         yield file
 
 
+class ProgressLines:
+    """Tells what is left to do in a line now and then, where there is no terminal for a bar."""
+
+    EVERY = 30.0  # seconds
+
+    def __init__(self, label: str) -> None:
+        self.label, self.start, self.said = label, (0.0, 0.0), 0.0
+
+    def __call__(self, done: float, note: str = "") -> None:
+        """Take the fraction done; the first is what was done before, and took no time."""
+        now = time.monotonic()
+        if not self.said:
+            self.start, self.said = (now, done), now
+        since, before = self.start
+        if now - self.said >= self.EVERY and before < done < 1:
+            left = (now - since) * (1 - done) / (done - before)
+            words = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+            typer.echo(f"{self.label}: {done:.0%} done, about {words} left", err=True)
+            self.said = now
+
+
 @contextlib.contextmanager
-def progress_bar(label: str, wanted: bool = True) -> Iterator[Callable[..., None]]:
+def progress_bar(
+    label: str, wanted: bool = True, *, lines: bool = False
+) -> Iterator[Callable[..., None]]:
     """Show a bar with the time left on stderr, on a terminal.
+
+    Args:
+        label: what goes on.
+        wanted: whether to show it at all.
+        lines: whether to tell the same in lines where stderr is no terminal.
 
     Yields:
         A function to move it, by the fraction done, and with a note to show behind it.
     """
     if not wanted or not sys.stderr.isatty():
-        yield lambda done, note="": None
+        yield ProgressLines(label) if wanted and lines else lambda done, note="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
