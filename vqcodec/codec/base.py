@@ -61,6 +61,12 @@ class BaseCodec:
         """Pickle as the weights' folder and the settings."""
         return type(self), (self.weights, self.device.type, self.precision)
 
+    def __repr__(self) -> str:
+        """Tell the weights, the codes and where it computes, in a line."""
+        codes = f"codebook_sizes={self.codebook_sizes}, stride={self.stride}"
+        place = f"device={self.device.type!r}, precision={self.precision!r}"
+        return f"{type(self).__name__}({self.weights.name!r}, {codes}, {place})"
+
     @property
     def maps(self) -> Maps:
         """What is known of each index map; strides are along the axes of `Codes`.

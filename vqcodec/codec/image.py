@@ -14,8 +14,11 @@ from vqcodec.media.image import Image, check_size
 from vqcodec.weights import coding_priors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image as Pillow
 
     from vqcodec.codec.search import PictureSearch
     from vqcodec.models.priors.integer import IntegerPrior
@@ -35,7 +38,7 @@ class Codec(BaseCodec):
 
     def encode(
         self,
-        image: Image,
+        image: "Image | str | Path | Pillow.Image | NDArray[np.uint8]",
         *,
         scale: float = 1.0,
         rate_weight: float = 0.0,
@@ -45,7 +48,8 @@ class Codec(BaseCodec):
         """Return the codes of a picture of any size.
 
         Args:
-            image: the picture; its transparency is kept beside the codes, without loss.
+            image: the picture, or whatever `Image.of` makes one of: a path, a Pillow image, an
+                array (H, W, 3) uint8. Its transparency is kept beside the codes, without loss.
             scale: code a picture smaller by this factor (0 to 1); decoding enlarges it again.
             rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that
                 saving a bit under the coding prior may cost; 0 for the best picture.
@@ -54,7 +58,9 @@ class Codec(BaseCodec):
 
         Raises:
             UsageError: a rate is asked for, and the weights have no coding prior.
+            TypeError: it is no picture.
         """
+        image = Image.of(image)
         pixels = self._scaled(image, scale)
         if effort not in range(len(SWEEPS)):
             raise UsageError(f"effort is {effort}, must be 0 to {len(SWEEPS) - 1}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -47,13 +48,14 @@ class SpeechCodec(BaseCodec):
             raise WeightsError(f"{weights.folder}: sound is coded in one index map, not in several")
         super().__init__(weights, device, precision)
 
-    def encode(self, audio: Audio, *, report: Report | None = None) -> Codes:
+    def encode(self, audio: "Audio | str | Path", *, report: Report | None = None) -> Codes:
         """Return the codes of sound of any length, rate and number of channels.
 
         Args:
-            audio: the sound.
+            audio: the sound, or the path of a file of it.
             report: called with the fraction done, for progress bars.
         """
+        audio = Audio.of(audio)
         channels, total = audio.size
 
         def blocks() -> "Iterator[Samples]":

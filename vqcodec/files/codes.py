@@ -1,7 +1,7 @@
 """`Codes`: index maps in memory, and their way to files and back."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
@@ -9,12 +9,29 @@ from vqcodec.files.atomic import writing
 from vqcodec.files.contents import AXES, Contents
 from vqcodec.weights import find_coding_priors, needed_coding_prior
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
 
 
 class Codes(Contents):
     """Index maps of one picture (or sound); see `Contents` for what they are made of."""
+
+    @property
+    def indices(self) -> "NDArray[np.uint16] | tuple[NDArray[np.uint16], ...]":
+        """The index map, (h, w) of a picture, (channels, t) of sound; of several maps, a tuple."""
+        return self.grids[0] if len(self.grids) == 1 else self.grids
+
+    def __repr__(self) -> str:
+        """Tell the model, the original's size and the maps, in a line."""
+        maps = " and ".join(
+            f"{grid.shape} below {size}"
+            for grid, size in zip(self.grids, self.codebook_sizes, strict=True)
+        )
+        return f"Codes({self.model!r}, {self.modality} of {self.media.size}, indices {maps})"
 
     def save(self, path: str | Path, *, force: bool = False, prior: bool = True) -> int:
         """Write a ``.npz`` or ``.vqc`` file, by suffix; return its size in bytes.
