@@ -155,6 +155,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
         streams = [io.TextIOWrapper(io.BytesIO(data), "utf-8") for data in (stdin, b"", b"")]
+        streams[2].reconfigure(errors="backslashreplace")  # as Python's own
         handlers = [(s, signal.getsignal(s)) for s in (signal.SIGINT, signal.SIGTERM)]
         argv = list(map(str, arguments))
         with monkeypatch.context() as patch:

@@ -63,10 +63,10 @@ def tiny_speech_config() -> Tree:
             "model.decoder.blocks=2",
             "model.decoder.window=128",
             "model.decoder.cond_dim=4",
-            "model.speaker.dim=4",
+            "model.conditioner.dim=4",
         ],
     )
-    tree["model"]["speaker"] |= {"width": 8, "bands": 16}
+    tree["model"]["conditioner"] |= {"width": 8, "bands": 16}
     return tree
 
 
@@ -107,7 +107,7 @@ def lively_speech(model: VQVAE) -> VQVAE:
             scale = 2.2 if number else 22.0  # what is heard is about 0.1
             torch.nn.init.normal_(weight, std=scale / weight[0].numel() ** 0.5)
         heard = model.encoder(torch.from_numpy(voice(64_000).samples)[None])
-        model.quantizer.initialize(model.quantizer(heard).vectors, seed=0)
+        model.quantizer.initialize(model.quantizer(heard).latents[0], seed=0)
     return model
 
 
@@ -155,12 +155,15 @@ def coding_prior_arrays(
 
 def add_coding_prior(
     folder: Path,
-    codebook_size: int,
+    codebook_sizes: int | tuple[int, ...],
     seed: int = 0,
     slope: int = 18,
     dilations: tuple[int, ...] = (),
 ) -> None:
-    """Give weights the coding prior of `coding_prior_arrays`."""
+    """Give weights the coding prior of `coding_prior_arrays` for each of their maps."""
+    sizes = (codebook_sizes,) if isinstance(codebook_sizes, int) else codebook_sizes
     weights = read_weights(folder)
-    data = coding_bytes(coding_prior_arrays(codebook_size, seed, slope, dilations))
+    data = coding_bytes(
+        [coding_prior_arrays(k, seed + i, slope, dilations) for i, k in enumerate(sizes)]
+    )
     write_part(weights, {"codebook_id": weights.codebook_id.hex()}, CODING_PRIOR, data, force=True)

@@ -1,4 +1,17 @@
-"""vqcodec: pictures and speech as small maps of integers, and back."""
+"""vqcodec: pictures and speech as small maps of integers, and back.
+
+Example:
+    from vqcodec import Codec, Codes, SpeechCodec
+
+    codec = Codec.load("image-f4")
+    codes = codec.encode("photo.png")  # or a Pillow image, or an array (H, W, 3) uint8
+    codes.indices  # (h, w) uint16, below codec.codebook_sizes[0]
+    codes.save("photo.vqc")
+    codec.decode(Codes.load("photo.vqc")).save("decoded.png")  # its .pixels are an array
+
+    speech = SpeechCodec.load("speech-64x")
+    speech.decode(speech.encode("talk.wav")).save("decoded.wav")
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,3 +43,8 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__", "__doc__"]

@@ -161,5 +161,9 @@ def _paths(tree: Tree, prefix: str = "") -> list[str]:
 
 
 def to_json(tree: Tree) -> str:
-    """Serialise a tree as indented JSON with a final newline."""
-    return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
+    """Serialise a tree as indented JSON with a final newline.
+
+    What is no text in names of files becomes an escape, of which `json.loads` makes the same name.
+    """
+    text = json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()

@@ -15,7 +15,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqcodec.config import Tree, check_range
 from vqcodec.errors import UsageError, WeightsError
@@ -32,6 +32,7 @@ WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
+MAX_MAPS = 16  # of a model, and so of a file of codes
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -60,9 +61,12 @@ class Weights:
             raise WeightsError(f"{self.folder}: codes {self.modality}, not {modality.codes}")
 
     @property
-    def codebook_size(self) -> int:
-        """K, of the last quantizer."""
-        return int(self.config["model"]["quantizer"]["codebook_size"])
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each index map, coarse to fine."""
+        maps = self.config.get("maps")
+        if maps is None:  # made before there could be several
+            return (int(self.config["model"]["quantizer"]["codebook_size"]),)
+        return tuple(int(spec["codebook_size"]) for spec in maps)
 
     @property
     def held_out(self) -> dict[str, float]:
@@ -200,7 +204,9 @@ def _read_weights(folder: Path, state: tuple[int, int, int]) -> Weights:
         raise WeightsError(f"{path}: lacks a valid 'codebook_id'")
     weights = Weights(folder, name, config)
     try:
-        check_range("codebook_size", weights.codebook_size, 2, 65536)
+        check_range("number of maps", len(weights.codebook_sizes), 1, MAX_MAPS)
+        for size in weights.codebook_sizes:
+            check_range("codebook_size", size, 2, 65536)
     except (KeyError, TypeError, ValueError):
         raise WeightsError(f"{path}: lacks a valid codebook size") from None
     return weights
@@ -230,20 +236,20 @@ def read_verified(weights: Weights, name: str) -> bytes:
     return data
 
 
-def coding_prior(weights: Weights) -> "ContextModel | None":
-    """Return the coding prior of `weights`; None if they have none.
+def coding_priors(weights: Weights) -> "tuple[ContextModel, ...]":
+    """Return the coding prior of each map of `weights`; none if they have none.
 
     Raises:
-        WeightsError: it is damaged.
+        WeightsError: they are damaged.
     """
     files = weights.config.get("files")
     if not isinstance(files, dict) or CODING_PRIOR not in files:
-        return None
-    return _coding_prior(weights.folder, str(files[CODING_PRIOR]))
+        return ()
+    return _coding_priors(weights.folder, str(files[CODING_PRIOR]))
 
 
 @functools.lru_cache(maxsize=4)
-def _coding_prior(folder: Path, sha256: str) -> "ContextModel":
+def _coding_priors(folder: Path, sha256: str) -> "tuple[ContextModel, ...]":
     import numpy as np
     import safetensors.numpy
     from safetensors import SafetensorError
@@ -251,45 +257,86 @@ def _coding_prior(folder: Path, sha256: str) -> "ContextModel":
     from vqcodec.coding.contextmodel import ContextModel
 
     weights = read_weights(folder)
+    sizes = weights.codebook_sizes
     try:
         arrays = safetensors.numpy.load(read_verified(weights, CODING_PRIOR))
-        prior = ContextModel({name: a.astype(np.int64) for name, a in arrays.items()})
-        if prior.codebook_size != weights.codebook_size:
-            raise ValueError("it is of another codebook size")
+        wide = {name: array.astype(np.int64) for name, array in arrays.items()}
+        priors = tuple(ContextModel(own) for own in by_map(wide, len(sizes)))
+        if tuple(prior.codebook_size for prior in priors) != sizes:
+            raise ValueError("they are of other codebook sizes")
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
         raise WeightsError(
             f"{folder / CODING_PRIOR}: not a coding prior of these weights"
         ) from None
-    return prior
+    return priors
 
 
-def find_coding_prior(name: str, codebook: bytes, identity: bytes | None) -> "ContextModel | None":
-    """Find the coding prior of the installed weights of a published name.
+Array = TypeVar("Array")
+
+
+def by_map(arrays: dict[str, Array], number: int) -> list[dict[str, Array]]:
+    """Return the arrays of the coding prior of each of a number of maps, from those of a file.
+
+    Names begin with the number of the map and a dot where there are several maps.
+
+    Raises:
+        ValueError: there are others in it.
+    """
+    if number == 1:
+        return [arrays]
+    found = [
+        {n.removeprefix(f"{i}."): a for n, a in arrays.items() if n.startswith(f"{i}.")}
+        for i in range(number)
+    ]
+    if sum(map(len, found)) != len(arrays):
+        raise ValueError("some arrays belong to no map")
+    return found
+
+
+def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...]":
+    """Find the coding priors, one for each map, of the installed weights of a published name.
 
     Args:
         name: as code files carry it.
         codebook: the codebook id that the indices were made with.
-        identity: of the coding prior; None for whichever there is.
 
     Returns:
-        None only where `identity` is None and there is no such prior.
-
-    Raises:
-        WeightsError: `identity` is not that of the installed weights' prior.
+        None at all where such weights, or their coding priors, are not installed.
     """
     try:
         weights = find_named(name)
-        prior = coding_prior(weights) if weights.codebook_id == codebook else None
+        return coding_priors(weights) if weights.codebook_id == codebook else ()
     except WeightsError:
-        if identity is None:
-            return None
-        raise
-    if identity is not None and (prior is None or prior.identity != identity):
+        return ()
+
+
+def needed_coding_prior(
+    name: str, codebook: bytes, identity: bytes, number: int = 0
+) -> "ContextModel":
+    """Return the coding prior that a file was written with.
+
+    Args:
+        name: of the weights, as code files carry it.
+        codebook: the codebook id that the indices were made with.
+        identity: of the coding prior.
+        number: of the map, from 0, the coarsest.
+
+    Raises:
+        WeightsError: the installed weights have another one, or none.
+    """
+    weights = find_named(name)
+    priors = coding_priors(weights) if weights.codebook_id == codebook else ()
+    if number >= len(priors) or priors[number].identity != identity:
         raise WeightsError(
             f"it needs the coding prior {identity.hex()} of '{name}', and the installed weights "
             "have another or none; install those that it was made with"
         )
-    return prior
+    return priors[number]
+
+
+def conditioner_of(model: Tree) -> Any:
+    """Return the table of the conditioner in a ``model`` table, if there is one."""
+    return model.get("conditioner", model.get("speaker"))  # as older weights call it
 
 
 def codebook_id(codebook: bytes) -> bytes:

@@ -14,7 +14,7 @@ from tests.helpers import Run
 from vqcodec import Codes
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import AudioInfo
 from vqcodec.media.audio import Audio
 from vqcodec.models.generation.chunks import generate
 from vqcodec.models.pretrained import load_sampling_prior, load_wavenet_alone
@@ -38,7 +38,7 @@ def test_codes_are_drawn_from_the_prior_and_decoded(
         (drawn,) = load_sampling_prior(found).sample(
             ((1, 1, 125),), generator=torch.Generator().manual_seed(4)
         )
-    media = MediaInfo(
+    media = AudioInfo(
         (1, 8000), (1, 8000), sample_rate=16_000, speaker=voices_of(found)["ann"].vector
     )
     grid = drawn[0].numpy().astype(np.uint16)

@@ -326,7 +326,7 @@ def test_awkward_pictures_in_one_folder(tmp_path: Path, run: Run) -> None:
 def test_background_flattens(tmp_path: Path, run: Run) -> None:
     Image(picture(8, 8), np.zeros((8, 8), np.uint8)).save(tmp_path / "x.png")
     assert run("encode", "x.png", *MODEL, "--background", "#102030").returncode == 0
-    assert Codes.load(tmp_path / "x.npz").media.alpha is None
+    assert Codes.load(tmp_path / "x.npz").image.alpha is None
 
 
 def test_models_lists_what_is_installed(run: Run) -> None:

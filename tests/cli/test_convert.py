@@ -55,7 +55,7 @@ def talk(tmp_path: Path) -> Path:
 
 
 def spoken_by(codec: SpeechCodec, codes: Codes, vector: bytes) -> Audio:
-    return codec.decode(replace(codes, media=replace(codes.media, speaker=vector)))
+    return codec.decode(replace(codes, media=replace(codes.audio, speaker=vector)))
 
 
 def test_codes_are_decoded_with_the_voice_of_another(

@@ -18,7 +18,7 @@ from vqcodec.figures.codebook import code_colours
 from vqcodec.figures.image import INNER, MARGIN
 from vqcodec.figures.spectrogram import COLOURS, loudness, spectrogram, waveform
 from vqcodec.figures.speechcodebook import SIDE, draw_spectra, spectra
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import AudioInfo
 from vqcodec.media.audio import Audio
 from vqcodec.modality import AUDIO, IMAGE
 from vqcodec.voice.frames import RATE
@@ -109,7 +109,7 @@ def test_a_code_is_a_tone_and_its_harmonics(spoken_weights: Path) -> None:
     assert levels.shape == (32, 31)
     cells = 200
     size = (1, 64 * cells)
-    media = MediaInfo(size, size, sample_rate=RATE, speaker=bytes(4))
+    media = AudioInfo(size, size, sample_rate=RATE, speaker=bytes(4))
     about = (codec.codebook_sizes, "ct", "spoken", codec.weights.codebook_id, media)
     for code in (0, 17):
         codes = Codes((np.full((1, cells), code, np.uint16),), *about)

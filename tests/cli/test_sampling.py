@@ -71,7 +71,8 @@ def test_a_prior_learns_and_its_maps_are_encoded_once(
     assert bits[1] < bits[0] < 5  # K = 32
     # the bound: bits of the indices, less those that the decoder saves, per dimension
     maps = np.load(folder / "maps.npz")
-    assert maps["train"].shape == (32, 1, 8, 8) and maps["held_out"].shape == (1, 1, 32, 32)
+    assert maps["train_map_0"].shape == (32, 8, 8)
+    assert maps["held_out_map_0"].shape == (1, 32, 32)
     nats = 1024 * bits[1] * np.log(2) - maps["log_prob"].sum()
     dimensions = 3 * 128 * 128
     assert lines[1]["held_out/bits_per_dim"] == pytest.approx(

@@ -255,7 +255,7 @@ def test_bad_input_exits_1(talk: Path, run: Run, arguments: list[str], words: st
     (folder / "days.wav").write_bytes(wav_header(1, 8000, 1 << 29) + bytes(99))
     run("encode", "talk.wav", *MODEL, "-o", "good.vqc")
     codes = Codes.load(folder / "good.vqc")
-    media = codes.media
+    media = codes.audio
     replace(codes, media=replace(media, speaker=b"")).save(folder / "mute.vqc")
     replace(codes, model="foreign").save(folder / "foreign.vqc")
     replace(codes, codebook_id=b"abcd").save(folder / "other.vqc")

@@ -17,13 +17,13 @@ import pytest
 
 from vqcodec.errors import FormatError
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import ImageInfo
 
 GRID = np.random.default_rng(0).integers(0, 512, (12, 17)).astype(np.uint16)
 ALPHA = np.random.default_rng(0).integers(0, 256, (48, 66)).astype(np.uint8)
-PLAIN = Codes((GRID,), (512,), "hw", "image-f4", b"abcd", MediaInfo((48, 66), (48, 66)))
+PLAIN = Codes((GRID,), (512,), "hw", "image-f4", b"abcd", ImageInfo((48, 66), (48, 66)))
 RICH = Codes(
-    (GRID, GRID[::2, ::2]), (512, 700), "hw", "m", b"abcd", MediaInfo((48, 66), (46, 68), ALPHA)
+    (GRID, GRID[::2, ::2]), (512, 700), "hw", "m", b"abcd", ImageInfo((48, 66), (46, 68), ALPHA)
 )
 
 

@@ -12,16 +12,18 @@ import pytest
 from tests.fuzz.test_mutations import attempt
 from vqcodec.errors import FormatError
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import AudioInfo, ImageInfo
 from vqcodec.files.header import Header
 from vqcodec.files.reader import varint
 from vqcodec.files.stream import StreamFrames, StreamWriter
+from vqcodec.maps import MapSpec
 
-MEDIA = MediaInfo((2, 27_123), (2, 9841), None, 44_100, -7, bytes(range(120, 136)))
+MEDIA = AudioInfo((2, 27_123), (2, 9841), 44_100, -7, bytes(range(120, 136)))
 GRID = np.random.default_rng(0).integers(0, 512, (2, 154)).astype(np.uint16)
 CODES = Codes((GRID,), (512,), "ct", "speech-64x", b"abcd", MEDIA)
 UNKNOWN = replace(MEDIA, size=(2, 0), coded_size=(2, 0))
-HEADER = Header("ct", "speech-64x", b"abcd", (512,), ((64,),), UNKNOWN, stream=True)
+MAPS = (MapSpec(512, (1, 64)),)
+HEADER = Header("ct", "speech-64x", b"abcd", MAPS, UNKNOWN, (None,), stream=True)
 
 
 class Pipe(io.BytesIO):
@@ -68,13 +70,13 @@ def test_what_is_told_of_a_sound_comes_back(suffix: str) -> None:
 
 def test_bytes_are_these() -> None:
     """As published: a change to any of them is a breaking release."""
-    media = MediaInfo((1, 5), (1, 10), None, 8000, -3, b"\x01\xff")
+    media = AudioInfo((1, 5), (1, 10), 8000, -3, b"\x01\xff")
     codes = Codes((np.array([[7, 0]], np.uint16),), (8,), "ct", "m", b"abcd", media)
     start = b"VQC\x01\x0dabcd\x01m\x01\x07\x04\x00\x04\x00\x09\x02\x05\xc0\x3e\xfd\x01\xff\x00"
     packed = start + b"\xe0" + zlib.crc32(b"\x07\0\0\0", zlib.crc32(start)).to_bytes(4, "little")
     assert codes.to_bytes(".vqc") == packed
     file = io.BytesIO()
-    header = Header.of(codes)
+    header = Header.of(codes, (None,))
     unknown = replace(media, size=(1, 0), coded_size=(1, 0))
     writer = StreamWriter(file, replace(header, media=unknown, stream=True))
     writer.write(codes.grids[0])
@@ -188,7 +190,7 @@ def test_the_stream_that_attacks_are_made_of_is_good() -> None:
     made = sealed(start(), FRAME, END)
     codes = attempt(made)
     assert codes is not None and codes == replace(read(made), model="m")
-    assert codes.media == MediaInfo((1, 8), (1, 128), None, 8000)
+    assert codes.media == AudioInfo((1, 8), (1, 128), 8000)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -204,8 +206,14 @@ def test_attacks(attack: str) -> None:
 
 
 def test_a_picture_that_tells_of_sound_is_refused() -> None:
-    media = MediaInfo((48, 66), (48, 66))
-    codes = Codes((GRID[:, :17],), (512,), "hw", "m", b"abcd", replace(media, size=(8, 68)))
-    for change in ({"level": 3}, {"sample_rate": 16_000}, {"speaker": b"\1"}):
-        with pytest.raises(FormatError, match="impossible"):
-            replace(codes, media=replace(codes.media, **change))
+    media = ImageInfo((8, 68), (8, 68))
+    codes = Codes((GRID[:, :17],), (512,), "hw", "m", b"abcd", media)
+    with pytest.raises(FormatError, match="is of audio"):
+        replace(codes, media=AudioInfo(media.size, media.coded_size, level=3))
+    told = replace(codes, media=replace(codes.image, alpha=np.zeros((8, 68), np.uint8)))
+    data = bytearray(told.to_bytes(".vqc"))
+    section = data.index(b"\x78\xda") - 2  # the type of that of transparency, before its length
+    assert data[section] == 1
+    data[section] = 2  # sound
+    with pytest.raises(FormatError, match="another medium"):
+        Codes.from_bytes(bytes(data), "x.vqc")

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers import picture, voice
 from vqcodec import Audio, Codec, Codes, Image, SpeechCodec
 from vqcodec.files.vqc import is_coded
-from vqcodec.weights import coding_prior, list_weights, read_weights
+from vqcodec.weights import coding_priors, list_weights, read_weights
 
 FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER.parents[1] / "weights"
@@ -73,13 +73,13 @@ def test_files_and_samples_stay_as_they_are(name: str, request: pytest.FixtureRe
         for suffix in suffixes[:-1]:
             codes.save(files[suffix], force=True, prior=suffix != ".packed.vqc")
         codec.decode(codes).save(files[".flac"], force=True)
-    codes = read_all(files, coded=coding_prior(codec.weights) is not None)
+    codes = read_all(files, coded=bool(coding_priors(codec.weights)))
     assert codes.codebook_id == codec.weights.codebook_id
     kept, decoded = Audio.open(files[".flac"]).samples, codec.decode(codes).samples
     assert np.sqrt(np.mean((kept - decoded) ** 2)) < 0.01 * np.sqrt(np.mean(kept**2))
     fresh = codec.encode(sound)
     assert np.mean(fresh.grids[0] == codes.grids[0]) > 0.98
-    speakers = [np.frombuffer(m.speaker, np.int8).astype(int) for m in (fresh.media, codes.media)]
+    speakers = [np.frombuffer(c.audio.speaker, np.int8).astype(int) for c in (fresh, codes)]
     assert np.abs(speakers[0] - speakers[1]).max() <= 1
 
 

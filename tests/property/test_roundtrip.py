@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import AXES, MediaInfo
+from vqcodec.files.contents import AXES, INFOS, ImageInfo
 from vqcodec.files.npz import dump as dump_npz
 from vqcodec.files.vqc import dump as dump_vqc
 
@@ -31,17 +31,18 @@ def codes(draw: st.DrawFn) -> Codes:
         elements = st.integers(0, size - 1)
         grids.append(draw(hnp.arrays(np.uint16, shape, elements=elements)))
     original = coded if draw(st.booleans()) else tuple(n + draw(st.integers(0, 300)) for n in coded)
-    alpha = None
-    if axes == "hw" and draw(st.booleans()):
-        alpha = draw(hnp.arrays(np.uint8, original))
     told: tuple[Any, ...] = ()
+    if axes == "hw" and draw(st.booleans()):
+        told = (draw(hnp.arrays(np.uint8, original)),)
+    if axes == "thw":
+        told = ((draw(st.integers(0, 1 << 31)), draw(st.integers(1, 1 << 31))),)
     if axes == "ct":
         told = (
             draw(st.integers(0, 1 << 20)),
             draw(st.integers(-128, 127)),
             draw(st.binary(max_size=99)),
         )
-    media = MediaInfo(original, coded, alpha, *told)
+    media = INFOS[axes](original, coded, *told)
     codebook_id = draw(st.binary(min_size=4, max_size=4))
     return Codes(tuple(grids), tuple(sizes), axes, draw(NAMES), codebook_id, media)
 
@@ -82,5 +83,5 @@ def test_every_truncation_and_extension_is_an_error(given_codes: Codes) -> None:
 
 def test_a_128x128_picture_fits_1180_bytes() -> None:
     grid = np.random.default_rng(0).integers(0, 512, (32, 32)).astype(np.uint16)
-    made = Codes((grid,), (512,), "hw", "image-f4", b"abcd", MediaInfo((128, 128), (128, 128)))
+    made = Codes((grid,), (512,), "hw", "image-f4", b"abcd", ImageInfo((128, 128), (128, 128)))
     assert len(made.to_bytes(".vqc")) == 1180

@@ -8,7 +8,7 @@ from vqcodec.figures import panels
 from vqcodec.figures.codebook import Codebook, false_colours
 from vqcodec.figures.colour import from_oklab, to_oklab
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import ImageInfo
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_busiest_square_is_found() -> None:
 
 def test_maps_are_drawn_in_the_colours_of_their_codes(codebook: Codebook) -> None:
     grid = np.random.default_rng(0).integers(0, 64, (5, 6)).astype(np.uint16)
-    codes = Codes((grid,), (64,), "hw", "x", b"1234", MediaInfo((18, 24), (18, 24)))
+    codes = Codes((grid,), (64,), "hw", "x", b"1234", ImageInfo((18, 24), (18, 24)))
     drawn = panels.code_map(codebook, codes, 4, (36, 48))
     assert drawn.shape == (36, 48, 3)
     np.testing.assert_array_equal(drawn[::8, ::8], codebook.colours[grid])

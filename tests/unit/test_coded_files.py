@@ -14,9 +14,9 @@ from vqcodec import Codes
 from vqcodec.coding.contextmodel import ContextModel
 from vqcodec.errors import FormatError, VqcodecError, WeightsError
 from vqcodec.files import frames, vqc
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import INFOS
 from vqcodec.files.vqc import is_coded
-from vqcodec.weights import CONFIG, coding_prior, read_weights
+from vqcodec.weights import CONFIG, coding_priors, read_weights
 
 K = 32
 
@@ -27,7 +27,7 @@ def codes(weights: Path, height: int, width: int, *, skew: float = 0.3, axes: st
     grid = np.minimum(rng.geometric(skew, (height, width)) - 1, K - 1).astype(np.uint16)
     size = (4 * height, 4 * width) if axes == "hw" else (height, 64 * width)
     identity = read_weights(weights).codebook_id
-    return Codes((grid,), (K,), axes, weights.name, identity, MediaInfo(size, size))
+    return Codes((grid,), (K,), axes, weights.name, identity, INFOS[axes](size, size))
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,9 @@ def test_damage_stops_the_decoder_where_it_shows(
     monkeypatch.setattr(frames, "BLOCKS", {"ct": (1, 40)})
     monkeypatch.setattr(frames, "TOGETHER", {"ct": 1})
     original = codes(coded_weights, 1, 2000, axes="ct")
-    model = coding_prior(read_weights(coded_weights))
-    assert model is not None
+    (model,) = coding_priors(read_weights(coded_weights))
     prior = Counting(model)
-    data = bytearray(vqc.dump(original, prior))
+    data = bytearray(vqc.dump(original, (prior,)))
     assert vqc.load(bytes(data), lambda *_: prior) == original
     assert prior.decoded == 50
     data[len(data) // 20] ^= 1
@@ -173,14 +172,14 @@ def test_damaged_priors_are_refused(coded_weights: Path, tmp_path: Path) -> None
     shutil.copytree(coded_weights, folder)
     add_coding_prior(folder, K + 1)
     with pytest.raises(WeightsError, match="not a coding prior of these weights"):
-        coding_prior(read_weights(folder))
+        coding_priors(read_weights(folder))
     (folder / "coding_prior.safetensors").write_bytes(b"no tensors")
     with pytest.raises(WeightsError, match="damaged"):
-        coding_prior(read_weights(folder))
+        coding_priors(read_weights(folder))
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     del config["files"]["coding_prior.safetensors"]
     (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
-    assert coding_prior(read_weights(folder)) is None
+    assert coding_priors(read_weights(folder)) == ()
 
 
 def test_commands_code_with_the_prior_unless_told_not_to(

@@ -222,7 +222,7 @@ def test_the_trained_network_comes_back_from_its_integers(dilations: tuple[int, 
 def test_the_integers_survive_their_file() -> None:
     """Some come out of transposed weights, whose memory lies otherwise."""
     arrays = lively_prior((2, 1)).arrays()
-    data = coding_bytes(arrays)
+    data = coding_bytes([arrays])
     again = safetensors.numpy.load(data)
     assert set(again) == set(arrays)
     for name, array in arrays.items():

@@ -88,12 +88,12 @@ def test_only_voices_of_whom_enough_was_heard_are_taken(
 def test_batches_hold_the_crop_and_its_disguise(sounds: Sounds) -> None:
     disguise = Disguise(sounds, 1.25, 0.0, [])
     both = SoundCrops(sounds, 2, CROP, 9000, seed=3, disguise=disguise).batch(1)
-    assert both.shape == (2, 2 * CROP + 9000)
-    np.testing.assert_array_equal(
-        both, SoundCrops(sounds, 2, CROP, 9000, seed=3, disguise=disguise).batch(1)
-    )
-    for row in both:
-        crop, hidden = row[:CROP] / 32768.0, row[CROP : 2 * CROP] / 32768.0
+    shapes = {name: rows.shape for name, rows in both.items()}
+    assert shapes == {"x": (2, CROP), "source": (2, CROP), "reference": (2, 9000)}
+    again = SoundCrops(sounds, 2, CROP, 9000, seed=3, disguise=disguise).batch(1)
+    for name, rows in both.items():
+        np.testing.assert_array_equal(rows, again[name])
+    for crop, hidden in zip(both["x"] / 32768.0, both["source"] / 32768.0, strict=True):
         assert (crop != hidden).mean() > 0.5
         powers = [np.square(s.reshape(-1, 512)).mean(1) for s in (crop, hidden)]
         assert np.corrcoef(*powers)[0, 1] > 0.8
@@ -132,7 +132,7 @@ def test_a_training_from_nothing_alike_is_refused(
     model = tree["model"]
     model["encoder"]["widths"] = [n + 2 for n in model["encoder"]["widths"]]
     model["decoder"]["width"] += 2
-    model["speaker"]["width"] += 2
+    model["conditioner"]["width"] += 2
     job = Job([folder], tmp_path / "run", tree, [folder / "speaker0"])
     with pytest.raises(UsageError, match="another shape in every part"):
         train_speech(job, str(spoken_weights))

@@ -29,14 +29,14 @@ def test_sound_is_drawn_as_indices_come(
     codec = SpeechCodec.load(drawn_weights, device="cpu", precision="fp32")
     decoder = load_decoder(codec.weights)
     codes = codec.encode(voice(20_001, channels=2))
-    cond = np.frombuffer(codes.media.speaker, np.int8).astype(np.float32) / np.float32(127)
+    cond = np.frombuffer(codes.audio.speaker, np.int8).astype(np.float32) / np.float32(127)
 
     def draw(sizes: list[int]) -> "NDArray[np.float32]":
         renderer = WaveNetRenderer(codec.engine, cond, SamplingParams(5), threads)
-        speech = SpeechDecoder(renderer, codec.stride, codes.media)
+        speech = SpeechDecoder(renderer, codec.stride, codes.audio)
         ends = np.cumsum(sizes)
         parts = [speech.feed(part) for part in np.split(codes.grids[0], ends, axis=1)]
-        return np.concatenate([*parts, speech.finish(codes.media)], axis=1)
+        return np.concatenate([*parts, speech.finish(codes.audio)], axis=1)
 
     sound = draw([150, 1, 0, 120])
     np.testing.assert_array_equal(draw([]), sound)
@@ -45,7 +45,7 @@ def test_sound_is_drawn_as_indices_come(
     grid = torch.from_numpy(codes.grids[0].astype(np.int64))
     z_q = codec.model.quantizer.lookup((grid,))
     first = generate(decoder, z_q[0], torch.from_numpy(cond), seed=5)[:20_001]
-    gain = np.float32(10 ** (-codes.media.level / 20))
+    gain = np.float32(10 ** (-codes.audio.level / 20))
     np.testing.assert_array_equal(sound[0], np.clip(first * gain, -1, 1))
 
 

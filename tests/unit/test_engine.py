@@ -41,10 +41,10 @@ def test_sound(spoken_weights: Path) -> None:
     speaker = engine.measure_speaker(samples[0])
     cond = engine.condition(speaker)
     assert cond is not None and len(speaker) == engine.speaker_size == len(cond)
-    assert model.speaker is not None
+    assert model.conditioner is not None
     x = torch.tensor(samples.copy())[:, None]
     with torch.inference_mode():
-        vector = model.speaker(x[:1])[0]
+        vector = model.conditioner(x[:1])[0]
         (indices,) = model.encode(x)
         decoded = model.decode((indices,), torch.from_numpy(cond).repeat(3, 1))
     np.testing.assert_allclose(cond, vector.numpy(), atol=0.5 / 127 + 1e-6)

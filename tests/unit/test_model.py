@@ -11,6 +11,7 @@ from vqcodec.config import load_preset, preset_names
 from vqcodec.errors import UsageError
 from vqcodec.models.decoders.deconv2d import Config as DecoderConfig
 from vqcodec.models.nn.pixels import to_signal
+from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.vqvae import VQVAE, build
 
 
@@ -31,12 +32,14 @@ def test_every_image_preset_codes_32x32_indices_of_512(name: str) -> None:
 def test_reach_of_the_encoder_is_true_and_tight(tiny_model: VQVAE) -> None:
     encoder, size = tiny_model.encoder, 96
     x = torch.randn(1, 3, size, size, requires_grad=True)
-    encoder(x)[0, :, 12, 12].sum().backward()
+    (z_e,) = encoder(x)
+    z_e[0, :, 12, 12].sum().backward()
     touched = x.grad.abs().sum((0, 1))  # type: ignore[union-attr]
     rows = torch.nonzero(touched.sum(1)).ravel()
-    own = 12 * encoder.stride
+    ((stride, _),) = encoder.strides
+    own = 12 * stride
     assert own - rows.min() == encoder.reach
-    assert rows.max() - (own + encoder.stride - 1) == encoder.reach
+    assert rows.max() - (own + stride - 1) == encoder.reach
 
 
 def test_reach_of_the_decoder_is_true(tiny_model: VQVAE) -> None:
@@ -105,7 +108,7 @@ def test_one_training_step_lowers_the_loss() -> None:
     torch.manual_seed(0)
     model = build(tiny_config()["model"]).train()
     x = levels(4, 3, 32, 32)
-    model.quantizer.initialize(model(x).vectors, seed=0)
+    model.quantizer.codebooks[0].initialize(model(x).latents[0], seed=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     first = model(x)
     first.loss.backward()
@@ -142,7 +145,7 @@ def test_a_prior_that_learns_along_makes_codes_cheaper() -> None:
         table["prior"] = {"kind": "integer", "rate_weight": weight, "units": 16, "blocks": 1}
         table["prior"]["embedding"] = 8
         model = build(table)
-        model.quantizer.initialize(model(x).vectors, 0)
+        model.quantizer.codebooks[0].initialize(model(x).latents[0], 0)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for _ in range(60):
             terms = model(x)
@@ -162,7 +165,7 @@ def test_what_the_encoder_is_pulled_by_does_not_move_the_prior() -> None:
     table = tiny_config()["model"]
     table["prior"] = {"kind": "integer", "rate_weight": 1.0, "units": 8, "blocks": 1}
     model = build(table)
-    assert model.prior is not None
+    assert isinstance(model.prior, IntegerPrior)
     quantized = model.quantizer(model.encoder(torch.rand(2, 3, 16, 16)))
     rate, pull = model._rate(quantized, 3 * 16 * 16)
     head, first = model.prior.head.weight, next(model.encoder.parameters())

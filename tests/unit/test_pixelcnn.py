@@ -33,6 +33,11 @@ def lively(config: Config, seed: int = 0) -> PixelCNN:
     return prior
 
 
+def scores(prior: PixelCNN, maps: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
+    """Return (B, channels, h, w, K) of maps, (B, channels, h, w)."""
+    return torch.stack(prior(maps.unbind(1), cond), 1)
+
+
 def influence(prior: PixelCNN, height: int, width: int) -> torch.Tensor:
     """Return which index moves which logits: (channels, h, w, channels, h, w), bool.
 
@@ -44,12 +49,12 @@ def influence(prior: PixelCNN, height: int, width: int) -> torch.Tensor:
     cells = base.numel()
     moved = torch.zeros(cells, *shape, dtype=torch.bool)
     with torch.inference_mode():
-        before = prior(base)
+        before = scores(prior, base)
         for change in (1, 2):
             maps = base.repeat(cells, 1, 1, 1).view(cells, cells)
             maps[range(cells), range(cells)] += change
             maps %= config.codebook_size
-            difference = (prior(maps.view(cells, *shape)) - before).abs()
+            difference = (scores(prior, maps.view(cells, *shape)) - before).abs()
             moved |= (difference > 1e-10).any(-1)  # double precision rounds at 1e-15
     return moved.view(*shape, *shape)
 
@@ -105,7 +110,7 @@ def naive(
     for y in range(maps.shape[2]):
         for x in range(maps.shape[3]):
             for c in range(maps.shape[1]):
-                logits = prior(maps.clamp(min=0), cond)[:, c, y, x]
+                logits = scores(prior, maps.clamp(min=0), cond)[:, c, y, x]
                 drawn = draw(logits, uniform[:, c, y, x])
                 maps[:, c, y, x] = torch.where(maps[:, c, y, x] < 0, drawn, maps[:, c, y, x])
     return maps
@@ -137,7 +142,7 @@ def test_cached_sampling_is_naive_sampling(kind: str, monkeypatch: pytest.Monkey
     monkeypatch.undo()
     maps = torch.stack(found, 1)
     with torch.inference_mode():
-        whole = prior(maps, cond.double())
+        whole = scores(prior, maps, cond.double())
         assert torch.equal(maps, naive(prior, known, uniform, cond.double(), Draw(0.8, 9)))
     seen = iter(logits)
     for rows, columns in diagonals(height, width, config.reach):
@@ -193,7 +198,7 @@ def test_the_lowest_temperatures_take_the_likeliest() -> None:
 def test_near_codes_start_as_near_embeddings() -> None:
     prior = SMALL.build()
     codebook = torch.randn(11, 3)
-    prior.initialize(codebook)
+    prior.initialize((codebook,))
     weight = prior.embed[0].weight
     assert isinstance(weight, torch.Tensor)
     torch.testing.assert_close(weight[:, :3], codebook / codebook.std())
@@ -218,7 +223,7 @@ def test_a_condition_speaks_to_the_cells_around_it_and_later_ones(kind: str) -> 
     changed = cond.clone()
     changed[..., 3, 3] += 1
     with torch.inference_mode():
-        difference = (prior(maps, changed) - prior(maps, cond)).abs()
+        difference = (scores(prior, maps, changed) - scores(prior, maps, cond)).abs()
     moved = (difference > 1e-10).any(-1)[0, 0]  # double precision rounds at 1e-15
     assert moved[4:10, 4:10].all()  # its own cells, and those of its neighbours
     assert not moved[:4].any() and not moved[4, :4].any()

@@ -21,8 +21,8 @@ STAY = 0.9  # how likely an index repeats the one that it follows
 def chains(number: int, height: int, width: int, seed: int) -> NDArray[np.uint16]:
     """Maps of four indices, each a Markov chain: along the row, or down where there are rows."""
     rng = np.random.default_rng(seed)
-    maps = rng.integers(0, 4, (number, 1, height, width))
-    axis = 2 if height > 1 else 3
+    maps = rng.integers(0, 4, (number, height, width))
+    axis = 1 if height > 1 else 2
     length = maps.shape[axis]
     steps = np.moveaxis(maps, axis, 0)
     for i in range(1, length):
@@ -44,7 +44,7 @@ def test_bits_come_close_to_the_entropy(shape: tuple[int, int], tmp_path: Path) 
     prior = {"kind": "pixelcnn", "codebook_size": 4, "width": 16, "dilations": [1, 2], **speech}
     torch.manual_seed(0)
     train, held_out = chains(512, *shape, seed=0), chains(64, *shape, seed=1)
-    maps = Maps(train, held_out, np.zeros(64), 1)
+    maps = Maps((train,), (held_out,), np.zeros(64), 1)
     task = PriorOverMaps(build_prior(prior), maps, config.batch_size, 0)
     figures = Loop(task, config, tmp_path, bf16=choose_bf16("auto", "cpu")).run().figures
     entropy = -STAY * math.log2(STAY) - (1 - STAY) * math.log2((1 - STAY) / 3)

@@ -24,7 +24,7 @@ def test_indices_are_the_nearest_codes(shape: tuple[int, ...], norm: str) -> Non
         z = (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 1e-5)
     codebook = vq.codebook.numpy().astype(np.float64)
     distance = ((z[..., None, :] - codebook) ** 2).sum(-1)
-    np.testing.assert_array_equal(vq(z_e).indices[0].numpy(), distance.argmin(-1))
+    np.testing.assert_array_equal(vq((z_e,)).indices[0].numpy(), distance.argmin(-1))
 
 
 @pytest.mark.parametrize("shape", GRIDS)
@@ -33,7 +33,7 @@ def test_indices_are_the_nearest_codes(shape: tuple[int, ...], norm: str) -> Non
 def test_lookup_gives_back_z_q_exactly(shape: tuple[int, ...], update: str, training: bool) -> None:
     vq = make(update=update).train(training)
     before = vq.codebook.detach().clone()
-    quantized = vq(torch.randn(shape, requires_grad=True))
+    quantized = vq((torch.randn(shape, requires_grad=True),))
     with torch.no_grad():  # the update comes after the choice
         vq.codebook.copy_(before)
     assert torch.equal(vq.lookup(quantized.indices), quantized.z_q)
@@ -44,14 +44,14 @@ def test_gradient_passes_straight_through() -> None:
     vq = make(commitment_cost=0.0)
     z_e = torch.randn(2, 4, 3, 3, requires_grad=True)
     weight = torch.randn(2, 4, 3, 3)
-    (vq(z_e).z_q * weight).sum().backward()
+    (vq((z_e,)).z_q * weight).sum().backward()
     torch.testing.assert_close(z_e.grad, weight)
 
 
 def test_losses_are_those_of_equation_3() -> None:
     vq = make(update="gradient", commitment_cost=0.25)
     z_e = torch.randn(2, 4, 3, 3, requires_grad=True)
-    quantized = vq(z_e)
+    quantized = vq((z_e,))
     z, e = z_e.detach().numpy(), quantized.z_q.detach().numpy()
     np.testing.assert_allclose(quantized.loss.item(), 1.25 * ((z - e) ** 2).mean(), rtol=1e-5)
     quantized.loss.backward()
@@ -72,7 +72,7 @@ def test_moving_averages_are_those_of_appendix_a1() -> None:
     counts, sums = vq.counts.numpy().copy(), vq.sums.numpy().copy()
     for _ in range(5):
         z_e = torch.randn(3, 4, 4, 4)
-        indices = vq(z_e).indices[0].numpy().ravel()
+        indices = vq((z_e,)).indices[0].numpy().ravel()
         flat = np.moveaxis(z_e.numpy(), 1, -1).reshape(-1, 4)
         for k in range(11):
             chosen = flat[indices == k]
@@ -84,7 +84,7 @@ def test_moving_averages_are_those_of_appendix_a1() -> None:
 def test_nothing_changes_outside_training() -> None:
     vq = make().eval()
     before = {k: v.clone() for k, v in vq.state_dict().items()}
-    assert vq(torch.randn(2, 4, 3, 3)).loss == 0
+    assert vq((torch.randn(2, 4, 3, 3),)).loss == 0
     assert all(torch.equal(v, before[k]) for k, v in vq.state_dict().items())
 
 
@@ -97,7 +97,7 @@ def test_initialization_finds_clusters_and_survives_the_first_update() -> None:
     scattered = (vectors - vectors.mean(0)).square().sum(1).mean()
     assert error < 0.2 * scattered
     before = vq.codebook.clone()
-    vq(vectors.T.reshape(1, 4, 550))
+    vq((vectors.T.reshape(1, 4, 550),))
     # sums start at the scale of counts; otherwise this update would pull codes to zero
     assert (vq.codebook - before).norm() < 0.05 * before.norm()
 
@@ -126,9 +126,10 @@ def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
 
 def test_soft_assignments_are_made_where_they_are_used_only() -> None:
     z_e = torch.randn(2, 4, 3, 3)
-    assert make()(z_e).assignment is None
-    for found in (make()(z_e, soft=True), make(entropy_weight=0.1)(z_e)):
-        assert found.assignment is not None and found.assignment.shape == (18, 11)
-        torch.testing.assert_close(found.assignment.sum(1), torch.ones(18))
+    assert make()((z_e,)).assignments == ()
+    for found in (make()((z_e,), soft=True), make(entropy_weight=0.1)((z_e,))):
+        (assignment,) = found.assignments
+        assert assignment.shape == (18, 11)
+        torch.testing.assert_close(assignment.sum(1), torch.ones(18))
         # nobody belongs more to another code than to the one chosen
-        assert torch.equal(found.assignment.argmax(1), found.indices[0].flatten())
+        assert torch.equal(assignment.argmax(1), found.indices[0].flatten())

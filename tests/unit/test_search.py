@@ -20,7 +20,7 @@ from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import write_weights
 from vqcodec.models.priors.integer import from_arrays
 from vqcodec.models.vqvae import VQVAE
-from vqcodec.weights import coding_prior
+from vqcodec.weights import coding_priors
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def true_cost(codec: Codec, pixels: NDArray[np.uint8], grid: NDArray[np.uint16],
     signal = codec.model.decode((torch.from_numpy(grid.astype(np.int64))[None],))[0]
     height, width = pixels.shape[:2]
     decoded = (signal[:, :height, :width].permute(1, 2, 0).numpy() + 1) * 127.5
-    prior = coding_prior(codec.weights)
+    (prior,) = coding_priors(codec.weights)
     assert prior is not None
     return float(((decoded - pixels) ** 2).sum() + w * prior.bits([grid]).sum())
 
@@ -65,7 +65,7 @@ def test_each_sweep_lowers_error_plus_weighted_bits(codec: Codec, rate_weight: f
 def test_its_own_cost_is_the_true_one(codec: Codec) -> None:
     pixels = picture(32, 40)
     grid = codec.encode(Image(pixels)).grids[0]
-    prior = coding_prior(codec.weights)
+    (prior,) = coding_priors(codec.weights)
     assert prior is not None
     x = to_signal(torch.from_numpy(pixels).permute(2, 0, 1)[None])
     one = Search(codec.model, from_arrays(prior.arrays), x, (32, 40), bf16=False)

@@ -15,6 +15,7 @@ from tests.helpers import voice
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
 from vqcodec.files.codes import Codes
+from vqcodec.files.contents import ImageInfo
 from vqcodec.files.stream import StreamFrames
 from vqcodec.media.audio import Audio
 from vqcodec.voice.frames import HEAD
@@ -56,14 +57,14 @@ def test_windows_give_what_the_network_gives_at_once(codec: SpeechCodec, samples
     audio = voice(samples, 16000, 2)
     codes = codec.encode(audio)
     stride, margin = codec.stride, -(-codec.model.encoder.reach // codec.stride)
-    gain = 10 ** (codes.media.level / 20)
+    gain = 10 ** (codes.audio.level / 20)
     after = margin * stride + -samples % stride
     padded = np.pad(audio.samples * gain, ((0, 0), (margin * stride, after))).clip(-1, 1)
     whole = codec.engine.encode(padded.astype(np.float32))[0][:, margin:-margin]
     assert np.mean(whole == codes.grids[0]) > 0.999  # the rest are ties
 
     reach = codec.model.decoder.reach
-    cond = np.frombuffer(codes.media.speaker, np.int8).astype(np.float32) / np.float32(127)
+    cond = np.frombuffer(codes.audio.speaker, np.int8).astype(np.float32) / np.float32(127)
     edges = np.pad(codes.grids[0], ((0, 0), (reach, reach)), mode="edge")
     sound = codec.engine.decode((edges,), cond)[:, reach * stride :][:, :samples] / gain
     np.testing.assert_allclose(codec.decode(codes).samples, sound.clip(-1, 1), atol=1e-5)
@@ -118,7 +119,7 @@ def test_what_comes_later_changes_nothing_before(codec: SpeechCodec) -> None:
     long = codec.encode(audio)
     same = short.grids[0].shape[1] - 40
     np.testing.assert_array_equal(short.grids[0][:, :same], long.grids[0][:, :same])
-    assert (short.media.level, short.media.speaker) == (long.media.level, long.media.speaker)
+    assert (short.audio.level, short.audio.speaker) == (long.audio.level, long.audio.speaker)
 
 
 def test_memory_does_not_grow_with_the_recording(codec: SpeechCodec) -> None:
@@ -137,7 +138,7 @@ def test_the_level_is_evened_out_and_comes_back(codec: SpeechCodec, gain: int) -
     audio = voice(32_000)
     scaled = Audio(audio.samples * np.float32(10 ** (gain / 20)), 16000)
     one, other = codec.encode(audio), codec.encode(scaled)
-    assert other.media.level == one.media.level - gain
+    assert other.audio.level == one.audio.level - gain
     assert np.mean(one.grids[0] == other.grids[0]) > 0.97
     loud, quiet = (codec.decode(c).samples for c in (one, replace(one, media=other.media)))
     np.testing.assert_allclose(quiet, (loud * 10 ** (gain / 20)).clip(-1, 1), atol=2e-3)
@@ -171,7 +172,7 @@ def test_nothing_at_all_is_refused(codec: SpeechCodec) -> None:
 
 def test_codes_that_do_not_fit_are_refused(codec: SpeechCodec) -> None:
     codes = codec.encode(voice(9000, 44100))
-    media = codes.media
+    media = codes.audio
     with pytest.raises(WeightsError, match="made with"):
         codec.decode(replace(codes, codebook_id=b"\0\0\0\0"))
     wrong = [
@@ -185,7 +186,7 @@ def test_codes_that_do_not_fit_are_refused(codec: SpeechCodec) -> None:
     for other in wrong:
         with pytest.raises(FormatError):
             codec.decode(replace(codes, media=other))
-    picture = replace(media, sample_rate=0, level=0, speaker=b"")
+    picture = ImageInfo(media.size, media.coded_size)
     with pytest.raises(FormatError, match="codes of image"):
         codec.decode(replace(codes, axes="hw", media=picture))
     with pytest.raises(UsageError, match="999 Hz"):

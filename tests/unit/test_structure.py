@@ -18,26 +18,27 @@ FLOORS = {
     "errors": (),
     "modality": (),
     "config": (),
+    "maps": (),
     "coding": (),
     "weights": ("coding", "config", "modality"),
-    "files": ("coding", "modality", "weights"),
+    "files": ("coding", "maps", "modality", "weights"),
     "media": ("files",),
     "voice": ("media", "weights"),
     "data": ("media", "modality"),
     "metrics": ("media", "voice"),
-    "models": ("coding", "config", "files", "weights"),
-    "codec": ("files", "media", "modality", "models", "voice", "weights"),
+    "models": ("coding", "config", "files", "maps", "weights"),
+    "codec": ("files", "maps", "media", "modality", "models", "voice", "weights"),
     "rate": ("codec",),
-    "sampling": ("codec", "files", "media", "modality", "models", "voice"),
+    "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
     "figures": ("codec", "files", "media", "metrics", "voice"),
-    "benchmark": ("codec", "media", "metrics", "models", "sampling", "voice", "weights"),
+    "benchmark": ("codec", "coding", "media", "metrics", "models", "sampling", "voice", "weights"),
     "evaluate": (
         *("codec", "coding", "data", "figures", "files", "media", "metrics", "modality", "models"),
         *("sampling", "voice", "weights"),
     ),
     "train": (
-        *("codec", "config", "data", "files", "media", "metrics", "modality", "models", "voice"),
-        *("weights",),
+        *("codec", "config", "data", "files", "maps", "media", "metrics", "modality", "models"),
+        *("voice", "weights"),
     ),
     "cli": (
         *("benchmark", "codec", "config", "data", "evaluate", "figures", "files", "media"),
@@ -47,16 +48,8 @@ FLOORS = {
 # an engine is all that these know of what computes
 CODECS = tuple(f"codec/{name}.py" for name in ("base", "image", "speech", "streaming", "convert"))
 NO_TORCH = (
-    "errors",
-    "modality",
-    "config",
-    "coding",
-    "weights",
-    "files",
-    "media",
-    "voice",
-    "data",
-    "cli",
+    *("errors", "modality", "config", "maps", "coding", "weights", "files", "media", "voice"),
+    *("data", "cli"),
 )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -109,19 +110,42 @@ def note(text: str) -> None:
         say(text, err=True)
 
 
+class ProgressLines:
+    """Tells what is left to do in a line now and then, where there is no terminal for a bar."""
+
+    EVERY = 30.0  # seconds
+
+    def __init__(self, label: str) -> None:
+        self.label, self.start, self.said = label, (0.0, 0.0), 0.0
+
+    def __call__(self, done: float, note: str = "") -> None:
+        """Take the fraction done; the first is what was done before, and took no time."""
+        now = time.monotonic()
+        if not self.said:
+            self.start, self.said = (now, done), now
+        since, before = self.start
+        if now - self.said >= self.EVERY and before < done < 1:
+            left = (now - since) * (1 - done) / (done - before)
+            words = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+            say(f"{self.label}: {done:.0%} done, about {words} left", err=True)
+            self.said = now
+
+
 @contextlib.contextmanager
-def progress_bar(label: str, total: int | None = None) -> Iterator[Move]:
+def progress_bar(label: str, total: int | None = None, *, lines: bool = False) -> Iterator[Move]:
     """Show a bar with the time left on stderr, on a terminal.
 
     Args:
         label: what is being done.
         total: how many things are to be done, which are counted; None for one.
+        lines: whether to tell the same of one thing in lines where stderr is no terminal.
 
     Yields:
         A function to move it: by the number done, or the fraction of one, and with a note.
     """
     if _state.quiet or not sys.stderr.isatty():
-        yield lambda done, note="": None
+        shown = lines and not _state.quiet
+        yield ProgressLines(label) if shown else lambda done, note="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -208,7 +208,7 @@ class _Converting:
             target = self.wanted.known_to(codec)
             if codec is not own or target.needs_sound:
                 return convert_sound(codec, job, Coded(codes, own), target, self.how, bar)
-            media = replace(codes.media, speaker=target.vector)
+            media = replace(codes.audio, speaker=target.vector)
             facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None

@@ -89,7 +89,7 @@ def _explain(
     facts |= {"bytes": size, "coding": coding}
     for modality in MODALITIES:
         if modality.axes == codes.axes:
-            facts |= handler_of(modality).facts(codes, size)
+            facts |= handler_of(modality).facts(codes.media, size)
     return facts
 
 

@@ -51,8 +51,8 @@ def models(
         held_out = weights.held_out
         quality = f"{held_out['psnr']:.2f} dB" if "psnr" in held_out else ""
         quality = f"STOI {held_out['stoi']:.3f}" if "stoi" in held_out else quality
-        size, parts = str(weights.codebook_size), ", ".join(_parts(weights))
-        row = [weights.name, weights.modality, size, _rate(weights), quality, parts]
+        sizes, parts = ", ".join(map(str, weights.codebook_sizes)), ", ".join(_parts(weights))
+        row = [weights.name, weights.modality, sizes, _rate(weights), quality, parts]
         rows.append([*row, str(weights.folder)] if verbose else row)
     if not as_json:
         print_table(rows)
@@ -61,10 +61,11 @@ def models(
 
 
 def _facts(weights: Weights) -> dict[str, Any]:
+    sizes = weights.codebook_sizes
     return {
         "name": weights.name,
         "modality": weights.modality,
-        "codebook_size": weights.codebook_size,
+        **({"codebook_size": sizes[0]} if len(sizes) == 1 else {"codebook_sizes": sizes}),
         "codebook_id": weights.codebook_id.hex(),
         "held_out": weights.held_out,
         "parts": _parts(weights),
@@ -78,14 +79,24 @@ def _parts(weights: Weights) -> list[str]:
 
 
 def _rate(weights: Weights) -> str:
-    """Return the bits that codes take when they are packed; nothing where that is not known."""
+    """Return how much codes take when they are packed; nothing where that is not known."""
     kind = next((m for m in MODALITIES if m.name == weights.modality), None)
-    encoder = weights.config["model"].get("encoder")
-    if kind is None or not isinstance(encoder, dict):
+    sizes, areas = weights.codebook_sizes, _areas(weights)
+    if kind is None or len(areas) != len(sizes):
         return ""
-    try:  # as the kinds of encoders say it
-        strides = encoder.get("strides") or [encoder.get("stride") or 2 ** len(encoder["widths"])]
-        bits = math.ceil(math.log2(weights.codebook_size))
-        return handler_of(kind).rate(bits, math.prod(strides))
+    bits = (math.ceil(math.log2(size)) / area for size, area in zip(sizes, areas, strict=True))
+    return handler_of(kind).rate(sum(bits))
+
+
+def _areas(weights: Weights) -> list[int]:
+    """Return how many pixels, or samples, an index of each map stands for, as the config tells."""
+    config = weights.config
+    try:
+        if "maps" in config:
+            return [math.prod(spec["stride"]) for spec in config["maps"]]
+        encoder = config["model"]["encoder"]  # made before there could be several maps
+        if "widths" in encoder and "strides" not in encoder:
+            return [4 ** len(encoder["widths"])]  # of pictures: each halves both axes
+        return [math.prod(encoder.get("strides") or [encoder["stride"]])]
     except (KeyError, TypeError):
-        return ""
+        return []

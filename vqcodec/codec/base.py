@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vqcodec.errors import FormatError, WeightsError
+from vqcodec.maps import Maps, MapSpec
 from vqcodec.modality import NAMES, Modality
 from vqcodec.weights import Weights, find_named, find_weights
 
@@ -57,15 +58,32 @@ class BaseCodec:
         """Pickle as the weights' folder and the settings."""
         return type(self), (self.weights, self.device.type, self.precision)
 
+    def __repr__(self) -> str:
+        """Tell the weights, the codes and where it computes, in a line."""
+        codes = f"codebook_sizes={self.codebook_sizes}, stride={self.stride}"
+        place = f"device={self.device.type!r}, precision={self.precision!r}"
+        return f"{type(self).__name__}({self.weights.name!r}, {codes}, {place})"
+
+    @property
+    def maps(self) -> Maps:
+        """What is known of each index map; strides are along the axes of `Codes`.
+
+        What the model does not see as an axis, channels of sound, is coded apart.
+        """
+        return tuple(
+            MapSpec(m.codebook_size, (1,) * (len(self.modality.axes) - len(m.stride)) + m.stride)
+            for m in self.engine.maps
+        )
+
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """K of each index map."""
-        return self.engine.codebook_sizes
+        return tuple(spec.codebook_size for spec in self.maps)
 
     @property
     def stride(self) -> int:
-        """Pixels per index, along each axis, or samples."""
-        return self.engine.stride
+        """Pixels per index of the finest map, along each axis, or samples."""
+        return self.maps[-1].stride[-1]
 
     @property
     def device(self) -> "torch.device":

@@ -156,7 +156,7 @@ def convert_codes(
         FormatError: the codes are not those of a sound as they claim, or the target is one for
             other weights.
     """
-    (channels, length), rate = codes.media.size, codes.media.sample_rate
+    (channels, length), rate = codes.media.size, codes.audio.sample_rate
     blocks = own.decoded(codes, sample_rate=RATE)
     outside = Resampler(channels, RATE, rate)
     for block in _converted(codec, blocks, channels, target, drawing):

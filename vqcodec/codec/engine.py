@@ -36,10 +36,10 @@ class Engine:
         device: where torch computes.
         bf16: whether in bfloat16.
         model: torch's own, for those who need more than codes: gradients, to search or to train.
-        codebook_sizes: K of each map.
-        stride: pixels per index, along each axis, or samples.
-        encoder_halo: indices beyond its own whose signal an index depends on, per side.
-        decoder_halo: indices beyond its own that a pixel or a sample depends on, per side.
+        maps: what is known of each index map.
+        encoder_halo: cells of the coarsest map beyond its own whose signal an index of any map
+            depends on, per side.
+        decoder_halo: the same beyond which a pixel or a sample depends on no index.
         speaker_size: S, numbers of a speaker vector; 0 if the model takes none.
     """
 
@@ -58,15 +58,17 @@ class Engine:
         self.model = load_model(weights).to(self.device)
         if pixels:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.codebook_sizes = self.model.quantizer.codebook_sizes
-        self.stride = self.model.encoder.stride
-        self.encoder_halo = -(-self.model.encoder.reach // self.stride)
-        self.decoder_halo = self.model.decoder.reach
-        self.speaker_size = 0 if self.model.speaker is None else self.model.speaker.dim
+        self.maps = self.model.maps
+        coarse, fine = min(self.maps[0].stride), max(self.maps[-1].stride)
+        around = self.model.quantizer.reach  # cells of the finest map, as the decoder's are
+        self.encoder_halo = -(-around * fine // coarse) + -(-self.model.encoder.reach // coarse)
+        self.decoder_halo = -(-(around + self.model.decoder.reach) * fine // coarse)
+        conditioner = self.model.conditioner
+        self.speaker_size = 0 if conditioner is None else conditioner.dim
 
     @torch.inference_mode()
     def encode(self, signals: "NDArray[Any]") -> "tuple[Indices, ...]":
-        """Return the index maps of signals whose axes are multiples of the stride."""
+        """Return the index maps of signals whose axes are multiples of the coarsest stride."""
         x = self._tensor(signals)
         x = to_signal(x.movedim(-1, 1)) if self.pixels else x[:, None]
         with self._precision():
@@ -87,9 +89,9 @@ class Engine:
     @torch.inference_mode()
     def measure_speaker(self, samples: "Floats") -> bytes:
         """Return who speaks in sound, (T,), as a vector that files keep; empty without speakers."""
-        if self.model.speaker is None:
+        if self.model.conditioner is None:
             return b""
-        vector = self.model.speaker(self._tensor(samples)[None, None])
+        vector = self.model.conditioner(self._tensor(samples)[None, None])
         return quantize(vector)[0].cpu().numpy().tobytes()
 
     def condition(self, speaker: bytes) -> "Floats | None":

@@ -1,25 +1,33 @@
 """Media to `Codes` and back, with a trained model."""
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 from vqcodec.codec.base import BaseCodec, Report
-from vqcodec.codec.tiles import tiles
+from vqcodec.codec.tiles import Span, tiles
 from vqcodec.errors import FormatError, UsageError
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import ImageInfo
+from vqcodec.maps import filled, ratio
 from vqcodec.media.image import Image, check_size
 from vqcodec.modality import IMAGE
-from vqcodec.weights import coding_prior
+from vqcodec.weights import coding_priors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image as Pillow
 
     from vqcodec.codec.search import PictureSearch
     from vqcodec.models.priors.integer import IntegerPrior
 
-WINDOW = 160  # cells along the side of a tile: at stride 4, 640 pixels
+    Pixels = NDArray[np.uint8]
+    Grids = tuple[NDArray[np.uint16], ...]
+
+WINDOW = 160  # cells of the finest map along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
 SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
 
@@ -31,7 +39,7 @@ class Codec(BaseCodec):
 
     def encode(
         self,
-        image: Image,
+        image: "Image | str | Path | Pillow.Image | NDArray[np.uint8]",
         *,
         scale: float = 1.0,
         rate_weight: float = 0.0,
@@ -41,7 +49,8 @@ class Codec(BaseCodec):
         """Return the codes of a picture of any size.
 
         Args:
-            image: the picture; its transparency is kept beside the codes, without loss.
+            image: the picture, or whatever `Image.of` makes one of: a path, a Pillow image, an
+                array (H, W, 3) uint8. Its transparency is kept beside the codes, without loss.
             scale: code a picture smaller by this factor (0 to 1); decoding enlarges it again.
             rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that
                 saving a bit under the coding prior may cost; 0 for the best picture.
@@ -50,7 +59,9 @@ class Codec(BaseCodec):
 
         Raises:
             UsageError: a rate is asked for, and the weights have no coding prior.
+            TypeError: it is no picture.
         """
+        image = Image.of(image)
         pixels = self._scaled(image, scale)
         if effort not in range(len(SWEEPS)):
             raise UsageError(f"effort is {effort}, must be 0 to {len(SWEEPS) - 1}")
@@ -67,9 +78,7 @@ class Codec(BaseCodec):
             grids = (search.grid,)
         return self._codes(grids, image, pixels.shape[:2])
 
-    def search(
-        self, pixels: "NDArray[np.uint8]", grids: "tuple[NDArray[np.uint16], ...]", *, rate: bool
-    ) -> "PictureSearch":
+    def search(self, pixels: "Pixels", grids: "Grids", *, rate: bool) -> "PictureSearch":
         """Return a search for better codes of a picture, (H, W, 3), than `grids`.
 
         Raises:
@@ -87,10 +96,10 @@ class Codec(BaseCodec):
         """The coding prior in floating point, which searches take gradients of."""
         from vqcodec.models.priors.integer import from_arrays
 
-        integers = coding_prior(self.weights)
-        if integers is None:
+        integers = coding_priors(self.weights)
+        if not integers:
             raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
-        return from_arrays(integers.arrays).to(self.engine.device)
+        return from_arrays(integers[0].arrays).to(self.engine.device)
 
     def encode_images(self, images: list[Image], *, scale: float = 1.0) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together."""
@@ -120,9 +129,9 @@ class Codec(BaseCodec):
         pixels = self._decode(codes.grids, (height, width), report)
         original_height, original_width = codes.media.size
         decoded = Image(pixels).resize((original_height, original_width))
-        return Image(decoded.pixels, codes.media.alpha)
+        return Image(decoded.pixels, codes.image.alpha)
 
-    def encode_batch(self, pixels: "NDArray[np.uint8]") -> "tuple[NDArray[np.uint16], ...]":
+    def encode_batch(self, pixels: "Pixels") -> "Grids":
         """Return the index maps, (N, h, w) each, of pictures, (N, H, W, 3) uint8 sRGB.
 
         Where H or W is no multiple of the stride, the last row or column is repeated.
@@ -131,19 +140,23 @@ class Codec(BaseCodec):
 
         if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8 or not pixels.size:
             raise UsageError("pictures must be a uint8 array of shape (N, H, W, 3), not empty")
-        height, width = self._grid_shape(pixels.shape[1], pixels.shape[2])
+        size = pixels.shape[1:3]
+        height, width = self.maps[-1].shape(size)
         if max(height, width) > WINDOW:
             found = [self._encode(p, None) for p in pixels]
             return tuple(np.stack(maps) for maps in zip(*found, strict=True))
         step = max(1, BATCH_CELLS // (height * width))
         parts = [
-            self._encode_window(pixels[i : i + step], height, width)
+            self._encode_window(pixels[i : i + step], filled(self.maps, size))
             for i in range(0, len(pixels), step)
         ]
-        return tuple(np.concatenate(maps) for maps in zip(*parts, strict=True))
+        return self._cropped(tuple(np.concatenate(m) for m in zip(*parts, strict=True)), size)
 
-    def decode_batch(self, grids: "tuple[NDArray[np.uint16], ...]") -> "NDArray[np.uint8]":
-        """Return the pictures, (N, h * stride, w * stride, 3) uint8, of index maps, (N, h, w)."""
+    def decode_batch(self, grids: "Grids") -> "Pixels":
+        """Return the pictures, (N, h * stride, w * stride, 3) uint8, of index maps, (N, h, w).
+
+        Several maps are those of pictures as large as the finest one covers.
+        """
         import numpy as np
 
         if len(grids) != len(self.codebook_sizes) or any(g.ndim != 3 for g in grids):
@@ -151,101 +164,118 @@ class Codec(BaseCodec):
         for grid, size in zip(grids, self.codebook_sizes, strict=True):
             if grid.dtype != np.uint16 or not grid.size or int(grid.max()) >= size:
                 raise UsageError(f"index maps must be uint16 and hold indices below {size}")
-        height, width = grids[-1].shape[1:]
-        if max(height, width) > WINDOW:
-            shape = (height * self.stride, width * self.stride)
-            return np.stack([self._decode(m, shape, None) for m in zip(*grids, strict=True)])
-        step = max(1, BATCH_CELLS // (height * width))
-        return np.concatenate(
-            [
-                self.engine.decode(tuple(g[i : i + step] for g in grids))
-                for i in range(0, len(grids[-1]), step)
-            ]
-        )
+        number, *shape = grids[-1].shape
+        height, width = self.maps[-1].covers(tuple(shape))
+        shapes = [(number, *spec.shape((height, width))) for spec in self.maps]
+        if [g.shape for g in grids] != shapes:
+            raise UsageError(f"index maps of these sizes must be of shapes {shapes}")
+        if max(shape) > WINDOW:
+            sized = (self._decode(m, (height, width), None) for m in zip(*grids, strict=True))
+            return np.stack(list(sized))
+        step = max(1, BATCH_CELLS // math.prod(shape))
+        whole = self._whole(grids)
+        parts = [
+            self.engine.decode(tuple(g[i : i + step] for g in whole))
+            for i in range(0, number, step)
+        ]
+        return np.concatenate(parts)[:, :height, :width]
 
-    def _scaled(self, image: Image, scale: float) -> "NDArray[np.uint8]":
+    def _scaled(self, image: Image, scale: float) -> "Pixels":
         if not 0 < scale <= 1:
             raise UsageError(f"scale is {scale}, must be above 0 and at most 1")
         height, width = (max(1, round(n * scale)) for n in image.size)
         return image.resize((height, width)).pixels
 
-    def _grid_shape(self, height: int, width: int) -> tuple[int, int]:
-        return -(-height // self.stride), -(-width // self.stride)
-
-    def _codes(
-        self, grids: "tuple[NDArray[np.uint16], ...]", image: Image, coded_size: tuple[int, ...]
-    ) -> Codes:
-        media = MediaInfo(image.size, coded_size, image.alpha)
+    def _codes(self, grids: "Grids", image: Image, coded_size: tuple[int, ...]) -> Codes:
+        media = ImageInfo(image.size, coded_size, image.alpha)
         name, codebook_id = self.weights.name, self.weights.codebook_id
         return Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media)
 
     def _check(self, codes: Codes) -> None:
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
         height, width = codes.media.coded_size
-        shape = self._grid_shape(height, width)
-        if codes.codebook_sizes != self.codebook_sizes or codes.grids[-1].shape != shape:
+        shapes = [spec.shape((height, width)) for spec in self.maps]
+        if codes.codebook_sizes != self.codebook_sizes or [g.shape for g in codes.grids] != shapes:
             raise FormatError(f"the index map does not fit a picture of {width}×{height} pixels")
         check_size(height, width, "the coded picture")
         check_size(codes.media.size[0], codes.media.size[1], "the decoded picture")
 
-    def _encode(
-        self, pixels: "NDArray[np.uint8]", report: Report | None
-    ) -> "tuple[NDArray[np.uint16], ...]":
+    def _tiles(self, size: tuple[int, ...], reach: int) -> list[tuple[Span, Span]]:
+        """Return the tiles of a picture, in cells of the coarsest map; `reach` is in them, too."""
+        coarse, (down, right) = self.maps[0], ratio(self.maps[0], self.maps[-1])
+        height, width = coarse.shape(size)
+        return list(tiles((height, width), WINDOW // max(down, right), reach))
+
+    def _cropped(self, grids: "Grids", size: tuple[int, ...]) -> "Grids":
+        """Return what maps, (..., h, w), of a picture that was filled up say of one of `size`."""
+        shapes = [spec.shape(size) for spec in self.maps]
+        return tuple(g[..., :h, :w] for g, (h, w) in zip(grids, shapes, strict=True))
+
+    def _whole(self, grids: "Grids") -> "Grids":
+        """Reverse `_cropped`: the last row and column go on to the end of the coarsest cells."""
+        import numpy as np
+
+        size = self.maps[0].covers(grids[0].shape[-2:])
+        found = []
+        for spec, grid in zip(self.maps, grids, strict=True):
+            missing = [n - had for n, had in zip(spec.shape(size), grid.shape[-2:], strict=True)]
+            around = [(0, 0)] * (grid.ndim - 2) + [(0, n) for n in missing]
+            found.append(np.pad(grid, around, mode="edge") if any(missing) else grid)
+        return tuple(found)
+
+    def _encode(self, pixels: "Pixels", report: Report | None) -> "Grids":
         """Encode one picture, (H, W, 3), tile by tile."""
         import numpy as np
 
-        shape = self._grid_shape(pixels.shape[0], pixels.shape[1])
-        grids = tuple(np.empty(shape, np.uint16) for _ in self.codebook_sizes)
-        every = list(tiles(shape, WINDOW, self.engine.encoder_halo))
-        for done, (rows, columns) in enumerate(every, 1):
-            s = self.stride
-            window = pixels[rows.start * s : rows.stop * s, columns.start * s : columns.stop * s]
+        size, coarse = pixels.shape[:2], self.maps[0]
+        whole = filled(self.maps, size)
+        grids = tuple(np.empty(spec.shape(whole), np.uint16) for spec in self.maps)
+        every = self._tiles(size, self.engine.encoder_halo)
+        for done, tile in enumerate(every, 1):
+            rows, columns = _in_cells(tile, coarse.stride)
+            window = pixels[rows.window, columns.window]
             found = self._encode_window(
-                window[None], rows.stop - rows.start, columns.stop - columns.start
+                window[None], (rows.stop - rows.start, columns.stop - columns.start)
             )
-            for grid, part in zip(grids, found, strict=True):
-                grid[rows.kept, columns.kept] = part[0, rows.inner, columns.inner]
+            for grid, part, spec in zip(grids, found, self.maps, strict=True):
+                down, across = _in_cells(tile, ratio(coarse, spec))
+                grid[down.kept, across.kept] = part[0, down.inner, across.inner]
             if report:
                 report(done / len(every))
-        return grids
+        return self._cropped(grids, size)
 
-    def _decode(
-        self,
-        grids: "tuple[NDArray[np.uint16], ...]",
-        size: tuple[int, int],
-        report: Report | None,
-    ) -> "NDArray[np.uint8]":
+    def _decode(self, grids: "Grids", size: tuple[int, int], report: Report | None) -> "Pixels":
         """Decode the maps of one picture to (*size, 3), tile by tile."""
         import numpy as np
 
+        coarse, whole = self.maps[0], self._whole(grids)
         pixels = np.empty((*size, 3), np.uint8)
-        every = list(tiles(grids[-1].shape, WINDOW, self.engine.decoder_halo))
-        for done, (rows, columns) in enumerate(every, 1):
-            window = self.engine.decode(tuple(g[None, rows.window, columns.window] for g in grids))
-            s = self.stride
-            inner = window[
-                0,
-                rows.inner.start * s : rows.inner.stop * s,
-                columns.inner.start * s : columns.inner.stop * s,
-            ]
-            target = pixels[
-                rows.keep_start * s : rows.keep_stop * s,
-                columns.keep_start * s : columns.keep_stop * s,
-            ]
+        every = self._tiles(size, self.engine.decoder_halo)
+        for done, tile in enumerate(every, 1):
+            places = [_in_cells(tile, ratio(coarse, spec)) for spec in self.maps]
+            window = self.engine.decode(
+                tuple(g[None, r.window, c.window] for g, (r, c) in zip(whole, places, strict=True))
+            )
+            rows, columns = _in_cells(tile, coarse.stride)
+            target = pixels[rows.kept, columns.kept]
+            inner = window[0, rows.inner, columns.inner]
             target[:] = inner[: target.shape[0], : target.shape[1]]  # the padding goes
             if report:
                 report(done / len(every))
         return pixels
 
-    def _encode_window(
-        self, pixels: "NDArray[np.uint8]", height: int, width: int
-    ) -> "tuple[NDArray[np.uint16], ...]":
-        """Run the encoder on pictures, (N, H, W, 3), filled up to height x width cells."""
+    def _encode_window(self, pixels: "Pixels", size: tuple[int, ...]) -> "Grids":
+        """Run the encoder on pictures, (N, H, W, 3), filled up to (height, width)."""
         import numpy as np
 
-        missing_rows = height * self.stride - pixels.shape[1]
-        missing_columns = width * self.stride - pixels.shape[2]
-        if missing_rows or missing_columns:
-            padding = ((0, 0), (0, missing_rows), (0, missing_columns), (0, 0))
-            pixels = np.pad(pixels, padding, mode="edge")
+        missing = [n - had for n, had in zip(size, pixels.shape[1:3], strict=True)]
+        if any(missing):
+            around = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0))
+            pixels = np.pad(pixels, around, mode="edge")
         return self.engine.encode(pixels)
+
+
+def _in_cells(tile: tuple[Span, Span], ratio: tuple[int, ...]) -> tuple[Span, Span]:
+    """Return the rows and columns of a tile in cells of a finer map, or in pixels."""
+    rows, columns = tile
+    return rows.times(ratio[0]), columns.times(ratio[1])

@@ -63,7 +63,8 @@ class PictureSearch:
 
         self.grid = grid.copy()
         self.device = next(model.parameters()).device
-        stride = model.decoder.stride
+        (spec,) = model.maps
+        stride = spec.stride[0]
         height, width = pixels.shape[:2]
         filling = (
             (0, grid.shape[0] * stride - height),
@@ -112,14 +113,14 @@ class Search:
         bf16: bool,
     ) -> None:
         self.model, self.prior, self.x, self.bf16 = model, prior, x, bf16
-        self.stride = model.decoder.stride
+        (spec,) = model.maps
+        self.stride = spec.stride[0]
         self.weight = torch.zeros_like(x[:1, :1])
         self.weight[..., : size[0], : size[1]] = 127.5**2  # error in 8-bit levels
         grid = (len(x), x.shape[2] // self.stride, x.shape[3] // self.stride)
-        self.refused = torch.zeros((*grid, model.quantizer.codebook_sizes[0]), dtype=torch.bool)
-        self.codebook = model.quantizer.lookup(
-            (torch.arange(model.quantizer.codebook_sizes[0], device=x.device)[None],)
-        )[0].T  # (K, D)
+        self.refused = torch.zeros((*grid, spec.codebook_size), dtype=torch.bool)
+        codes = torch.arange(spec.codebook_size, device=x.device)
+        self.codebook = model.quantizer.lookup((codes[None],))[0].T  # (K, D)
         self.curvature: torch.Tensor | None = None
         self.order = torch.Generator().manual_seed(0)
 

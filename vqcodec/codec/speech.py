@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -15,14 +16,15 @@ from vqcodec.codec.streaming import (
     SpeechEncoder,
     check_sizes,
 )
-from vqcodec.errors import FormatError, MediaError, UsageError
+from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import AudioInfo
 from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
 from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
 from vqcodec.modality import AUDIO
+from vqcodec.weights import Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,13 +43,20 @@ class SpeechCodec(BaseCodec):
 
     modality, pixels = AUDIO, False
 
-    def encode(self, audio: Audio, *, report: Report | None = None) -> Codes:
+    def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
+        """Load the model of `weights`; see `SpeechCodec.load` for the arguments."""
+        if len(weights.codebook_sizes) > 1:
+            raise WeightsError(f"{weights.folder}: sound is coded in one index map, not in several")
+        super().__init__(weights, device, precision)
+
+    def encode(self, audio: "Audio | str | Path", *, report: Report | None = None) -> Codes:
         """Return the codes of sound of any length, rate and number of channels.
 
         Args:
-            audio: the sound.
+            audio: the sound, or the path of a file of it.
             report: called with the fraction done, for progress bars.
         """
+        audio = Audio.of(audio)
         channels, total = audio.size
 
         def blocks() -> "Iterator[Samples]":
@@ -88,7 +97,7 @@ class SpeechCodec(BaseCodec):
             FormatError: the codes are not those of a sound as they claim.
         """
         blocks = list(self.decoded(codes, sample_rate=sample_rate, drawing=drawing, report=report))
-        rate = sample_rate or codes.media.sample_rate
+        rate = sample_rate or codes.audio.sample_rate
         return Audio(np.concatenate(blocks, axis=1), rate)
 
     def decoded(
@@ -107,24 +116,24 @@ class SpeechCodec(BaseCodec):
             yield decoder.feed(grid[:, start : start + decoder.step])
             if report:
                 report(min(1.0, (start + decoder.step) / cells))
-        yield decoder.finish(codes.media)
+        yield decoder.finish(codes.audio)
 
     def check(
         self, codes: Codes, sample_rate: int | None = None, drawing: SamplingParams | None = None
     ) -> SpeechDecoder:
         """Return what decodes codes; raise what `decode` would."""
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
-        decoder = self.decoder(codes.media, sample_rate, drawing)
-        check_sizes(codes.media)
+        decoder = self.decoder(codes.audio, sample_rate, drawing)
+        check_sizes(codes.audio)
         channels, samples = codes.media.coded_size
-        shape = (channels, -(-samples // self.stride))
-        if codes.codebook_sizes != self.codebook_sizes or codes.grids[0].shape != shape:
+        shapes = [spec.shape((channels, samples)) for spec in self.maps]
+        if codes.codebook_sizes != self.codebook_sizes or [g.shape for g in codes.grids] != shapes:
             raise FormatError(f"the index map does not fit {samples:,} samples")
         return decoder
 
     def encode_stream(
         self, blocks: "Iterable[Samples]", channels: int, sample_rate: int, file: BinaryIO
-    ) -> tuple[MediaInfo, int]:
+    ) -> tuple[AudioInfo, int]:
         """Code sound as it comes, and write it as a stream to `file`.
 
         Args:
@@ -158,7 +167,7 @@ class SpeechCodec(BaseCodec):
         header = frames.header
         self.check_codebook(header.axes, header.model, header.codebook_id)
         wanted = self._header(frames.media)
-        if (header.codebook_sizes, header.strides) != (wanted.codebook_sizes, wanted.strides):
+        if header.maps != wanted.maps:
             raise FormatError("the indices are not such as these weights make")
         decoder = self.decoder(frames.media, sample_rate, drawing, threads=1)
         for indices in frames:
@@ -171,7 +180,7 @@ class SpeechCodec(BaseCodec):
 
     def decoder(
         self,
-        media: MediaInfo,
+        media: AudioInfo,
         sample_rate: int | None = None,
         drawing: SamplingParams | None = None,
         threads: int | None = None,
@@ -203,10 +212,10 @@ class SpeechCodec(BaseCodec):
             renderer = WaveNetRenderer(self.engine, cond, drawing, threads)
         return SpeechDecoder(renderer, self.stride, media, sample_rate)
 
-    def _header(self, media: MediaInfo) -> Header:
+    def _header(self, media: AudioInfo) -> Header:
         """Return the header of a stream, which does not know its length."""
         unknown = (media.size[0], 0)
         media = replace(media, size=unknown, coded_size=unknown)
         name, identity = self.weights.name, self.weights.codebook_id
-        sizes, strides = self.codebook_sizes, ((self.stride,),)
-        return Header(AUDIO.axes, name, identity, sizes, strides, media, stream=True)
+        packed = (None,) * len(self.maps)
+        return Header(AUDIO.axes, name, identity, self.maps, media, packed, stream=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from vqcodec.errors import FormatError, MediaError
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import AudioInfo
 from vqcodec.media.resample import Resampler, resampled_length
 from vqcodec.media.soundformats import check_format
 from vqcodec.voice.frames import HEAD, RATE
@@ -66,12 +66,13 @@ class SpeechEncoder:
 
     def __init__(self, engine: "Engine", channels: int, sample_rate: int) -> None:
         check_format(channels, sample_rate, "the sound")
-        self.media: MediaInfo | None = None
+        self.media: AudioInfo | None = None
         self._engine = engine
         self._rates = channels, sample_rate
         self._resampler = Resampler(channels, sample_rate, RATE)
         self._taken = self._done = 0  # samples, cells
-        self._window = -(-RATE // engine.stride)  # cells: about a second
+        (self._stride,) = engine.maps[0].stride
+        self._window = -(-RATE // self._stride)  # cells: about a second
         self._margin = engine.encoder_halo
         self._buffer = np.zeros((channels, 0), np.float32)
 
@@ -112,7 +113,7 @@ class SpeechEncoder:
             if length is None and self._buffer.shape[1] < HEAD:
                 return np.zeros((len(samples), 0), np.uint16)
             self._measure()
-        stride = self._engine.stride
+        stride = self._stride
         step, around = self._window * stride, 2 * self._margin * stride
         number = (self._buffer.shape[1] - around) // step
         rest = None
@@ -134,11 +135,11 @@ class SpeechEncoder:
         """Find level and speaker, and apply the level to what is there."""
         channels, rate = self._rates
         head = self._buffer[:, :HEAD]
-        self.media = MediaInfo((channels, 0), (channels, 0), sample_rate=rate, level=gain_for(head))
+        self.media = AudioInfo((channels, 0), (channels, 0), sample_rate=rate, level=gain_for(head))
         self._buffer = self._level(self._buffer)
         speaker = self._engine.measure_speaker(self._buffer[:, :HEAD].mean(0))
         self.media = dataclasses.replace(self.media, speaker=speaker)
-        self._buffer = np.pad(self._buffer, ((0, 0), (self._margin * self._engine.stride, 0)))
+        self._buffer = np.pad(self._buffer, ((0, 0), (self._margin * self._stride, 0)))
 
     def _level(self, samples: "Samples") -> "Samples":
         assert self.media is not None
@@ -157,7 +158,7 @@ class SpeechDecoder:
     """Takes indices and gives sound; `SpeechCodec.decoder` makes one for each recording."""
 
     def __init__(
-        self, render: Renderer, stride: int, media: MediaInfo, sample_rate: int | None = None
+        self, render: Renderer, stride: int, media: AudioInfo, sample_rate: int | None = None
     ) -> None:
         self._render, self._stride, self._media = render, stride, media
         self.sample_rate = sample_rate or media.sample_rate
@@ -181,7 +182,7 @@ class SpeechDecoder:
         number -= number % self._render.together
         return np.clip(self._resampler.feed(self._advance(max(0, number))), -1, 1)
 
-    def finish(self, media: MediaInfo) -> "Samples":
+    def finish(self, media: AudioInfo) -> "Samples":
         """Return the samples that are left of a recording of the sizes that `media` tells.
 
         Raises:
@@ -220,7 +221,7 @@ class SpeechDecoder:
         return np.concatenate(parts, axis=1)
 
 
-def check_sizes(media: MediaInfo) -> None:
+def check_sizes(media: AudioInfo) -> None:
     """Raise FormatError unless the sizes in `media` are those of one sound at two rates."""
     (channels, samples), (coded_channels, coded) = media.size, media.coded_size
     fits = coded == resampled_length(samples, media.sample_rate, RATE)
@@ -240,12 +241,13 @@ class FastRenderer:
 
     def __init__(self, engine: "Engine", cond: "Samples | None") -> None:
         self._engine, self._cond = engine, cond
-        self.window = -(-2 * RATE // engine.stride)
+        (self._stride,) = engine.maps[0].stride
+        self.window = -(-2 * RATE // self._stride)
         self.reach = engine.decoder_halo
 
     def __call__(self, windows: "Indices", first: int) -> "Samples":
         """Return the sound of windows; see `Renderer`."""
-        stride = self._engine.stride
+        stride = self._stride
         inner = slice(self.reach * stride, (self.reach + self.window) * stride)
         return np.stack([self._rows(window)[:, inner] for window in windows])
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Span:
-    """Along one axis, in cells: compute `start:stop`, keep `keep_start:keep_stop` of the grid."""
+    """Along one axis, in cells: compute `start:stop`, keep `keep_start:keep_stop` of the grid.
+
+    With several maps, in cells of the coarsest one, so that no cell of any map is cut.
+    """
 
     start: int
     stop: int
@@ -32,6 +35,11 @@ class Span:
     def inner(self) -> slice:
         """What to keep, in the window's own coordinates."""
         return slice(self.keep_start - self.start, self.keep_stop - self.start)
+
+    def times(self, ratio: int) -> "Span":
+        """Return the same span in cells of a finer map, `ratio` of them in one, or in pixels."""
+        ends = self.start, self.stop, self.keep_start, self.keep_stop
+        return Span(*(ratio * end for end in ends))
 
 
 def spans(total: int, window: int, reach: int) -> list[Span]:

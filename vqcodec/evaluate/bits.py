@@ -11,49 +11,53 @@ from vqcodec.coding.rangecoder import TOTAL
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import blocks
 from vqcodec.models.pretrained import load_sampling_prior
-from vqcodec.weights import SAMPLING_PRIOR, coding_prior
+from vqcodec.weights import SAMPLING_PRIOR, coding_priors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vqcodec.coding.contextmodel import ContextModel
+
 CODING, SAMPLING = "coding prior", "sampling prior"
 
 
 class BitMeter:
-    """Asks every prior that a codec has what index maps cost.
-
-    Args:
-        codec: of one index map.
-    """
+    """Asks every prior that a codec has what index maps cost."""
 
     def __init__(self, codec: BaseCodec) -> None:
         self.device = codec.engine.device
-        self.coding = coding_prior(codec.weights)
+        self.coding = coding_priors(codec.weights)
         has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
         self.sampling = load_sampling_prior(codec.weights).to(self.device) if has_sampling else None
 
     def measure(self, codes: Codes) -> dict[str, float]:
-        """Return the bits that a whole map costs, block by block as in files, by what predicts it.
+        """Return the bits that whole maps cost, block by block as in files, by what predicts them.
 
-        Empty for a codec without priors.
+        Several maps are shown to a sampling prior all at once and whole. Empty for a codec without
+        priors.
         """
-        import numpy as np
-
-        (grid,) = codes.grids
         bits: defaultdict[str, float] = defaultdict(float)
-        for place in blocks(grid.shape, codes.axes):
-            block = grid[place]
-            if self.coding is not None:
-                expected = self.coding.frequencies(block)
-                own = np.take_along_axis(expected, block[..., None].astype(np.int64), -1)
-                bits[CODING] += float(np.log2(TOTAL / own).sum())
-            if self.sampling is not None:
-                bits[SAMPLING] += self._sampling(block)
+        for grid, prior in zip(codes.grids, self.coding, strict=False):  # there may be none
+            for place in blocks(grid.shape, codes.axes):
+                bits[CODING] += _coding(prior, grid[place])
+        if self.sampling is not None:
+            parts = [codes.grids]
+            if len(codes.grids) == 1:
+                parts = [(codes.grids[0][p],) for p in blocks(codes.grids[0].shape, codes.axes)]
+            bits[SAMPLING] = sum(map(self._sampling, parts))
         return dict(bits)
 
     @torch.inference_mode()
-    def _sampling(self, block: "NDArray[np.uint16]") -> float:
+    def _sampling(self, grids: "tuple[NDArray[np.uint16], ...]") -> float:
         assert self.sampling is not None
-        indices = torch.from_numpy(block.astype("int64"))[None].to(self.device)
-        return -float(self.sampling.log_prob((indices,))) / math.log(2)
+        indices = tuple(torch.from_numpy(g.astype("int64"))[None].to(self.device) for g in grids)
+        return -float(self.sampling.log_prob(indices)) / math.log(2)
+
+
+def _coding(prior: "ContextModel", block: "NDArray[np.uint16]") -> float:
+    import numpy as np
+
+    expected = prior.frequencies(block)
+    own = np.take_along_axis(expected, block[..., None].astype(np.int64), -1)
+    return float(np.log2(TOTAL / own).sum())

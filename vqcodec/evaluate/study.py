@@ -71,7 +71,8 @@ class Study(ABC):
 
         Args:
             force: start over in a folder that holds another study.
-            progress: called with the fraction of the inputs that is done.
+            progress: called with the fraction of the inputs that is done, at first with that of
+                before.
 
         Raises:
             MediaError: not one input could be read.
@@ -165,17 +166,18 @@ class Study(ABC):
     def _measure_all(self, progress: Callable[[float], None]) -> list[str]:
         """Measure what the journal lacks; return why inputs had to be left out."""
         done = self._done()
-        left_out = []
-        for number, (name, source) in enumerate(self.sources.items(), 1):
-            if name not in done:
-                try:
-                    self.journal.append(self.measure(source, name))
-                except MediaError as error:
-                    left_out.append(str(error))
-                except OSError as error:
-                    left_out.append(f"{name}: {error.strerror or error}")
-                except MemoryError:
-                    left_out.append(f"{name}: not enough memory")
+        left_out: list[str] = []
+        progress(len(done) / len(self.sources))
+        left = (item for item in self.sources.items() if item[0] not in done)
+        for number, (name, source) in enumerate(left, len(done) + 1):
+            try:
+                self.journal.append(self.measure(source, name))
+            except MediaError as error:
+                left_out.append(str(error))
+            except OSError as error:
+                left_out.append(f"{name}: {error.strerror or error}")
+            except MemoryError:
+                left_out.append(f"{name}: not enough memory")
             progress(number / len(self.sources))
         if len(left_out) == len(self.sources):
             raise MediaError(

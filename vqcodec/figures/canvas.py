@@ -1,5 +1,6 @@
 """A page to draw on, in pixels from its upper left corner: text, pictures, boxes and bars."""
 
+import os
 import textwrap
 import warnings
 from pathlib import Path
@@ -53,6 +54,9 @@ class Page:
     ) -> None:
         """Write one line with its upper left corner at (x, y), or as matplotlib's `how` says."""
         how = {"va": "top", **how}
+        text = os.fsencode(text).decode(
+            errors="backslashreplace"
+        )  # names of files need not be text
         text = " ".join(text.split()) if "\n" in text else text
         self._axes.text(x, y, text, size=size * 72 / DPI, color=colour, parse_math=False, **how)
         self._grow(y + size)

@@ -188,7 +188,7 @@ def _pictures(
 def _drawn(codec: Codec, codebook: Codebook, coded: Coded, size: tuple[int, int]) -> list[_Panel]:
     """Return what there is to see of a picture, at (height, width), in the order of coding."""
     number, dim = codebook.vectors.shape
-    transparent = coded.codes.media.alpha is not None
+    transparent = coded.codes.image.alpha is not None
     kept = " Transparency is kept beside the indices, without loss." if transparent else ""
     code_map = _Panel(
         "Its code map",

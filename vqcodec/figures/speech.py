@@ -76,7 +76,7 @@ class CodedSound:
     @property
     def seconds(self) -> float:
         """How long the whole sound lasts."""
-        return self.codes.media.size[1] / self.codes.media.sample_rate
+        return self.codes.audio.size[1] / self.codes.audio.sample_rate
 
     def summary(self) -> str:
         """Return length, codes and quality as a sentence."""
@@ -125,7 +125,7 @@ def _title(page: Page, codec: SpeechCodec, coded: CodedSound) -> float:
     page.text(MARGIN, MARGIN, title, TITLE, weight="bold")
     channels, number = coded.codes.grids[0].shape
     bits = math.ceil(math.log2(coded.codes.codebook_sizes[0]))
-    rate = coded.codes.media.sample_rate
+    rate = coded.codes.audio.sample_rate
     text = (
         f"{coded.seconds:.2f} s at {rate:,} Hz{f', {channels} channels,' if channels > 1 else ''} "
         f"become {channels * number:,} indices of {bits} bits: packed, "

@@ -1,14 +1,17 @@
 """`Codes`: index maps in memory, and their way to files and back."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import AXES, Contents
-from vqcodec.files.frames import Prior
-from vqcodec.weights import find_coding_prior
+from vqcodec.weights import find_coding_priors, needed_coding_prior
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
@@ -16,6 +19,19 @@ SUFFIXES = (".npz", ".vqc")
 
 class Codes(Contents):
     """Index maps of one picture (or sound); see `Contents` for what they are made of."""
+
+    @property
+    def indices(self) -> "NDArray[np.uint16] | tuple[NDArray[np.uint16], ...]":
+        """The index map, (h, w) of a picture, (channels, t) of sound; of several maps, a tuple."""
+        return self.grids[0] if len(self.grids) == 1 else self.grids
+
+    def __repr__(self) -> str:
+        """Tell the model, the original's size and the maps, in a line."""
+        maps = " and ".join(
+            f"{grid.shape} below {size}"
+            for grid, size in zip(self.grids, self.codebook_sizes, strict=True)
+        )
+        return f"Codes({self.model!r}, {self.modality} of {self.media.size}, indices {maps})"
 
     def save(self, path: str | Path, *, force: bool = False, prior: bool = True) -> int:
         """Write a ``.npz`` or ``.vqc`` file, by suffix; return its size in bytes.
@@ -38,8 +54,7 @@ class Codes(Contents):
         """
         if suffix == ".npz":
             return npz.dump(self)
-        found = find_coding_prior(self.model, self.codebook_id, None) if prior else None
-        return vqc.dump(self, found)
+        return vqc.dump(self, find_coding_priors(self.model, self.codebook_id) if prior else ())
 
     @classmethod
     def load(cls, path: str | Path) -> "Codes":
@@ -57,7 +72,7 @@ class Codes(Contents):
         """
         try:
             if data.startswith(vqc.MAGIC):
-                return cls(**vars(vqc.load(data, _needed_prior)))
+                return cls(**vars(vqc.load(data, needed_coding_prior)))
             if data.startswith(npz.MAGIC):
                 return cls(**vars(npz.load(data)))
             raise FormatError("empty file" if not data else "not a vqcodec code file")
@@ -76,12 +91,6 @@ def axes_of(path: Path) -> str | None:
             return npz.axes_of(file)
     except (FormatError, OSError, IndexError):
         return None
-
-
-def _needed_prior(model: str, codebook: bytes, identity: bytes) -> Prior:
-    prior = find_coding_prior(model, codebook, identity)
-    assert prior is not None  # or it would have raised
-    return prior
 
 
 def read_limited(path: Path) -> bytes:

@@ -1,10 +1,11 @@
 """What a code file holds, and the limits of what it may claim."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vqcodec.errors import FormatError
 from vqcodec.modality import NAMES
+from vqcodec.weights import MAX_MAPS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,28 +17,94 @@ MAX_SAMPLES = 1 << 36  # sound samples, or pixels of a video, that a file can cl
 MAX_CODES = 1 << 27  # indices in one file
 MAX_RATE = 1 << 20  # Hz
 MAX_SPEAKER = 1 << 10  # numbers of a speaker vector
+MAX_FRAME_RATE = 1 << 31  # of either number of the fraction
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What the indices were made from.
+    """What the indices were made from; each medium tells more of its own.
 
     Attributes:
-        size: of the original: (height, width) in pixels, (channels, samples) of sound.
+        size: of the original, along `axes`: pixels, frames, channels, samples.
         coded_size: the same of what was coded: smaller than `size` for a scaled picture, other
             than it for sound that was resampled.
+    """
+
+    axes: ClassVar[str]
+
+    size: tuple[int, ...]
+    coded_size: tuple[int, ...]
+
+    def check(self) -> None:
+        """Raise FormatError unless what it tells, beside its sizes, is possible."""
+
+
+@dataclass(frozen=True)
+class ImageInfo(MediaInfo):
+    """A picture.
+
+    Attributes:
         alpha: (H, W) uint8 transparency of the original, or None where it is opaque.
-        sample_rate: of the original sound, in Hz; 0 for other media.
+    """
+
+    axes: ClassVar[str] = "hw"
+
+    alpha: "NDArray[np.uint8] | None" = field(default=None, compare=False)
+
+    def check(self) -> None:
+        """See `MediaInfo.check`."""
+        alpha = self.alpha
+        if alpha is not None and (alpha.shape != self.size or alpha.dtype != "uint8"):
+            raise FormatError("the transparency does not fit the picture")
+
+
+@dataclass(frozen=True)
+class AudioInfo(MediaInfo):
+    """A sound; files made by others need not tell more than its sizes.
+
+    Attributes:
+        sample_rate: of the original, in Hz; 0 if unknown.
         level: decibels, whole ones, by which the sound was made louder before it was coded.
         speaker: the speaker vector, numbers of int8; empty where the model has none.
     """
 
-    size: tuple[int, ...]
-    coded_size: tuple[int, ...]
-    alpha: "NDArray[np.uint8] | None" = field(default=None, compare=False)
+    axes: ClassVar[str] = "ct"
+
     sample_rate: int = 0
     level: int = 0
     speaker: bytes = b""
+
+    def check(self) -> None:
+        """See `MediaInfo.check`."""
+        possible = (
+            0 <= self.sample_rate <= MAX_RATE
+            and -128 <= self.level <= 127
+            and len(self.speaker) <= MAX_SPEAKER
+        )
+        if not possible:
+            raise FormatError("its sample rate, level or speaker vector is impossible")
+
+
+@dataclass(frozen=True)
+class VideoInfo(MediaInfo):
+    """A video.
+
+    Attributes:
+        frame_rate: frames a second, as a fraction: (30000, 1001), say; (0, 1) if unknown.
+    """
+
+    axes: ClassVar[str] = "thw"
+
+    frame_rate: tuple[int, int] = (0, 1)
+
+    def check(self) -> None:
+        """See `MediaInfo.check`."""
+        frames, seconds = self.frame_rate
+        if not (0 <= frames <= MAX_FRAME_RATE and 1 <= seconds <= MAX_FRAME_RATE):
+            raise FormatError(f"its frame rate of {frames}/{seconds} is impossible")
+
+
+INFOS: dict[str, type[MediaInfo]] = {"hw": ImageInfo, "ct": AudioInfo, "thw": VideoInfo}
 
 
 @dataclass(frozen=True)
@@ -68,7 +135,7 @@ class Contents:
         """
         if self.axes not in AXES:
             raise FormatError(f"unknown axes '{self.axes}'")
-        if not 1 <= len(self.grids) <= 16 or len(self.grids) != len(self.codebook_sizes):
+        if not 1 <= len(self.grids) <= MAX_MAPS or len(self.grids) != len(self.codebook_sizes):
             raise FormatError("the number of index maps is wrong")
         for grid, codebook_size in zip(self.grids, self.codebook_sizes, strict=True):
             if grid.ndim != len(self.axes) or grid.dtype != "uint16" or grid.size == 0:
@@ -82,10 +149,23 @@ class Contents:
         plain = self.model.isascii() and self.model.isprintable()
         if len(self.codebook_id) != 4 or not 1 <= len(self.model) <= 64 or not plain:
             raise FormatError("the model's name or codebook id is malformed")
-        check_sound(self.media, self.axes)
-        alpha = self.media.alpha
-        if alpha is not None and (alpha.shape != self.media.size or alpha.dtype != "uint8"):
-            raise FormatError("the transparency does not fit the picture")
+        if self.media.axes != self.axes:
+            raise FormatError(f"what it tells is of {NAMES[self.media.axes]}")
+        self.media.check()
+
+    @property
+    def image(self) -> ImageInfo:
+        """What they were made from, if that is a picture; raises FormatError if not."""
+        if not isinstance(self.media, ImageInfo):
+            raise FormatError(f"these are codes of {self.modality}, not of a picture")
+        return self.media
+
+    @property
+    def audio(self) -> AudioInfo:
+        """What they were made from, if that is sound; raises FormatError if not."""
+        if not isinstance(self.media, AudioInfo):
+            raise FormatError(f"these are codes of {self.modality}, not of sound")
+        return self.media
 
     @property
     def modality(self) -> str:
@@ -98,7 +178,7 @@ class Contents:
 
         if not isinstance(other, Contents):
             return NotImplemented
-        mine, theirs = self.media.alpha, other.media.alpha
+        mine, theirs = (getattr(m, "alpha", None) for m in (self.media, other.media))
         same_alpha = mine is theirs or (
             mine is not None and theirs is not None and np.array_equal(mine, theirs)
         )
@@ -130,18 +210,3 @@ def check_size(size: tuple[int, ...], axes: str) -> None:
         raise FormatError(f"impossible size {size}")
     if total > (MAX_PIXELS if axes == "hw" else MAX_SAMPLES):
         raise FormatError(f"claims {total:,} pixels or samples, more than any file may hold")
-
-
-def check_sound(media: MediaInfo, axes: str) -> None:
-    """Raise FormatError unless what `media` says of sound is possible, and nothing without sound.
-
-    Files of sound made by others need not know of it.
-    """
-    told = (media.sample_rate, media.level, media.speaker)
-    possible = (
-        0 <= media.sample_rate <= MAX_RATE
-        and -128 <= media.level <= 127
-        and len(media.speaker) <= MAX_SPEAKER
-    )
-    if not possible or (axes != "ct" and told != (0, 0, b"")):
-        raise FormatError("its sample rate, level or speaker vector is impossible")

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     Grid = NDArray[np.uint16]
 
 RUN = 1 << 16  # indices in a packed frame
-BLOCKS = {"hw": (256, 256), "ct": (8, 4096)}  # cells of a range-coded frame, at most
+# Cells of a range-coded frame, at most. Each picture of a video is one, or several, of its own.
+BLOCKS = {"hw": (256, 256), "ct": (8, 4096), "thw": (1, 256, 256)}
 # Rows, of blocks of one shape, that are coded side by side by one thread, at most.
-TOGETHER = {"hw": 1024, "ct": 32}
-MOST_CODED = 1 << 24  # cells of a range-coded grid; that many take some ten minutes on one core
+TOGETHER = {"hw": 1024, "ct": 32, "thw": 1024}
+MOST_CODED = 1 << 24  # range-coded cells of a file; that many take some ten minutes on one core
 CRC_BYTES = 4
 # The likeliest index has at most 65,025 parts in 65,536, which is 1 / 708 of a byte; and six bytes
 # of the coder's state may be told by nothing.
@@ -98,48 +99,102 @@ def read_packed(
     return grid.reshape(shape), crc
 
 
-def write_coded(grid: "Grid", axes: str, prior: Prior, crc: int) -> bytes:
-    """Return the range-coded frames of a file's only grid, behind a header of this CRC."""
-    maps = [grid[place] for place in blocks(grid.shape, axes)]
-    payloads = _by_shape(lambda _, m: prior.encode(m), [m.shape for m in maps], maps, axes)
+def code(grids: "Sequence[Grid]", axes: str, prior: Prior) -> list[bytes]:
+    """Return the payloads of the blocks of a map.
+
+    Args:
+        grids: the maps so far, coarse to fine: the last is coded. Those before it will have been
+            read when it is; no prior looks at them yet.
+        axes: of the maps.
+        prior: of the last map.
+    """
+    grid = grids[-1]
+    maps = [_flat(grid[place]) for place in blocks(grid.shape, axes)]
+    return list(_by_shape(lambda _, m: prior.encode(m), [m.shape for m in maps], maps, axes))
+
+
+def coded_size(payloads: list[bytes], *, last: bool) -> int:
+    """Return the bytes that the frames of payloads take; see `write_coded` for `last`."""
+    lengths = payloads[:-1] if last else payloads
+    return sum(len(p) + CRC_BYTES for p in payloads) + sum(len(varint(len(p))) for p in lengths)
+
+
+def write_coded(
+    grid: "Grid", axes: str, payloads: list[bytes], crc: int, *, last: bool
+) -> tuple[bytes, int]:
+    """Return the range-coded frames of a map behind something of this CRC, and the new CRC.
+
+    Args:
+        grid: the map.
+        axes: of the map.
+        payloads: what `code` made of it.
+        crc: to go on from.
+        last: the file ends with it, so that the length of the last payload goes without saying.
+    """
+    places = blocks(grid.shape, axes)
     out = bytearray()
-    for number, (block, payload) in enumerate(zip(maps, payloads, strict=True), 1):
-        crc = _crc(block, zlib.crc32(payload, crc))
-        if number < len(maps):  # the last one fills what is left
+    for number, (place, payload) in enumerate(zip(places, payloads, strict=True), 1):
+        crc = _crc(grid[place], zlib.crc32(payload, crc))
+        if not last or number < len(payloads):
             out += varint(len(payload))
         out += payload + crc.to_bytes(CRC_BYTES, "little")
-    return bytes(out)
+    return bytes(out), crc
 
 
-def read_coded(read: Reader, shape: tuple[int, ...], axes: str, prior: Prior, crc: int) -> "Grid":
-    """Reverse `write_coded`, up to the end of the file; stop where damage shows.
+def read_coded(
+    read: Reader,
+    before: "Sequence[Grid]",
+    shape: tuple[int, ...],
+    axes: str,
+    prior: Prior,
+    crc: int,
+    *,
+    last: bool,
+) -> "tuple[Grid, int]":
+    """Reverse `write_coded` and `code`; stop where damage shows.
+
+    Args:
+        read: where to go on.
+        before: the coarser maps, which were read; no prior looks at them yet.
+        shape: of the map.
+        axes: of the map.
+        prior: of the map.
+        crc: to go on from.
+        last: as `write_coded` was told.
 
     Raises:
         FormatError: it is truncated, damaged, or claims more indices than its bytes could tell.
     """
     import numpy as np
 
+    number = math.prod(-(-n // side) for n, side in zip(shape, BLOCKS[axes], strict=True))
+    if number * CRC_BYTES > read.left:
+        raise FormatError("truncated or damaged: too short for its indices")
     where = blocks(shape, axes)
-    shapes = [tuple(s.stop - s.start for s in block) for block in where]
+    shapes = [tuple(s.stop - s.start for s in block)[-2:] for block in where]
     payloads: list[bytes] = []
     stored = []
-    for number, block in enumerate(shapes, 1):
-        length = read.varint() if number < len(shapes) else read.left - CRC_BYTES
+    for count, block in enumerate(shapes, 1):
+        ends = last and count == len(shapes)
+        length = read.left - CRC_BYTES if ends else read.varint()
         payloads.append(read.take(max(0, length)))
         stored.append(_stored(read))
         if math.prod(block) > MOST_PER_BYTE * (length + HIDDEN_BYTES):
             raise FormatError("truncated or damaged: too short for its indices")
-    if read.left:
-        raise FormatError("followed by foreign bytes")
     grid = np.empty(shape, np.uint16)
     decoded = _by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, axes)
     with contextlib.closing(decoded):
-        for place, block, payload, check in zip(where, decoded, payloads, stored, strict=True):
-            crc = _crc(block, zlib.crc32(payload, crc))
+        for place, found, payload, check in zip(where, decoded, payloads, stored, strict=True):
+            crc = _crc(found, zlib.crc32(payload, crc))
             if crc != check:
                 raise FormatError("damaged: the checksum is wrong")
-            grid[place] = block
-    return grid
+            grid[place] = found
+    return grid, crc
+
+
+def _flat(block: "Grid") -> "Grid":
+    """Return a block as priors take it, (h, w): one of a video is of one picture."""
+    return block.reshape(block.shape[-2:])
 
 
 def blocks(shape: tuple[int, ...], axes: str) -> list[tuple[slice, ...]]:

@@ -4,16 +4,17 @@ import math
 from dataclasses import dataclass
 
 from vqcodec.errors import FormatError
-from vqcodec.files.contents import AXES, Contents, MediaInfo, check_size
-from vqcodec.files.frames import BLOCKS
+from vqcodec.files.contents import AXES, INFOS, Contents, MediaInfo, check_size
 from vqcodec.files.reader import Reader, varint
 from vqcodec.files.sections import read_sections, write_sections
+from vqcodec.maps import Maps, MapSpec
+from vqcodec.weights import MAX_MAPS
 
 MAGIC = b"VQC"
-VERSION = 1
 SECTIONS, SCALED, CODED, STREAM, UNKNOWN = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 0b1100_0000
 # which stride each axis has: hw share one, the channels of ct have none of their own
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
+PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
 
 
 @dataclass(frozen=True)
@@ -24,34 +25,49 @@ class Header:
         axes: those of `Contents`, as are `model` and `codebook_id`.
         model: see there.
         codebook_id: see there.
-        codebook_sizes: K of each map.
-        strides: of each map, those that `STRIDES` tells apart.
+        maps: K and strides of each map.
         media: what the indices are made from; of a stream, (channels, 0) in size.
-        prior_id: of the coding prior, if the indices are range-coded.
+        prior_ids: of each map, the coding prior that it is range-coded with; None if it is packed.
         stream: the length is told at the end only.
     """
 
     axes: str
     model: str
     codebook_id: bytes
-    codebook_sizes: tuple[int, ...]
-    strides: tuple[tuple[int, ...], ...]
+    maps: Maps
     media: MediaInfo
-    prior_id: bytes | None = None
+    prior_ids: tuple[bytes | None, ...]
     stream: bool = False
 
     @classmethod
-    def of(cls, codes: Contents) -> "Header":
-        """Return the header of a file of packed codes."""
+    def of(cls, codes: Contents, prior_ids: tuple[bytes | None, ...]) -> "Header":
+        """Return the header of a file of codes; the rest is as above."""
         coded_size, axes = codes.media.coded_size, codes.axes
-        strides = tuple(_strides(grid.shape, coded_size, axes) for grid in codes.grids)
-        sizes = codes.codebook_sizes
-        return cls(axes, codes.model, codes.codebook_id, sizes, strides, codes.media)
+        maps = tuple(
+            MapSpec(size, _strides(grid.shape, coded_size, axes))
+            for grid, size in zip(codes.grids, codes.codebook_sizes, strict=True)
+        )
+        return cls(axes, codes.model, codes.codebook_id, maps, codes.media, prior_ids)
+
+    @property
+    def version(self) -> int:
+        """The first that can say all this: what the first can say it says as ever."""
+        return 2 if len(self.maps) > 1 or (self.coded and self.axes == "thw") else 1
+
+    @property
+    def coded(self) -> bool:
+        """Whether any map is range-coded."""
+        return any(identity is not None for identity in self.prior_ids)
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each map."""
+        return tuple(spec.codebook_size for spec in self.maps)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of each map."""
-        return [_shape(s, self.media.coded_size, self.axes) for s in self.strides]
+        return [spec.shape(self.media.coded_size) for spec in self.maps]
 
     @property
     def cells(self) -> int:
@@ -61,19 +77,22 @@ class Header:
 
 def write_header(header: Header) -> bytes:
     """Serialise a header."""
-    media = header.media
+    media, version = header.media, header.version
     scaled = media.coded_size != media.size
     sections = write_sections(media)
-    flags = AXES.index(header.axes) | CODED * (header.prior_id is not None)
-    flags |= SECTIONS * bool(sections) | SCALED * scaled | STREAM * header.stream
-    out = bytearray(MAGIC + bytes([VERSION, flags]) + header.codebook_id)
+    flags = AXES.index(header.axes) | SECTIONS * bool(sections) | SCALED * scaled
+    if version == 1:
+        flags |= CODED * header.coded | STREAM * header.stream
+    out = bytearray(MAGIC + bytes([version, flags]) + header.codebook_id)
     out += bytes([len(header.model)]) + header.model.encode("ascii")
-    if header.prior_id is not None:
-        out += header.prior_id
-    out.append(len(header.codebook_sizes))
-    for size, strides in zip(header.codebook_sizes, header.strides, strict=True):
-        for n in (size, *strides):
+    if version == 1:
+        out += header.prior_ids[0] or b""
+    out.append(len(header.maps))
+    for spec, identity in zip(header.maps, header.prior_ids, strict=True):
+        for n in (spec.codebook_size, *_told(spec.stride, header.axes)):
             out += varint(n - 1)
+        if version > 1:
+            out += bytes([PACKED]) if identity is None else bytes([RANGE_CODED]) + identity
     for n in media.size[:1] if header.stream else media.size:
         out += varint(n - 1)
     for n in media.coded_size if scaled else ():
@@ -90,11 +109,13 @@ def read_header(read: Reader) -> Header:
     if read.take(3) != MAGIC:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
-    stream = bool(flags & STREAM)
-    known = (flags & 0b11) < len(AXES) and not flags & UNKNOWN
+    stream, coded = bool(flags & STREAM), bool(flags & CODED)
+    known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN
     if stream:
         known = known and AXES[flags & 0b11] == "ct" and not flags & (SCALED | CODED)
-    if version != VERSION or not known:
+    if version == 2:
+        known = known and not flags & (CODED | STREAM)
+    if not known:
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
         )
@@ -103,43 +124,65 @@ def read_header(read: Reader) -> Header:
     model = read.take(read.take(1)[0]).decode("ascii", "replace")
     if not model.isprintable():  # it will be quoted on terminals
         raise FormatError("damaged: the model's name is malformed")
-    prior_id = read.take(4) if flags & CODED else None
+    prior_id = read.take(4) if coded else None
     number = read.take(1)[0]
-    alone = stream or prior_id is not None
-    if not 1 <= number <= 16 or (alone and (number > 1 or axes not in BLOCKS)):
+    alone = stream or coded
+    if not 1 <= number <= MAX_MAPS or (alone and (number > 1 or axes == "thw")):
         raise FormatError(f"damaged: {number} index maps")
-    sizes, strides = [], []
+    maps, prior_ids = [], []
     for _ in range(number):
-        sizes.append(read.varint() + 1)
-        distinct = len({i for i in STRIDES[axes] if i is not None})
-        strides.append(tuple(read.varint() + 1 for _ in range(distinct)))
-    if stream:
-        channels = read.varint() + 1
-        media = MediaInfo((channels, 0), (channels, 0))
-    else:
-        size = tuple(read.varint() + 1 for _ in axes)
-        coded_size = tuple(read.varint() + 1 for _ in axes) if flags & SCALED else size
-        check_size(size, axes)
-        check_size(coded_size, axes)
-        media = MediaInfo(size, coded_size)
+        maps.append(_read_map(read, axes))
+        prior_ids.append(prior_id if version == 1 else _read_prior_id(read))
+    media = _read_sizes(read, axes, scaled=bool(flags & SCALED), stream=stream)
     if flags & SECTIONS:
         media = read_sections(read, media)
-    return Header(axes, model, codebook_id, tuple(sizes), tuple(strides), media, prior_id, stream)
+    header = Header(axes, model, codebook_id, tuple(maps), media, tuple(prior_ids), stream)
+    if version == 2 and header.version == 1:
+        raise FormatError("damaged: it is of version 2 without need")
+    return header
+
+
+def _read_map(read: Reader, axes: str) -> MapSpec:
+    size = read.varint() + 1
+    told = [read.varint() + 1 for _ in range(_distinct(axes))]
+    return MapSpec(size, tuple(1 if i is None else told[i] for i in STRIDES[axes]))
+
+
+def _read_prior_id(read: Reader) -> bytes | None:
+    kind = read.take(1)[0]
+    if kind not in (PACKED, RANGE_CODED):
+        raise FormatError(f"needs a newer version of vqcodec (indices of kind {kind})")
+    return read.take(4) if kind == RANGE_CODED else None
+
+
+def _read_sizes(read: Reader, axes: str, *, scaled: bool, stream: bool) -> MediaInfo:
+    if stream:
+        channels = read.varint() + 1
+        return INFOS[axes]((channels, 0), (channels, 0))
+    size = tuple(read.varint() + 1 for _ in axes)
+    coded_size = tuple(read.varint() + 1 for _ in axes) if scaled else size
+    check_size(size, axes)
+    check_size(coded_size, axes)
+    return INFOS[axes](size, coded_size)
+
+
+def _distinct(axes: str) -> int:
+    """Return how many strides are told of a map."""
+    return len({i for i in STRIDES[axes] if i is not None})
+
+
+def _told(stride: tuple[int, ...], axes: str) -> list[int]:
+    """Return those of a map's strides that are told, of axes that share one once."""
+    return [stride[STRIDES[axes].index(i)] for i in range(_distinct(axes))]
 
 
 def _strides(shape: tuple[int, ...], coded_size: tuple[int, ...], axes: str) -> tuple[int, ...]:
     """Return the smallest strides that give a grid of this shape."""
-    strides = [1] * len({i for i in STRIDES[axes] if i is not None})
+    told = [1] * _distinct(axes)
     for cells, n, index in zip(shape, coded_size, STRIDES[axes], strict=True):
         if index is not None:
-            strides[index] = max(strides[index], -(-n // cells))
-    if _shape(tuple(strides), coded_size, axes) != shape:
+            told[index] = max(told[index], -(-n // cells))
+    strides = tuple(1 if i is None else told[i] for i in STRIDES[axes])
+    if MapSpec(2, strides).shape(coded_size) != shape:
         raise FormatError(f"a map of shape {shape} does not fit a coded size of {coded_size}")
-    return tuple(strides)
-
-
-def _shape(strides: tuple[int, ...], coded_size: tuple[int, ...], axes: str) -> tuple[int, ...]:
-    return tuple(
-        n if index is None else -(-n // strides[index])
-        for n, index in zip(coded_size, STRIDES[axes], strict=True)
-    )
+    return strides

@@ -1,8 +1,9 @@
 """Code files for people who work with arrays: a NumPy ``.npz`` archive.
 
 ``indices`` holds the map, uint16 (several maps are ``indices_0``, ``indices_1``, ... coarse to
-fine); ``meta`` one JSON text; ``alpha`` the transparency, where there is any; ``speaker`` the
-vector of who speaks, int8, where there is one. There are no pickles in it, and none are read.
+fine); ``meta`` one JSON text; ``alpha`` the transparency of a picture, where there is any;
+``speaker`` the vector of who speaks, int8, where there is one. There are no pickles in it, and none
+are read.
 ``np.load(file)["indices"]`` is all that most people need.
 """
 
@@ -16,7 +17,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.errors import FormatError
-from vqcodec.files.contents import MAX_CODES, MAX_SPEAKER, Contents, MediaInfo, check_size
+from vqcodec.files.contents import (
+    INFOS,
+    MAX_CODES,
+    MAX_SPEAKER,
+    AudioInfo,
+    Contents,
+    ImageInfo,
+    VideoInfo,
+    check_size,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,16 +51,18 @@ def dump(codes: Contents) -> bytes:
         "modality": codes.modality,
         "size": media.size,
         "coded_size": media.coded_size,
-        "alpha": media.alpha is not None,
+        "alpha": isinstance(media, ImageInfo) and media.alpha is not None,
     }
-    if codes.axes == "ct":
+    if isinstance(media, AudioInfo):
         meta |= {"sample_rate": media.sample_rate, "level": media.level}
+    if isinstance(media, VideoInfo):
+        meta["frame_rate"] = media.frame_rate
     names = _grid_names(len(codes.grids))
     arrays: dict[str, NDArray[Any]] = dict(zip(names, codes.grids, strict=True))
     arrays["meta"] = np.array(json.dumps(meta))
-    if media.alpha is not None:
+    if isinstance(media, ImageInfo) and media.alpha is not None:
         arrays["alpha"] = media.alpha
-    if media.speaker:
+    if isinstance(media, AudioInfo) and media.speaker:
         arrays["speaker"] = np.frombuffer(media.speaker, np.int8)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -126,13 +138,13 @@ def _load(archive: zipfile.ZipFile) -> Contents:
         if grid.size and (int(grid.min()) < 0 or int(grid.max()) > 65535):
             raise FormatError("an index is out of range")
         grids.append(grid.astype("uint16"))
-    alpha = None
+    told: dict[str, Any] = {k: int(meta[k]) for k in ("sample_rate", "level") if k in meta}
     if meta["alpha"]:
-        alpha = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
-    told = {key: int(meta[key]) for key in ("sample_rate", "level") if key in meta}
-    speaker = b""
+        told["alpha"] = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
     if "speaker.npy" in members:
-        speaker = _speaker(_read(archive, members.pop("speaker.npy"), "i", MAX_SPEAKER))
+        told["speaker"] = _speaker(_read(archive, members.pop("speaker.npy"), "i", MAX_SPEAKER))
+    if "frame_rate" in meta:
+        told["frame_rate"] = _ints(meta["frame_rate"])
     if members:
         raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
     return Contents(
@@ -141,7 +153,7 @@ def _load(archive: zipfile.ZipFile) -> Contents:
         axes=axes,
         model=str(meta["model"]),
         codebook_id=bytes.fromhex(meta["codebook_id"]),
-        media=MediaInfo(size, coded_size, alpha, **told, speaker=speaker),
+        media=INFOS[axes](size, coded_size, **told),  # TypeError for what is none of its own
     )
 
 

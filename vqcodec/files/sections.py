@@ -1,4 +1,4 @@
-"""What a ``.vqc`` file can hold beside indices: transparency, and what is told of a sound."""
+"""What a ``.vqc`` file can hold beside indices: what a picture, a sound or a video tells."""
 
 import dataclasses
 import math
@@ -6,24 +6,26 @@ import zlib
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import FormatError
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import AudioInfo, ImageInfo, MediaInfo, VideoInfo
 from vqcodec.files.reader import Reader, varint
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-END, ALPHA, SOUND = 0, 1, 2
+END, ALPHA, SOUND, VIDEO = 0, 1, 2, 3
 
 
 def write_sections(media: MediaInfo) -> bytes:
     """Return the sections of a file and their end; nothing where there are none."""
     sections = []
-    if media.alpha is not None:
+    if isinstance(media, ImageInfo) and media.alpha is not None:
         sections.append((ALPHA, _pack_alpha(media.alpha)))
-    if media.sample_rate or media.level or media.speaker:
+    if isinstance(media, AudioInfo) and (media.sample_rate or media.level or media.speaker):
         level = media.level.to_bytes(1, "little", signed=True)
         sections.append((SOUND, varint(media.sample_rate) + level + media.speaker))
+    if isinstance(media, VideoInfo) and media.frame_rate != (0, 1):
+        sections.append((VIDEO, b"".join(map(varint, media.frame_rate))))
     if not sections:
         return b""
     parts = [bytes([kind]) + varint(len(content)) + content for kind, content in sections]
@@ -34,19 +36,34 @@ def read_sections(read: Reader, media: MediaInfo) -> MediaInfo:
     """Reverse `write_sections`: return `media` with what they say; unknown ones are skipped."""
     known = set()
     while (kind := read.take(1)[0]) != END:
-        content = read.take(read.varint())
+        content = Reader(read.take(read.varint()))
         if kind in known:
             raise FormatError("damaged: it tells something twice")
-        if kind == ALPHA:
-            media = dataclasses.replace(media, alpha=_unpack_alpha(content, media.size))
-            known.add(kind)
-        elif kind == SOUND:
-            sound = Reader(content)
-            rate, level = sound.varint(), int.from_bytes(sound.take(1), "little", signed=True)
-            speaker = sound.take(sound.left)
-            media = dataclasses.replace(media, sample_rate=rate, level=level, speaker=speaker)
+        if kind in (ALPHA, SOUND, VIDEO):
+            media = _told(kind, content, media)
             known.add(kind)
     return media
+
+
+def _told(kind: int, content: Reader, media: MediaInfo) -> MediaInfo:
+    """Return `media` with what a section says.
+
+    Raises:
+        FormatError: it is damaged, or of another medium.
+    """
+    if kind == ALPHA and isinstance(media, ImageInfo):
+        alpha = _unpack_alpha(content.take(content.left), media.size)
+        return dataclasses.replace(media, alpha=alpha)
+    if kind == SOUND and isinstance(media, AudioInfo):
+        rate, level = content.varint(), int.from_bytes(content.take(1), "little", signed=True)
+        speaker = content.take(content.left)
+        return dataclasses.replace(media, sample_rate=rate, level=level, speaker=speaker)
+    if kind == VIDEO and isinstance(media, VideoInfo):
+        rate, seconds = content.varint(), content.varint()
+        if not content.ended or (rate, seconds) == (0, 1):
+            raise FormatError("damaged: the frame rate is malformed")
+        return dataclasses.replace(media, frame_rate=(rate, seconds))
+    raise FormatError("damaged: it tells of another medium")
 
 
 def _pack_alpha(alpha: "NDArray[np.uint8]") -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.errors import FormatError
-from vqcodec.files.contents import check_size, check_sound
+from vqcodec.files.contents import AudioInfo, check_size
 from vqcodec.files.frames import CRC_BYTES, RUN
 from vqcodec.files.header import Header, read_header, write_header
 from vqcodec.files.reader import Reader, StreamReader, varint
@@ -29,7 +29,8 @@ class StreamWriter:
     def __init__(self, file: BinaryIO, header: Header) -> None:
         self.size = 0
         self._file, self._crc = file, 0
-        self._width = width_of(header.codebook_sizes[0])
+        (spec,) = header.maps
+        self._width = width_of(spec.codebook_size)
         start = write_header(header)
         self._crc = zlib.crc32(start)
         self._give(start)
@@ -65,10 +66,12 @@ class StreamFrames:
 
     def __init__(self, read: Reader, header: Header) -> None:
         """Go on behind a header that was read."""
+        assert isinstance(header.media, AudioInfo)  # as `read_header` makes sure
         self.header, self.media = header, header.media
         self._read, self._crc = read, zlib.crc32(read.passed())
-        check_sound(self.media, header.axes)
-        channels, size = self.media.size[0], header.codebook_sizes[0]
+        self.media.check()
+        (self._spec,) = header.maps
+        channels, size = self.media.size[0], self._spec.codebook_size
         if not 2 <= size <= 65536 or channels > RUN:
             raise FormatError(f"damaged: {channels} channels, a codebook of {size}")
 
@@ -99,7 +102,7 @@ class StreamFrames:
             total += cells
         samples, coded = self._read.varint() + 1, self._read.varint() + 1
         self._check()
-        if total != -(-coded // self.header.strides[0][0]):
+        if (channels, total) != self._spec.shape((channels, coded)):
             raise FormatError("damaged: its length is not that of its frames")
         if not self._read.ended:
             raise FormatError("followed by foreign bytes")
@@ -110,7 +113,7 @@ class StreamFrames:
         )
 
     def _frame(self, channels: int, cells: int) -> "Indices":
-        count, size = channels * cells, self.header.codebook_sizes[0]
+        count, size = channels * cells, self._spec.codebook_size
         width = width_of(size)
         payload = self._read.take(packed_bytes(count, width))
         indices = unpack(payload, count, width)

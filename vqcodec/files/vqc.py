@@ -1,38 +1,48 @@
-"""Code files for people who count bytes: ``.vqc``, format version 1.
+"""Code files for people who count bytes: ``.vqc``, format versions 1 and 2.
+
+Version 2 is written for what version 1 cannot say: several index maps, of which each is packed or
+range-coded, and range-coded video. All else is written as version 1. Both are read.
 
 All numbers are unsigned and little-endian. A *varint* holds 7 bits a byte, low bits first; the high
 bit says that more follow; at most 9 bytes, the last of several not zero (one spelling a number).
 
 ====================  ==========================================================================
 magic                 3 bytes, ``VQC``
-version               u8, 1
+version               u8, 1 or 2
 flags                 u8: bits 0-1 axes (0 ``hw``, 1 ``ct``, 2 ``thw``); bit 2 sections follow;
                       bit 3 the coded size differs from the original; bit 4 the indices are
                       range-coded; bit 5 a stream, whose length was not known at its start: one
-                      ``ct`` grid, bits 3 and 4 not set; bits 6-7 must be 0
+                      ``ct`` grid, bits 3 and 4 not set; bits 6-7, and in version 2 bits 4-5,
+                      must be 0
 codebook id           4 bytes, of the SHA-256 of the codebook(s)
 model                 u8 length, then that many ASCII characters
 prior id              4 bytes, only with flag bit 4: which coding prior is needed
 grids                 u8, number of index maps, 1 to 16, coarse to fine
 per grid              varint K - 1, then one varint stride - 1 for ``hw`` (both axes), one for
                       ``ct`` (time; every channel is kept), two for ``thw`` (time; both others):
-                      along an axis a grid has ceil(coded size / stride) cells
+                      along an axis a grid has ceil(coded size / stride) cells; in version 2 then
+                      u8 how it is held: 0 packed, 1 range-coded, which 4 bytes follow: the prior id
 original size         one varint n - 1 per axis; of a stream, of the channels alone
 coded size            likewise, only with flag bit 3
 sections              only with flag bit 2: type u8, length varint, content; a type of 0, without
                       length, ends them. Type 1 is the transparency: zlib data of height x width
                       bytes, each less the one above it (mod 256). Type 2 tells of a sound: varint
                       sample rate in Hz; i8 level, the decibels by which it was made louder before
-                      it was coded; the rest is the speaker vector, i8 each, maybe empty. Unknown
-                      types are skipped.
-packed frames         without flag bit 4: grid after grid, in runs of 65,536 indices in reading
-                      order (the last run of a grid holds what is left): the indices, ceil(log2 K)
-                      bits each, highest bit first, zero-padded to a whole byte; then a CRC-32
-range-coded frames    with flag bit 4, of one grid of at most 2^24 cells: blocks of at most
-                      256 x 256 cells (``hw``) or 8 x 4096 (``ct``), row after row: varint length of
-                      the payload (not in the last block, whose payload leaves four bytes to the
-                      end of the file); the payload, by `vqcodec.coding.rangecoder` with the
-                      frequencies and the order of `vqcodec.coding.contextmodel`; then a CRC-32
+                      it was coded; the rest is the speaker vector, i8 each, maybe empty. Type 3
+                      tells of a video: varints a and b, of a / b frames a second. Unknown types
+                      are skipped.
+frames                of the grids, one after the other, coarse to fine: those before the end of a
+                      grid are all that it takes to decode it, and those coarser. In version 1 with
+                      flag bit 4 they are range-coded, of one grid of ``hw`` or ``ct``
+packed frames         runs of 65,536 indices in reading order (the last run of a grid holds what is
+                      left): the indices, ceil(log2 K) bits each, highest bit first, zero-padded to
+                      a whole byte; then a CRC-32
+range-coded frames    of at most 2^24 cells in a file: blocks of at most 256 x 256 cells (``hw``),
+                      8 x 4096 (``ct``) or 1 x 256 x 256 (``thw``), row after row: varint length of
+                      the payload (in version 1 not in the last block, whose payload leaves four
+                      bytes to the end of the file); the payload, by `vqcodec.coding.rangecoder`
+                      with the frequencies and the order of `vqcodec.coding.contextmodel`, every
+                      grid by its own prior and without a look at the others; then a CRC-32
 stream                with flag bit 5: frames of about a second each: varint cells, 1 or more; as
                       many indices of each channel, channel after channel, at most 65,536 in all,
                       packed as above; a CRC-32. Then the end: a 0; varint n - 1 of the original
@@ -45,24 +55,25 @@ bytes of the frame or the end. Nothing follows the last frame, or the end. Chang
 breaking release.
 """
 
-import dataclasses
+import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo
 from vqcodec.files.frames import (
-    BLOCKS,
     MOST_CODED,
     Prior,
+    code,
+    coded_size,
     packed_size,
     read_coded,
     read_packed,
     write_coded,
     write_packed,
 )
-from vqcodec.files.header import CODED, MAGIC, STREAM, Header, read_header, write_header
+from vqcodec.files.header import MAGIC, STREAM, Header, read_header, write_header
 from vqcodec.files.reader import Reader
 from vqcodec.files.stream import StreamFrames
 
@@ -70,34 +81,51 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Grid = NDArray[np.uint16]
+
 __all__ = ["MAGIC", "dump", "is_coded", "is_stream", "load"]
 
 
-def dump(codes: Contents, prior: Prior | None = None) -> bytes:
+def dump(codes: Contents, priors: Sequence[Prior] = ()) -> bytes:
     """Serialise codes; equal codes give equal bytes.
 
     Args:
         codes: what to write.
-        prior: range-code the indices with it, where that is smaller than packing them.
+        priors: of each map, or none; range-code the maps for which that is smaller than packing
+            them.
     """
-    header = Header.of(codes)
-    packed = write_header(header)
-    crc = zlib.crc32(packed)
-    for grid, size in zip(codes.grids, codes.codebook_sizes, strict=True):
-        frames, crc = write_packed(grid, size, crc)
-        packed += frames
-    if prior is None or codes.axes not in BLOCKS or codes.codebook_sizes != (prior.codebook_size,):
-        return packed
-    if header.cells > MOST_CODED:
-        return packed
-    coded = write_header(dataclasses.replace(header, prior_id=prior.identity))
-    coded += write_coded(codes.grids[0], codes.axes, prior, zlib.crc32(coded))
-    return min(packed, coded, key=len)
+    cells = sum(grid.size for grid in codes.grids)
+    if cells > MOST_CODED or tuple(p.codebook_size for p in priors) != codes.codebook_sizes:
+        priors = ()
+    last = len(codes.grids) == 1 and codes.axes != "thw"  # as version 1 is written
+    payloads = [
+        _smaller(codes.grids[: i + 1], codes.codebook_sizes[i], codes.axes, prior, last=last)
+        for i, prior in enumerate(priors)
+    ] or [None] * len(codes.grids)
+    identities = [None if p is None else priors[i].identity for i, p in enumerate(payloads)]
+    out = write_header(Header.of(codes, tuple(identities)))
+    crc = zlib.crc32(out)
+    for grid, size, coded in zip(codes.grids, codes.codebook_sizes, payloads, strict=True):
+        if coded is None:
+            frames, crc = write_packed(grid, size, crc)
+        else:
+            frames, crc = write_coded(grid, codes.axes, coded, crc, last=last)
+        out += frames
+    return out
+
+
+def _smaller(
+    grids: "Sequence[Grid]", codebook_size: int, axes: str, prior: Prior, *, last: bool
+) -> list[bytes] | None:
+    """Return what a prior makes of the last of `grids`; None if it is no smaller than packed."""
+    payloads = code(grids, axes, prior)
+    size = coded_size(payloads, last=last) + len(prior.identity)
+    return payloads if size < packed_size(grids[-1].shape, codebook_size) else None
 
 
 def is_coded(data: bytes) -> bool:
-    """Tell whether the indices of a readable file are range-coded."""
-    return bool(data[len(MAGIC) + 1] & CODED)
+    """Tell whether indices of a readable file are range-coded."""
+    return read_header(Reader(data)).coded
 
 
 def is_stream(data: bytes) -> bool:
@@ -105,7 +133,7 @@ def is_stream(data: bytes) -> bool:
     return data.startswith(MAGIC) and len(data) > 4 and bool(data[4] & STREAM)
 
 
-FindPrior = Callable[[str, bytes, bytes], Prior]
+FindPrior = Callable[[str, bytes, bytes, int], Prior]
 
 
 def load(data: bytes, find_prior: FindPrior) -> Contents:
@@ -113,8 +141,8 @@ def load(data: bytes, find_prior: FindPrior) -> Contents:
 
     Args:
         data: the bytes of a file.
-        find_prior: called, for range-coded files, with the model's name, the codebook id and the
-            prior id.
+        find_prior: called, for each range-coded map, with the model's name, the codebook id, the
+            prior id and the number of the map, from 0.
 
     Raises:
         FormatError: not such a file, damaged, or of a newer version. The size of the file is
@@ -126,39 +154,43 @@ def load(data: bytes, find_prior: FindPrior) -> Contents:
     if header.stream:
         grids, media = _read_stream(read, header)
     else:
-        crc = zlib.crc32(read.passed())
-        if header.cells > MAX_CODES:
-            raise FormatError(f"claims {header.cells:,} indices, more than any file")
-        if header.prior_id is None:
-            grids = _read_packed(read, header, crc)
+        grids = _read_maps(read, header, find_prior)
+    sizes, model, identity = header.codebook_sizes, header.model, header.codebook_id
+    return Contents(tuple(grids), sizes, header.axes, model, identity, media)
+
+
+def _read_maps(read: Reader, header: Header, find_prior: FindPrior) -> "list[Grid]":
+    """Read all maps, none of them before it is known that the file can hold it."""
+    crc = zlib.crc32(read.passed())
+    if header.cells > MAX_CODES:
+        raise FormatError(f"claims {header.cells:,} indices, more than any file")
+    parts = list(zip(header.maps, header.shapes, header.prior_ids, strict=True))
+    cells = sum(math.prod(shape) for _, shape, identity in parts if identity is not None)
+    if cells > MOST_CODED:
+        raise FormatError(f"claims {cells:,} range-coded indices; too many")
+    implied = sum(packed_size(s, spec.codebook_size) for spec, s, i in parts if i is None)
+    whole = len(data := read.data) - read.left + implied
+    if read.left < implied:
+        raise FormatError(f"truncated, {len(data):,} of {whole:,} bytes")
+    if not header.coded and read.left > implied:
+        raise FormatError(f"followed by foreign bytes, {len(data):,} of {whole:,} bytes")
+    grids: list[Grid] = []
+    for number, (spec, shape, identity) in enumerate(parts):
+        if identity is None:
+            grid, crc = read_packed(read, shape, spec.codebook_size, crc)
         else:
-            if header.cells > MOST_CODED:
-                raise FormatError(f"claims {header.cells:,} range-coded indices; too many")
-            prior = find_prior(header.model, header.codebook_id, header.prior_id)
-            if prior.codebook_size != header.codebook_sizes[0]:
+            prior = find_prior(header.model, header.codebook_id, identity, number)
+            if prior.codebook_size != spec.codebook_size:
                 raise FormatError("damaged: its codebook size is not that of its coding prior")
-            grids = [read_coded(read, header.shapes[0], header.axes, prior, crc)]
-    return Contents(
-        tuple(grids), header.codebook_sizes, header.axes, header.model, header.codebook_id, media
-    )
-
-
-def _read_packed(read: Reader, header: Header, crc: int) -> "list[NDArray[np.uint16]]":
-    """Read the packed frames of all grids, once the file has just their length."""
-    expected = list(zip(header.shapes, header.codebook_sizes, strict=True))
-    implied = sum(packed_size(shape, k) for shape, k in expected)
-    if read.left != implied:
-        what = "truncated" if read.left < implied else "followed by foreign bytes"
-        whole = len(read.data) - read.left + implied
-        raise FormatError(f"{what}, {len(read.data):,} of {whole:,} bytes")
-    grids = []
-    for shape, size in expected:
-        grid, crc = read_packed(read, shape, size, crc)
+            last = header.version == 1
+            grid, crc = read_coded(read, grids, shape, header.axes, prior, crc, last=last)
         grids.append(grid)
+    if read.left:
+        raise FormatError("followed by foreign bytes")
     return grids
 
 
-def _read_stream(read: Reader, header: Header) -> "tuple[list[NDArray[np.uint16]], MediaInfo]":
+def _read_stream(read: Reader, header: Header) -> "tuple[list[Grid], MediaInfo]":
     import numpy as np
 
     stream = StreamFrames(read, header)

@@ -74,6 +74,23 @@ class Audio:
             return cls(np.concatenate(blocks, axis=1), sound.sample_rate, sound.notes)
 
     @classmethod
+    def of(cls, source: "Audio | str | Path") -> "Audio":
+        """Return what is sound already, or a file as sound.
+
+        Raises:
+            TypeError: it is nothing of the kind; an array alone does not tell its rate.
+            MediaError: see `open`.
+        """
+        if isinstance(source, Audio):
+            return source
+        if isinstance(source, str | Path):
+            return cls.open(source)
+        raise TypeError(
+            "sound must be a path, or vqcodec.Audio(samples, sample_rate) of samples (channels, T) "
+            f"float32 in [-1, 1]; this is {type(source).__name__}"
+        )
+
+    @classmethod
     def from_tensor(cls, tensor: "torch.Tensor", sample_rate: int) -> "Audio":
         """Return the sound in a tensor as torchaudio has them.
 

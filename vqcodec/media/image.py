@@ -90,6 +90,39 @@ class Image:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise MediaError(f"{name}: damaged or unsupported picture ({reason})") from None
 
+    @classmethod
+    def of(cls, source: "Image | str | Path | Pillow.Image | Pixels") -> "Image":
+        """Return what is a picture already, or a file, a Pillow image or an array as one.
+
+        Args:
+            source: an `Image`; a path; an image of Pillow's in any mode, which stays as it is; or
+                (H, W, 3) uint8 in sRGB, which is not copied.
+
+        Raises:
+            TypeError: it is nothing of the kind.
+            MediaError: see `open`.
+        """
+        import numpy as np
+        from PIL import Image as Pillow
+
+        if isinstance(source, Image):
+            return source
+        if isinstance(source, str | Path):
+            return cls.open(source)
+        if isinstance(source, Pillow.Image):
+            check_size(source.height, source.width, "the picture")
+            return _convert(source.copy(), ())
+        found = type(source).__name__
+        if isinstance(source, np.ndarray):
+            if source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
+                check_size(source.shape[0], source.shape[1], "the picture")
+                return cls(source)
+            found = f"an array of {source.shape} {source.dtype}"
+        raise TypeError(
+            "a picture must be a vqcodec.Image, a path, a Pillow image or an array of (H, W, 3) "
+            f"uint8; this is {found}"
+        )
+
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the picture in the format that the suffix of `path` names.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,6 +55,8 @@ def load_model(weights: Weights) -> VQVAE:
         WeightsError: config and tensors do not fit each other.
     """
     model = _load(weights, MODEL, lambda n: build(_table(weights.config, "model"), n))
+    if tuple(spec.codebook_size for spec in model.maps) != weights.codebook_sizes:
+        raise WeightsError(f"{weights.folder}: its maps are not those that {CONFIG} names")
     if codebook_id(model.quantizer.codebook_bytes()) != weights.codebook_id:
         raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
     return model
@@ -67,7 +70,7 @@ def load_sampling_prior(weights: Weights) -> Prior:
     """
     table = _part(weights, SAMPLING_PRIOR, "sampling prior", "prior")
     prior = _load(weights, SAMPLING_PRIOR, lambda n: build_prior(table.get("prior"), n))
-    if set(prior.codebook_sizes) != {weights.codebook_size}:
+    if prior.codebook_sizes != weights.codebook_sizes:
         raise WeightsError(f"{weights.folder}: its sampling prior is for other codebook sizes")
     return prior
 
@@ -149,11 +152,12 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
         model: the network that `config` builds.
 
     Returns:
-        The config as written, with ``codebook_id`` and ``files``.
+        The config as written, with ``maps``, ``codebook_id`` and ``files``.
     """
     data = tensor_bytes(model)
     config = {
         **config,
+        "maps": [asdict(spec) for spec in model.maps],
         "codebook_id": codebook_id(model.quantizer.codebook_bytes()).hex(),
         "files": {MODEL: hashlib.sha256(data).hexdigest()},
     }
@@ -164,8 +168,9 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
 
 def prior_bytes(prior: Prior) -> tuple[str, bytes]:
     """Return the name and the content of the file that keeps a trained prior."""
-    if isinstance(prior, IntegerPrior):
-        return CODING_PRIOR, coding_bytes(prior.arrays())
+    integers = [own.arrays() for own in prior.each() if isinstance(own, IntegerPrior)]
+    if integers:
+        return CODING_PRIOR, coding_bytes(integers)
     return SAMPLING_PRIOR, tensor_bytes(prior)
 
 
@@ -189,15 +194,18 @@ def tensor_bytes(module: torch.nn.Module) -> bytes:
     )
 
 
-def coding_bytes(arrays: "dict[str, NDArray[np.int64]]") -> bytes:
-    """Return the file of what `vqcodec.coding.contextmodel.ContextModel` runs."""
+def coding_bytes(maps: "list[dict[str, NDArray[np.int64]]]") -> bytes:
+    """Return the file of what `vqcodec.coding.contextmodel.ContextModel` runs for each map."""
     import numpy as np
     import safetensors.numpy
 
+    arrays = maps[0]
+    if len(maps) > 1:
+        arrays = {f"{i}.{name}": array for i, own in enumerate(maps) for name, array in own.items()}
     return safetensors.numpy.save(
         {
             # in C order: safetensors writes memory as it lies
-            name: array.astype(np.int64 if "bias" in name or name == "shifts" else np.int16, "C")
+            name: array.astype(np.int64 if name.endswith(("bias", "shifts")) else np.int16, "C")
             for name, array in arrays.items()
         }
     )

@@ -12,13 +12,19 @@ from torch.nn import functional as F
 
 from vqcodec.config import Tree, parse
 from vqcodec.errors import UsageError
-from vqcodec.models.conditioners.base import SpeakerEncoder
+from vqcodec.maps import Maps, MapSpec, check_nested
+from vqcodec.models.conditioners.base import Conditioner
 from vqcodec.models.decoders.base import Decoder, Density
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.independent import IndependentPriors
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.uniform import UniformPrior
 from vqcodec.models.quantizers.base import Quantized, Quantizer
+from vqcodec.weights import MAX_MAPS, conditioner_of
+
+OLD_CONDITIONER = "speaker"  # its name in weights made before there were others
+PARTS = {"base", "independent", "uniform"}  # contracts, and what there is nothing to set of
 
 
 class Terms(NamedTuple):
@@ -31,7 +37,7 @@ class Terms(NamedTuple):
         rate: scalar, nats per dimension of x: the indices' cost under the prior; 0 without one, and
             outside training.
         indices: as `VQVAE.encode` returns them.
-        vectors: (N, D), encoder outputs to seed codes from.
+        latents: (N, D) for each map, to set and restart its codes from.
     """
 
     loss: torch.Tensor
@@ -39,7 +45,7 @@ class Terms(NamedTuple):
     quantizer: torch.Tensor
     rate: torch.Tensor
     indices: tuple[torch.Tensor, ...]
-    vectors: torch.Tensor
+    latents: tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class ELBO:
 class VQVAE(nn.Module):
     """Encoder + quantizer + decoder, in joint training with the coding prior.
 
-    Codec, training and priors call only `encode`, `decode`, for speech `speaker`, and, to train,
-    the module itself.
+    Codec, training and priors ask for `maps`, and call only `encode`, `decode`, where there is one
+    the `conditioner`, and, to train, the module itself.
     """
 
     def __init__(
@@ -68,16 +74,22 @@ class VQVAE(nn.Module):
         encoder: Encoder,
         quantizer: Quantizer,
         decoder: Decoder,
-        prior: IntegerPrior | None = None,
+        prior: Prior | None = None,
         rate_weight: float = 0.0,
-        speaker: SpeakerEncoder | None = None,
+        conditioner: Conditioner | None = None,
     ) -> None:
         super().__init__()
-        self.speaker = speaker
+        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
+        self.conditioner = conditioner
         self.prior, self.rate_weight = prior, rate_weight
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
+
+    @property
+    def maps(self) -> Maps:
+        """What is known of each index map; strides are along the axes of x behind its channels."""
+        return _maps(self.encoder, self.quantizer)
 
     def encode(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1]."""
@@ -101,19 +113,22 @@ class VQVAE(nn.Module):
         self,
         x: torch.Tensor,
         cond: torch.Tensor | None = None,
+        *,
         reference: torch.Tensor | None = None,
-        heard: torch.Tensor | None = None,
+        source: torch.Tensor | None = None,
     ) -> Terms:
         """Return the terms of equation 3 for x.
 
-        The speaker encoder, where there is one, makes `cond` of `reference`, (B, 1, T): other sound
-        by who speaks in x. The encoder takes `heard` in the place of x, where it is given: the
-        decoder still has to say x.
+        Args:
+            x: what the decoder shall give back.
+            cond: what the decoder goes by beside the codes.
+            reference: what the conditioner, where there is one, makes `cond` of.
+            source: what the encoder takes; x by default.
         """
-        if self.speaker is not None and reference is not None:
-            cond = self.speaker(reference)
-        z_e = self.encoder(x if heard is None else heard, cond)
-        quantized = self.quantizer(z_e, soft=self.prior is not None)
+        if self.conditioner is not None and reference is not None:
+            cond = self.conditioner(reference)
+        features = self.encoder(x if source is None else source, cond)
+        quantized = self.quantizer(features, soft=self.prior is not None)
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())
@@ -121,7 +136,7 @@ class VQVAE(nn.Module):
             rate, pull = self._rate(quantized, x[0].numel())
             loss = loss + rate + self.rate_weight * pull
         return Terms(
-            loss, reconstruction, quantized.loss, rate, quantized.indices, quantized.vectors
+            loss, reconstruction, quantized.loss, rate, quantized.indices, quantized.latents
         )
 
     def _rate(self, quantized: Quantized, dimensions: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,14 +146,18 @@ class VQVAE(nn.Module):
         it; through it the encoder learns to say the same in cheaper codes. Both in nats per
         dimension of x; the prior sees no gradient of the second, the encoder none of the first.
         """
-        assert self.prior is not None and quantized.assignment is not None
-        (grid,) = quantized.indices
-        scores = self.prior.logits(self.prior.embed(grid)).float()
-        cost = -F.log_softmax(scores, 1)
-        share = grid[0].numel() / dimensions
-        rate = share * cost.gather(1, grid[:, None]).mean()
-        every = cost.detach().movedim(1, -1).reshape(quantized.assignment.shape)
-        return rate, share * (quantized.assignment * every).sum(1).mean()
+        assert self.prior is not None
+        rate = pull = quantized.loss.new_zeros(())
+        scored = self.prior(quantized.indices)
+        for grid, scores, assignment in zip(
+            quantized.indices, scored, quantized.assignments, strict=True
+        ):
+            cost = -F.log_softmax(scores.float().movedim(-1, 1), 1)
+            share = grid[0].numel() / dimensions
+            rate = rate + share * cost.gather(1, grid[:, None]).mean()
+            every = cost.detach().movedim(1, -1).reshape(assignment.shape)
+            pull = pull + share * (assignment * every).sum(1).mean()
+        return rate, pull
 
     def elbo(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> ELBO:
         """Return the bound on log p(x) for a decoder that is a `Density`.
@@ -171,33 +190,82 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
         ("decoder", "vqcodec.models.decoders"),
     ):
         parts[part] = _config(model.get(part), part, package)
-    if "speaker" in model:
-        parts["speaker"] = _config(model["speaker"], "speaker", "vqcodec.models.conditioners")
+    table = conditioner_of(model)
+    if table is not None:
+        parts["conditioner"] = _config(table, "conditioner", "vqcodec.models.conditioners")
     _check_size(sum(config.least_parameters for config in parts.values()), most_parameters)
     parts = {part: config.build() for part, config in parts.items()}
     dims = {model[part].get("dim") for part in ("encoder", "quantizer", "decoder")}
     if len(dims) != 1:
         raise UsageError("encoder, quantizer and decoder must have one and the same 'dim'")
-    if parts["encoder"].stride != parts["decoder"].stride:
+    strides = parts["encoder"].strides
+    if set(strides[-1]) != {parts["decoder"].stride}:
         raise UsageError("encoder and decoder must have one and the same stride")
-    if "speaker" in parts and parts["speaker"].dim != model["decoder"].get("cond_dim"):
-        raise UsageError("the decoder's 'cond_dim' must be the speaker vector's 'dim'")
+    if set(parts["quantizer"].levels) != set(range(len(strides))):
+        raise UsageError(f"the quantizer does not take {len(strides)} grids, as the encoder gives")
+    if "conditioner" in parts and parts["conditioner"].dim != model["decoder"].get("cond_dim"):
+        raise UsageError("the decoder's 'cond_dim' must be the 'dim' of the conditioner")
+    maps = _maps(parts["encoder"], parts["quantizer"])
+    try:
+        check_nested(maps)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     joint = model.get("prior")
     if joint is None:
         return VQVAE(**parts)
     joint = dict(joint)
     weight = joint.pop("rate_weight", 0.0)
-    prior = build_prior({**joint, "codebook_size": parts["quantizer"].codebook_sizes[0]})
-    if not isinstance(prior, IntegerPrior):
+    prior = build_prior(for_maps(joint, maps))
+    if not all(isinstance(own, IntegerPrior) for own in prior.each()):
         raise UsageError("only a prior of kind 'integer' can be learned along with the codes")
     return VQVAE(**parts, prior=prior, rate_weight=weight)
+
+
+def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of a model, those of older weights under the names of today."""
+    return {_renamed(key): value for key, value in state.items()}
+
+
+def _renamed(key: str) -> str:
+    old = f"{OLD_CONDITIONER}."
+    return f"conditioner.{key.removeprefix(old)}" if key.startswith(old) else key
+
+
+def _rename(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Read the tensors of older weights, whose conditioner was the `speaker`."""
+    for key in [key for key in state if key.startswith(f"{prefix}{OLD_CONDITIONER}.")]:
+        state[prefix + _renamed(key.removeprefix(prefix))] = state.pop(key)
+
+
+def _maps(encoder: Encoder, quantizer: Quantizer) -> Maps:
+    pairs = zip(quantizer.codebook_sizes, quantizer.levels, strict=True)
+    return tuple(MapSpec(size, encoder.strides[level]) for size, level in pairs)
+
+
+def for_maps(table: Tree, maps: Maps) -> Tree:
+    """Return the ``prior`` table of a preset with what the maps settle.
+
+    Maps that are all alike are the channels of one prior, but for coding priors, which code map by
+    map. Otherwise `codebook_size` is a list, and each map has a prior of its own.
+    """
+    sizes = [spec.codebook_size for spec in maps]
+    if len(sizes) == 1 or (len(set(maps)) == 1 and table.get("kind") != "integer"):
+        return {**table, "codebook_size": sizes[0], "channels": len(sizes)}
+    return {**table, "codebook_size": sizes, "channels": 1}
 
 
 def build_prior(table: Any, most_parameters: int | None = None) -> Prior:
     """Make a prior with fresh weights from the ``prior`` table of a preset or of weights.
 
-    Args and errors are those of `build`.
+    With a list of sizes as `codebook_size` it is one of several maps, see `for_maps`. Args and
+    errors are those of `build`.
     """
+    sizes = table.get("codebook_size") if isinstance(table, dict) else None
+    if isinstance(sizes, list | tuple):
+        if not 2 <= len(sizes) <= MAX_MAPS:
+            raise UsageError(f"a prior of {len(sizes)} maps; must be 2 to {MAX_MAPS}")
+        tables = [{**table, "codebook_size": size} for size in sizes]
+        return IndependentPriors([build_prior(own, most_parameters) for own in tables])
     config = _config(table, "prior", "vqcodec.models.priors")
     _check_size(config.least_parameters, most_parameters)
     prior: Prior = config.build()
@@ -233,7 +301,7 @@ def _kind(kind: Any, package: str) -> str:
     """Return `kind` if it names a module of `package`: never an import of anything else."""
     folder = importlib.import_module(package).__path__
     names = {m.name for m in pkgutil.iter_modules(folder)}
-    known = sorted(names - {"base", "uniform"})  # contracts, and what there is nothing to set of
+    known = sorted(names - PARTS)
     if kind not in known:
         raise UsageError(f"no {package.rpartition('.')[2]} of kind '{kind}'; there are: {known}")
     return str(kind)

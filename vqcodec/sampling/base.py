@@ -1,5 +1,6 @@
 """Index maps drawn from a prior: what sampling of every medium begins with."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,19 +18,19 @@ CELLS_AT_ONCE = 32 * 1024  # indices of several maps that are drawn together
 
 def draw(
     prior: Prior,
-    shape: tuple[int, ...],
+    shapes: tuple[tuple[int, ...], ...],
     params: SamplingParams,
     *,
     known: tuple[torch.Tensor, ...] | None = None,
     report: Report | None = None,
 ) -> "tuple[NDArray[np.uint16], ...]":
-    """Draw maps, (N, h, w) each, as many at once as there is room for.
+    """Draw maps, of shapes (N, h, w), as many at once as there is room for.
 
     Indices of `known` that are not -1 are kept. The maps take their random numbers one after the
     other, so that the first of many are those of few.
     """
-    number, height, width = shape
-    step = max(1, CELLS_AT_ONCE // (height * width))
+    number = shapes[-1][0]
+    step = max(1, CELLS_AT_ONCE // math.prod(shapes[-1][1:]))
     generator = torch.Generator().manual_seed(params.seed)
     parts = []
     for first in range(0, number, step):
@@ -40,7 +41,7 @@ def draw(
                 report((first + done * count) / number)
 
         maps = prior.sample(
-            ((count, height, width),) * len(prior.codebook_sizes),
+            tuple((count, *shape[1:]) for shape in shapes),
             generator=generator,
             temperature=params.temperature,
             top_k=params.top_k,

@@ -9,6 +9,7 @@ from vqcodec.codec.base import Report
 from vqcodec.codec.image import Codec
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import UsageError
+from vqcodec.maps import filled, ratio
 from vqcodec.media.image import Image, check_size
 from vqcodec.models.pretrained import load_sampling_prior
 from vqcodec.sampling.base import draw
@@ -43,8 +44,10 @@ class Sampler:
     ) -> list[Image]:
         """Return `number` new pictures of size (height, width)."""
         check_size(*size, "the new picture")
-        height, width = (-(-n // self.codec.stride) for n in size)
-        grids = draw(self.prior, (number, height, width), params or SamplingParams(), report=report)
+        maps = self.codec.maps
+        whole = filled(maps, size)
+        shapes = tuple((number, *spec.shape(whole)) for spec in maps)
+        grids = draw(self.prior, shapes, params or SamplingParams(), report=report)
         pixels = self.codec.decode_batch(grids)
         return [Image(p[: size[0], : size[1]]) for p in pixels]
 
@@ -67,12 +70,13 @@ class Sampler:
         if not 0 <= keep <= 1:
             raise UsageError(f"the share to keep is {keep}, must be from 0 to 1")
         codes = self.codec.encode(image)
-        known = []
-        for grid in codes.grids:
+        coarse, known = self.codec.maps[0], []
+        kept = round(keep * codes.grids[0].shape[0])  # rows; the same pixels in every map
+        for grid, spec in zip(codes.grids, self.codec.maps, strict=True):
             indices = torch.from_numpy(grid.astype("int64"))[None]
-            indices[:, round(keep * grid.shape[0]) :] = -1
+            indices[:, kept * ratio(coarse, spec)[0] :] = -1
             known.append(indices.to(self.codec.engine.device))
-        shape = (1, *codes.grids[0].shape)
+        shapes = tuple((1, *grid.shape) for grid in codes.grids)
         params = params or SamplingParams()
-        grids = draw(self.prior, shape, params, known=tuple(known), report=report)
+        grids = draw(self.prior, shapes, params, known=tuple(known), report=report)
         return self.codec.decode(replace(codes, grids=tuple(g[0] for g in grids)))

@@ -8,7 +8,7 @@ from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import MediaInfo
+from vqcodec.files.contents import AudioInfo
 from vqcodec.media.audio import Audio
 from vqcodec.modality import AUDIO
 from vqcodec.models.generation.chunks import generate
@@ -63,12 +63,12 @@ class SpeechSampler:
         size = (1, _samples(seconds))
         weights = self.codec.weights
         voice = _voice(self.codec, speaker, params.seed)
-        media = MediaInfo(size, size, sample_rate=RATE, speaker=voice.vector)
+        media = AudioInfo(size, size, sample_rate=RATE, speaker=voice.vector)
         self.codec.decoder(media, drawing=drawing)  # or an error before any work
-        cells = -(-size[1] // self.codec.stride)
-        (grids,) = draw(self.prior, (1, 1, cells), params, report=report)
+        shapes = tuple((1, *spec.shape(size)) for spec in self.codec.maps)
+        grids = tuple(g[0] for g in draw(self.prior, shapes, params, report=report))
         sizes, identity = self.codec.codebook_sizes, weights.codebook_id
-        codes = Codes((grids[0],), sizes, AUDIO.axes, weights.name, identity, media)
+        codes = Codes(grids, sizes, AUDIO.axes, weights.name, identity, media)
         return self.codec.decode(codes, drawing=drawing), voice.name
 
 

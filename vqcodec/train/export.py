@@ -80,7 +80,8 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         if learned_along is not None:
             table = {"codebook_id": config["codebook_id"], "prior": preset["model"]["prior"]}
             write_part(read_weights(fresh), table, *prior_bytes(learned_along), force=True)
-        (fresh / CARD).write_text(_card(config, description, notes), encoding="utf-8")
+        card = _card(config, description, notes)
+        (fresh / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
         if target.exists():
             shutil.rmtree(target)
         fresh.rename(target)
@@ -134,7 +135,7 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
     section = _part_section(heading, settings, table["training"])
     text = before.rstrip() + "\n\n" + section + gap + rest
     with writing(path, force=True) as target:
-        target.write(text.encode())
+        target.write(text.encode(errors="backslashreplace"))
     return {"folder": str(weights.folder), **table}
 
 
@@ -204,7 +205,7 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     rows = "\n".join(f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in figures.items())
     layers = "\n".join(
         f"- {part}: " + ", ".join(f"{k} {v}" for k, v in model[part].items())
-        for part in ("encoder", "quantizer", "decoder", "speaker")
+        for part in ("encoder", "quantizer", "decoder", "conditioner", "speaker")
         if part in model
     )
     return f"""# {config["name"]}

@@ -29,11 +29,12 @@ class Log:
 
         for name, value in figures.items():
             self._writer.add_scalar(name, value, step)
-        if evaluation.histogram is not None:
-            share = evaluation.histogram / evaluation.histogram.sum()
-            used = np.repeat(np.arange(len(share)), evaluation.histogram)
-            self._writer.add_histogram("codes/index", used, step)
-            self._writer.add_histogram("codes/share", share, step)
+        for number, histogram in enumerate(evaluation.histograms):
+            codes = "codes" if len(evaluation.histograms) == 1 else f"codes_{number}"
+            share = histogram / histogram.sum()
+            used = np.repeat(np.arange(len(share)), histogram)
+            self._writer.add_histogram(f"{codes}/index", used, step)
+            self._writer.add_histogram(f"{codes}/share", share, step)
         if evaluation.picture is not None:
             self._writer.add_image("held_out", evaluation.picture, step, dataformats="HWC")
         for name, samples in evaluation.sounds.items():

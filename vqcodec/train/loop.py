@@ -28,7 +28,7 @@ from vqcodec.train.config import Config
 from vqcodec.train.image.data import Prefetcher
 from vqcodec.train.log import Log
 from vqcodec.train.schedule import averaging, learning_rate, optimizers
-from vqcodec.train.tasks import Loss, Task
+from vqcodec.train.tasks import Loss, Task, Tensors, each_map
 
 CHECKPOINT = "checkpoint"
 AVERAGE = "average.safetensors"  # in it: the weights to export
@@ -122,12 +122,12 @@ class Loop:
 
     def _steps(
         self,
-        batches: Prefetcher[torch.Tensor],
+        batches: Prefetcher[Tensors],
         log: Log | None,
         on_step: Callable[[Progress, float], None] | None,
     ) -> None:
         progress, config = self.progress, self.config
-        usage = Usage()
+        usage = Usage(self.task)
         before = time.monotonic() - progress.seconds
         while (done := self._done()) < 1:
             rate = learning_rate(done, progress.step, config)
@@ -135,12 +135,12 @@ class Loop:
             progress.step += 1
             usage.add(loss.indices)
             if progress.step % config.reseed_every == 0 and done < 0.8:
-                self._reseed(loss.vectors)
+                self._reseed(loss.latents)
             progress.seconds = time.monotonic() - before
             last = self._done() >= 1
             if progress.step % config.evaluate_every == 0 or last:
                 self._report(loss, rate, usage, log)
-                usage = Usage()
+                usage = Usage(self.task)
                 progress.seconds = time.monotonic() - before
                 self._save()
             elif progress.step % 50 == 0:
@@ -155,18 +155,22 @@ class Loop:
         done = torch.tensor(self.progress.seconds / (60 * self.minutes))
         return float(broadcast(done.to(self.accelerator.device)))
 
-    def _batch(self, number: int) -> torch.Tensor:
+    def _batch(self, number: int) -> Tensors:
         """Return batch `number` of this process."""
         a = self.accelerator
-        return torch.from_numpy(self.task.batch(number * a.num_processes + a.process_index))
+        batch = self.task.batch(number * a.num_processes + a.process_index)
+        return {name: torch.from_numpy(array) for name, array in batch.items()}
 
-    def _step(self, batches: Prefetcher[torch.Tensor], rate: float) -> Loss:
+    def _moved(self, batch: Tensors) -> Tensors:
+        return {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+
+    def _step(self, batches: Prefetcher[Tensors], rate: float) -> Loss:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
         for _ in range(self.config.accumulation):
             with self.accelerator.accumulate(self.model):
-                batch = batches.get().to(self.accelerator.device)
+                batch = self._moved(batches.get())
                 with self.accelerator.autocast():
                     loss = self.task.loss(self.model, batch)
                 self.accelerator.backward(loss.total)
@@ -181,30 +185,32 @@ class Loop:
 
     @torch.no_grad()
     def _start(self) -> None:
-        """Set the codebook from the first batches of all processes."""
+        """Set each codebook from the first batches of all processes, coarse to fine."""
         quantizer = self.task.quantizer()
         if quantizer is not None:
             self.task.model.eval()
-            found: list[torch.Tensor] = []
-            number = 0
-            wanted = 16 * sum(quantizer.codebook_sizes)
-            while sum(map(len, found)) < wanted:
-                batch = self._batch(number).to(self.accelerator.device)
-                vectors = self.task.loss(self.task.model, batch).vectors
-                assert vectors is not None
-                found.append(self.accelerator.gather(vectors))
-                number += 1
-            quantizer.initialize(torch.cat(found), self.config.seed)
+            for level, book in enumerate(quantizer.codebooks):
+                latents = self._first_latents(level, 16 * len(book.codebook))
+                book.initialize(latents, self.config.seed)
             self.task.model.train()
         if self.average is not None:
             self.average.module.load_state_dict(self.task.model.state_dict())
         self.progress.started = True
 
-    def _reseed(self, vectors: torch.Tensor | None) -> None:
+    def _first_latents(self, level: int, wanted: int) -> torch.Tensor:
+        """Return so many latents of a map at least, as codebooks now make them, (N, D)."""
+        found: list[torch.Tensor] = []
+        while sum(map(len, found)) < wanted:
+            batch = self._moved(self._batch(len(found)))
+            latents = self.task.loss(self.task.model, batch).latents[level]
+            found.append(self.accelerator.gather(latents))
+        return torch.cat(found)
+
+    def _reseed(self, latents: tuple[torch.Tensor, ...]) -> None:
         quantizer = self.task.quantizer()
-        if quantizer is not None and vectors is not None:
-            vectors = self.accelerator.gather(vectors)
-            quantizer.reseed(vectors, self.config.seed + self.progress.step)
+        if quantizer is not None:
+            for book, own in zip(quantizer.codebooks, latents, strict=True):
+                book.reseed(self.accelerator.gather(own), self.config.seed + self.progress.step)
 
     def _check(self, loss: Loss) -> None:
         if not math.isfinite(loss.total.item()):
@@ -232,17 +238,13 @@ class Loop:
         figures |= {f"held_out/{k}": v for k, v in evaluation.figures.items()}
         figures["train/loss"] = loss.total.item()
         figures["train/learning_rate_factor"] = rate
-        if used is not None:
-            figures["train/perplexity"] = used
+        figures |= each_map("train/perplexity", used)
         log.write(progress.step, progress.seconds, figures, evaluation)
-        quantizer = self.task.quantizer()
-        if quantizer is None or used is None:
-            return
-        low = used < max(1.5, sum(quantizer.codebook_sizes) / COLLAPSED)
+        low = [u for u, k in zip(used, usage.sizes, strict=True) if u < max(1.5, k / COLLAPSED)]
         progress.collapsed = progress.collapsed + 1 if low else 0
         if progress.collapsed >= 3:
             raise TrainingError(
-                f"{self.folder}: the codebook has collapsed (perplexity {used:.1f} at step "
+                f"{self.folder}: the codebook has collapsed (perplexity {min(low):.1f} at step "
                 f"{progress.step}); try update = ema, reseed_every = 20, or a lower learning rate"
             )
 
@@ -286,21 +288,26 @@ def _recover(folder: Path) -> None:
 
 
 class Usage:
-    """Counts codes between reports, so that perplexity is that of many batches, not of one."""
+    """Counts codes between reports, so that perplexity is that of many batches, not of one.
 
-    def __init__(self) -> None:
-        self.counts: torch.Tensor | None = None
+    Attributes:
+        sizes: K of each map, none where no codes are learned. Maps are counted apart, or a dead
+            codebook could hide behind a live one.
+    """
 
-    def add(self, indices: torch.Tensor | None) -> None:
-        """Count flat indices."""
-        if indices is None:
-            return
-        counts = torch.bincount(indices, minlength=1 << 16)
-        self.counts = counts if self.counts is None else self.counts + counts
+    def __init__(self, task: Task) -> None:
+        quantizer = task.quantizer()
+        self.sizes = () if quantizer is None else quantizer.codebook_sizes
+        self._counts: list[torch.Tensor] = []  # nothing yet
 
-    def perplexity(self, accelerator: Accelerator) -> float | None:
-        """Return the perplexity over all processes; None where nothing was counted."""
-        if self.counts is None:
-            return None
-        counts = accelerator.reduce(self.counts, "sum")
-        return perplexity(counts.cpu().numpy())
+    def add(self, indices: tuple[torch.Tensor, ...]) -> None:
+        """Count the indices of each map."""
+        pairs = zip(indices, self.sizes, strict=True)
+        counts = [torch.bincount(i.flatten(), minlength=k) for i, k in pairs]
+        before = self._counts or [torch.zeros_like(c) for c in counts]
+        self._counts = [a + b for a, b in zip(before, counts, strict=True)]
+
+    def perplexity(self, accelerator: Accelerator) -> list[float]:
+        """Return the perplexity of each map, over all processes."""
+        reduced = [accelerator.reduce(counts, "sum") for counts in self._counts]
+        return [perplexity(counts.cpu().numpy()) for counts in reduced]

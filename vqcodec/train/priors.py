@@ -1,15 +1,13 @@
 """Stage two: a prior on the codes of a finished codec."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from vqcodec.codec.base import BaseCodec
-from vqcodec.config import Tree
 from vqcodec.errors import UsageError
 from vqcodec.modality import by_name, load
-from vqcodec.models.vqvae import build_prior
+from vqcodec.models.vqvae import build_prior, for_maps
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Training, claim, train
@@ -37,35 +35,15 @@ def train_prior(job: Job, codec_name: str) -> Progress:
     codec: BaseCodec = load(modality.codec)(weights)
     training: Training = load(modality.training)
     _, loop_config = split(job.config, training.prior_settings)
-    prior = _of_codec(job.config.get("prior"), codec)
+    table = job.config.get("prior")
+    if not isinstance(table, dict):
+        raise UsageError("the preset lacks the table 'prior'")
+    prior = for_maps(table, codec.maps)
     job = replace(job, config={**job.config, "prior": prior})
     torch.manual_seed(loop_config.seed)
     model = build_prior(prior)
     claim(job, codec=weights.name, codebook_id=weights.codebook_id.hex())
     ready = training.prepare_prior(model, codec, job)
-    if len(codec.codebook_sizes) == 1:
-        model.initialize(_codebook(codec))
+    books = codec.model.quantizer.codebooks
+    model.initialize(tuple(book.codebook.detach().float().cpu() for book in books))
     return train(job, loop_config, ready)
-
-
-def _of_codec(table: Any, codec: BaseCodec) -> Tree:
-    """Return the ``prior`` table of a preset with what the codec settles.
-
-    Raises:
-        UsageError: there is no such table, or the codec's maps cannot be modelled together.
-    """
-    if not isinstance(table, dict):
-        raise UsageError("the preset lacks the table 'prior'")
-    sizes = codec.codebook_sizes
-    if len(set(sizes)) != 1:
-        raise UsageError("maps of different codebook sizes cannot be modelled by one prior")
-    return {**table, "codebook_size": sizes[0], "channels": len(sizes)}
-
-
-@torch.no_grad()
-def _codebook(codec: BaseCodec) -> torch.Tensor:
-    """Return the code vectors, (K, D), of a codec with one map."""
-    (size,) = codec.codebook_sizes
-    every = torch.arange(size, device=codec.device).view(1, 1, size)
-    vectors = codec.model.quantizer.lookup((every,))
-    return vectors[0, :, 0].T.float().cpu()

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqcodec.models.priors.base import Prior
-from vqcodec.train.tasks import Loss
+from vqcodec.train.tasks import Loss, Tensors, maps_of
 
 
 class PriorTask:
@@ -20,11 +20,14 @@ class PriorTask:
     def __init__(self, model: Prior) -> None:
         self.model = model
 
-    def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
-        """Return nats per index."""
-        indices = batch.long()
-        logits = model(indices)
-        nats = F.cross_entropy(logits.flatten(0, -2).float(), indices.flatten())
+    def loss(self, model: nn.Module, batch: Tensors) -> Loss:
+        """Return nats per index, over all maps."""
+        indices = maps_of(batch)
+        total = sum(grid.numel() for grid in indices)
+        nats = torch.zeros((), device=indices[0].device)
+        for grid, logits in zip(indices, model(indices), strict=True):
+            mean = F.cross_entropy(logits.flatten(0, -2).float(), grid.flatten())
+            nats = nats + mean * (grid.numel() / total)
         return Loss(nats, {"bits_per_index": nats.detach() / math.log(2)})
 
     def quantizer(self) -> None:

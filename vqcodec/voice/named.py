@@ -12,7 +12,15 @@ from typing import Any
 
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.voice.timbre import Timbre
-from vqcodec.weights import CONFIG, TIMBRES, WAVENET, Weights, list_weights, read_verified
+from vqcodec.weights import (
+    CONFIG,
+    TIMBRES,
+    WAVENET,
+    Weights,
+    conditioner_of,
+    list_weights,
+    read_verified,
+)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # becomes a part of file names
 LOWEST, HIGHEST = 50.0, 600.0  # Hz: what may be told of a voice's pitch
@@ -144,7 +152,7 @@ def synthetic(name: str) -> str:
 def _voice(weights: Weights, name: str, entry: dict[str, Any]) -> Voice:
     """Read an entry; raises what wrong types raise."""
     vector = bytes(n + 256 if n < 0 else n for n in entry["vector"] if -128 <= n < 128)
-    size = weights.config["model"]["speaker"]["dim"]
+    size = conditioner_of(weights.config["model"])["dim"]
     if not NAME.fullmatch(name) or len(vector) != size or len(entry["vector"]) != size:
         raise ValueError(name)
     texts = {key: entry[key] for key in ("gender", "corpus", "licence", "consent")}

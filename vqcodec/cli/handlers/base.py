@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vqcodec.data.sources import Source
     from vqcodec.figures.canvas import Page
     from vqcodec.files.codes import Codes
-    from vqcodec.files.header import Header
 
 
 @dataclass(frozen=True)
@@ -143,12 +142,12 @@ class Handler(ABC):
         """Raise UsageError if no such format can be written."""
 
     @abstractmethod
-    def facts(self, codes: "Codes | Header", size: int) -> dict[str, Any]:
-        """Return what `vqcodec info` tells of such a code file of `size` bytes alone."""
+    def facts(self, media: Any, size: int) -> dict[str, Any]:
+        """Return what `vqcodec info` tells of such media alone, in a code file of `size` bytes."""
 
     @abstractmethod
-    def rate(self, bits: int, stride: int) -> str:
-        """Say how much codes of so many bits take, one for `stride` samples along each axis."""
+    def rate(self, bits: float) -> str:
+        """Say how much codes take that have so many bits for each pixel, or sample."""
 
     @abstractmethod
     def read(self, data: bytes, name: str) -> Any:

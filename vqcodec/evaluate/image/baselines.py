@@ -5,9 +5,10 @@ scale and enlarge it again (Lanczos both ways), as vqcodec may: at few bytes tha
 """
 
 import io
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import UsageError
@@ -97,12 +98,19 @@ class _Search:
 
     def __init__(self, baseline: Baseline, image: Image, scale: float) -> None:
         height, width = (max(1, round(n * scale)) for n in image.size)
-        picture = image.resize((height, width)).to_pillow()
+        self.small = image.resize((height, width))
         self.baseline, self.image, self.scale = baseline, image, scale
-        self.file = lru_cache(lambda quality: baseline.write(picture, quality))
+        self.files: dict[int, bytes] = {}
+
+    @cached_property
+    def bound(self) -> float:
+        """The PSNR of the scale alone: what no file adds to."""
+        return psnr(self.image.pixels, self.small.resize(self.image.size).pixels)
 
     def better(self, known: Coded | None, limit: int) -> Coded | None:
         """Return the best of a file found before and those of at most `limit` bytes."""
+        if known is not None and known.psnr >= self.bound:
+            return known
         quality = self.highest_quality(limit)
         if quality is None:
             return known
@@ -110,16 +118,34 @@ class _Search:
         return coded if known is None or coded.psnr > known.psnr else known
 
     def highest_quality(self, limit: int) -> int | None:
-        """Return the highest quality whose file is at most `limit` bytes, by bisection."""
-        low, high = self.baseline.qualities
-        found = None
-        while low <= high:
+        """Return the highest quality whose file is at most `limit` bytes.
+
+        Between a file that fits and one that does not, sizes say where to look, whose logarithm
+        grows about evenly; every other look halves what is left, so that there are few in any case.
+        """
+        first, last = self.baseline.qualities
+        low = max((q for q, data in self.files.items() if len(data) <= limit), default=first - 1)
+        high = min((q for q in self.files if q > low), default=last + 1)
+        halve = False
+        while high - low > 1:
             middle = (low + high) // 2
+            if not halve and low in self.files and high in self.files:
+                sizes = (len(self.files[low]), limit, len(self.files[high]))
+                start, wanted, end = map(math.log, sizes)
+                middle = low + math.floor((high - low) * (wanted - start) / (end - start))
+                middle = min(max(middle, low + 1), high - 1)
+            halve = not halve
             if len(self.file(middle)) <= limit:
-                found, low = middle, middle + 1
+                low = middle
             else:
-                high = middle - 1
-        return found
+                high = middle
+        return low if low >= first else None
+
+    def file(self, quality: int) -> bytes:
+        """Return the file of a quality."""
+        if quality not in self.files:
+            self.files[quality] = self.baseline.write(self.small.to_pillow(), quality)
+        return self.files[quality]
 
     def coded(self, quality: int) -> Coded:
         """Return what the file of a quality gives back."""

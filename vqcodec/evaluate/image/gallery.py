@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.codec.image import Codec
 from vqcodec.data.sources import Source
 from vqcodec.evaluate.image.baselines import Baseline, Setting
-from vqcodec.evaluate.image.points import Point, open_picture, through_file
+from vqcodec.evaluate.image.points import Point, open_picture
 from vqcodec.evaluate.journal import OURS, Measured, Record
 from vqcodec.evaluate.table import Table
 from vqcodec.figures.codebook import Codebook
@@ -81,7 +81,7 @@ def _layers(
     colours: "Pixels",
 ) -> list[dict[str, Any]]:
     last = len(points) - 1
-    _, ours, codes = through_file(codec, image, points[last])
+    codes = points[last].encode(codec, image)
     window = _middle(image.size, codec.stride)
     cells = tuple(  # of a map that may be that of a smaller picture
         slice(s.start * cells // pixels, -(-s.stop * cells // pixels))
@@ -92,7 +92,7 @@ def _layers(
         {"codec": "original", "label": "original", "source": data_uri(original)},
         {"codec": "codes", "label": "code map", "source": data_uri(colours[indices])},
     ]
-    shown = [(OURS, OURS, ours)]
+    shown = [(OURS, OURS, codec.decode(codes))]
     for baseline in baselines:
         measured = record.find(baseline.name, last)
         if measured is not None:

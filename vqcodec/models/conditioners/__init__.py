@@ -1,1 +1,1 @@
-"""Who speaks: vectors that tell decoders of speech whose voice to use."""
+"""Conditioners: vectors that tell a decoder what to go by beside the codes, such as whose voice."""

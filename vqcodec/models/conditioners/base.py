@@ -1,13 +1,13 @@
-"""What every speaker encoder promises."""
+"""What every conditioner promises."""
 
 import torch
 from torch import nn
 
-STEPS = 127  # a number of a speaker vector is a multiple of 1 / 127: one signed byte in files
+STEPS = 127  # a number of a vector is a multiple of 1 / 127: one signed byte in files
 
 
-class SpeakerEncoder(nn.Module):
-    """Maps an utterance to a vector that says who speaks.
+class Conditioner(nn.Module):
+    """Maps a reference to a vector that tells what a decoder cannot know of codes: who speaks, say.
 
     Attributes:
         dim: S, numbers of the vector.
@@ -16,10 +16,10 @@ class SpeakerEncoder(nn.Module):
     dim: int
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return speaker vectors, (B, S) in [-1, 1], of sound (B, 1, T) of any length."""
+        """Return vectors, (B, S) in [-1, 1], of references (B, channels, *size) of any size."""
         raise NotImplementedError
 
 
 def quantize(vector: torch.Tensor) -> torch.Tensor:
-    """Return a speaker vector as files keep it, int8."""
+    """Return a vector as files keep it, int8."""
     return (vector.float() * STEPS).round().clamp(-STEPS, STEPS).to(torch.int8)

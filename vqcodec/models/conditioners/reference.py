@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqcodec.config import check_range
-from vqcodec.models.conditioners.base import STEPS, SpeakerEncoder
+from vqcodec.models.conditioners.base import STEPS, Conditioner
 from vqcodec.models.nn.spectra import log_mel
 
 WINDOW, HOP = 1024, 320  # samples
@@ -46,7 +46,7 @@ class Config:
         return ReferenceEncoder(self)
 
 
-class ReferenceEncoder(SpeakerEncoder):
+class ReferenceEncoder(Conditioner):
     """Sound (B, 1, T) to a speaker vector (B, S) in [-1, 1].
 
     In training it adds the noise that rounding to a byte will.

@@ -5,18 +5,27 @@ from torch import nn
 
 
 class Encoder(nn.Module):
-    """Maps a signal to one vector per cell of a coarse grid.
+    """Maps a signal to vectors on one grid or several, coarse to fine.
 
     Attributes:
         dim: D, numbers per vector.
-        stride: input samples per cell and axis.
-        reach: how many input samples beyond its own `stride` samples a cell depends on, per side.
+        strides: of each grid, input samples per cell along each axis; every stride is a multiple of
+            the next one.
+        reach: how many input samples beyond those of its own cell a vector depends on, per side, at
+            most.
     """
 
     dim: int
-    stride: int
+    strides: tuple[tuple[int, ...], ...]
     reach: int
 
-    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
-        """Return z_e, (B, D, *grid), of x, (B, channels, *size), size a multiple of `stride`."""
+    def forward(
+        self, x: torch.Tensor, cond: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the features, (B, D, *grid) each, of x, (B, channels, *size).
+
+        Args:
+            x: the signal; its size is a multiple of the coarsest stride.
+            cond: see `vqcodec.models.decoders.base.Decoder`.
+        """
         raise NotImplementedError

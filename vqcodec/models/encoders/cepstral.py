@@ -74,7 +74,7 @@ class CepstralEncoder(Encoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.dim, self.stride = config.dim, config.stride
+        self.dim, self.strides = config.dim, ((config.stride,),)
         self.first = nn.Conv1d(BANDS + PERIODS, config.width, SEEN, padding=SEEN // 2)
         self.blocks = nn.Sequential(
             *(
@@ -87,14 +87,16 @@ class CepstralEncoder(Encoder):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         steps = SEEN // 2 + config.blocks * convnext.REACH
-        self.reach = steps * self.stride + (WINDOW - self.stride) // 2
+        self.reach = steps * config.stride + (WINDOW - config.stride) // 2
 
-    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
-        """Return z_e of x; `cond` is not used: codes shall say what is said, not who says it."""
+    def forward(
+        self, x: torch.Tensor, cond: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Return z_e of x, on one grid; `cond` is not used: codes shall not say who speaks."""
+        ((stride,),) = self.strides
         with torch.autocast(x.device.type, enabled=False):
-            described = features(x.float().squeeze(1), self.stride)
-        z_e: torch.Tensor = self.last(self.blocks(self.first(described)))
-        return z_e
+            described = features(x.float().squeeze(1), stride)
+        return (self.last(self.blocks(self.first(described))),)
 
 
 def features(x: torch.Tensor, stride: int) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """Strided convolutions over a waveform (the paper, section 4.3)."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -80,10 +79,11 @@ class Conv1dEncoder(Encoder):
             if isinstance(layer, nn.Conv1d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        self.dim, self.stride = config.dim, math.prod(config.strides)
-        self.reach = reach + config.blocks * convnext.REACH * self.stride
+        self.dim, self.strides = config.dim, ((stride,),)
+        self.reach = reach + config.blocks * convnext.REACH * stride
 
-    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
-        """Return z_e of x; `cond` is not used: codes shall say what is said, not who says it."""
-        z_e: torch.Tensor = self.layers(x / LOUDNESS)
-        return z_e
+    def forward(
+        self, x: torch.Tensor, cond: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Return z_e of x, on one grid; `cond` is not used: codes shall not say who speaks."""
+        return (self.layers(x / LOUDNESS),)

@@ -36,9 +36,10 @@ class Conv2dEncoder(Encoder):
             reach += stride * blocks
         layers += [ACTIVATIONS[config.activation](), nn.Conv2d(channels, config.dim, 1)]
         self.layers = nn.Sequential(*layers)
-        self.dim, self.stride, self.reach = config.dim, stride, reach
+        self.dim, self.strides, self.reach = config.dim, ((stride, stride),), reach
 
-    def forward(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
-        """Return z_e of x; `cond` is not used."""
-        z_e: torch.Tensor = self.layers(x)
-        return z_e
+    def forward(
+        self, x: torch.Tensor, cond: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Return z_e of x, on one grid; `cond` is not used."""
+        return (self.layers(x),)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+Tensors = tuple[torch.Tensor, ...]
+
 
 class Prior(nn.Module):
-    """A distribution over index maps; coarser maps condition finer ones.
+    """A distribution over index maps, coarse to fine.
 
     Attributes:
         codebook_sizes: K of each map.
@@ -15,14 +17,32 @@ class Prior(nn.Module):
 
     codebook_sizes: tuple[int, ...]
 
-    def initialize(self, codebook: torch.Tensor) -> None:
-        """Take what the code vectors, (K, D), tell, before the first step; nothing by default."""
+    def each(self) -> "list[Prior]":
+        """Return the priors, of a map each, that it is made of; itself where it is no product."""
+        return [self]
 
-    def log_prob(
-        self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return log p(indices) in nats, (B,), of (B, *grid) int64 maps."""
+    def initialize(self, codebooks: Tensors) -> None:
+        """Take what the code vectors, (K, D) of each map, tell before the first step, if anything.
+
+        Nothing by default.
+        """
+
+    def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
+        """Return the scores of every index given those before it, (B, *grid, K) for each map.
+
+        Args:
+            indices: (B, *grid) int64 maps.
+            cond: what the maps go with.
+        """
         raise NotImplementedError
+
+    def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
+        """Return log p(indices) in nats, (B,), of (B, *grid) int64 maps."""
+        found = torch.zeros(len(indices[0]), device=indices[0].device)
+        for grid, scores in zip(indices, self(indices, cond), strict=True):
+            log_p = scores.float().log_softmax(-1)
+            found = found + log_p.gather(-1, grid[..., None]).flatten(1).sum(1)
+        return found
 
     def sample(
         self,
@@ -32,9 +52,9 @@ class Prior(nn.Module):
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
         top_k: int = 0,
-        known: tuple[torch.Tensor, ...] | None = None,
+        known: Tensors | None = None,
         report: Callable[[float], None] | None = None,
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> Tensors:
         """Draw maps.
 
         Args:

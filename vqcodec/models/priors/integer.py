@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from vqcodec.coding.contextmodel import FRACTION, MOST_UNITS
 from vqcodec.coding.layout import MOST_DILATION, Taps, of_maps, of_rows
 from vqcodec.config import check_range
-from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.base import Prior, Tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,11 +137,12 @@ class IntegerPrior(Prior):
         self.head = nn.Conv2d(config.units, config.codebook_size, 1)
 
     @torch.no_grad()
-    def initialize(self, codebook: torch.Tensor) -> None:
+    def initialize(self, codebooks: Tensors) -> None:
         """Begin with code vectors, (K, D), at both ends: near codes mean and follow the like.
 
         That is worth 0.5 and 0.2 bits per index after two minutes of training.
         """
+        (codebook,) = codebooks
         vectors = codebook[:, : min(self.config.embedding, self.config.units)]
         self.embedding.weight.mul_(0.1)
         self.embedding.weight[:-1, : vectors.shape[1]] = vectors
@@ -162,14 +163,16 @@ class IntegerPrior(Prior):
         scores: torch.Tensor = self.head(F.relu(h))
         return scores
 
-    def forward(self, indices: torch.Tensor) -> torch.Tensor:
-        """Return scores, (B, 1, h, w, K), of indices, (B, 1, h, w)."""
-        return self.logits(self.embed(indices[:, 0])).movedim(1, -1)[:, None]
+    def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
+        """Return scores, (B, h, w, K), of one (B, h, w) map; `cond` is not used."""
+        (grid,) = indices
+        return (self.logits(self.embed(grid)).movedim(1, -1),)
 
-    def log_prob(
-        self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return log p(indices) in nats, (B,), of one (B, h, w) map."""
+    def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
+        """Return log p(indices) in nats, (B,), of one (B, h, w) map.
+
+        Not by `forward`, which training runs in few bits: files are coded with all of them.
+        """
         (grid,) = indices
         scores = self.logits(self.embed(grid)).float()
         return -F.cross_entropy(scores, grid, reduction="none").flatten(1).sum(1)

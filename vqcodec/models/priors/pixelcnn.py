@@ -17,7 +17,7 @@ from vqcodec.config import check_range
 from vqcodec.errors import UsageError
 from vqcodec.models.nn.attention import HEAD, MaskedAttention
 from vqcodec.models.nn.masked import Cells, MaskedConv2d, Memory, Taps, Whole, band, cone
-from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.base import Prior, Tensors
 
 CELLS_AT_ONCE = 1 << 18  # sampled in one go; larger maps are sampled in bands of rows
 
@@ -164,32 +164,23 @@ class PixelCNN(Prior):
             nn.Linear(width, config.codebook_size) for _ in range(config.channels)
         )
 
-    def forward(self, indices: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
-        """Return logits, (B, channels, h, w, K), of maps, (B, channels, h, w) int64."""
+    def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
+        """Return logits, (B, h, w, K), of each map, (B, h, w) int64; one for each channel."""
+        maps = torch.stack(indices, 1)
         memory = Whole()
-        condition = self._condition(cond, indices.shape)
+        condition = self._condition(cond, maps.shape)
         if condition is not None:
             memory.write("cond", condition)
-        memory.write("indices", self._embed(indices))
+        memory.write("indices", self._embed(maps))
         self._above(memory)
         features = self._features(memory)
-        return torch.stack(
-            [self._logits(features, indices[:, :c]) for c in range(self.config.channels)], 1
-        )
-
-    def log_prob(
-        self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return log p(indices) in nats, (B,), of one (B, h, w) int64 map per channel."""
-        stacked = torch.stack(indices, 1)
-        log_p = self(stacked, cond).float().log_softmax(-1)
-        return log_p.gather(-1, stacked[..., None]).flatten(1).sum(1)
+        return tuple(self._logits(features, maps[:, :c]) for c in range(self.config.channels))
 
     @torch.no_grad()
-    def initialize(self, codebook: torch.Tensor) -> None:
+    def initialize(self, codebooks: Tensors) -> None:
         """Let embeddings begin with the code vectors, (K, D): near codes mean near things."""
-        scaled = codebook / codebook.std()
-        for embed in self.embed:
+        for embed, codebook in zip(self.embed, codebooks, strict=True):
+            scaled = codebook / codebook.std()
             width = min(scaled.shape[1], self.config.embedding)
             assert isinstance(embed, nn.Embedding)
             embed.weight[:, :width] = scaled[:, :width]
@@ -203,9 +194,9 @@ class PixelCNN(Prior):
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
         top_k: int = 0,
-        known: tuple[torch.Tensor, ...] | None = None,
+        known: Tensors | None = None,
         report: Callable[[float], None] | None = None,
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> Tensors:
         """Draw maps, (B, h, w) per channel; see `Prior.sample`.
 
         Equal generators give equal maps, however the work is cut up: the uniform number that an

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.base import Prior, Tensors
 
 
 class UniformPrior(Prior):
@@ -15,9 +15,12 @@ class UniformPrior(Prior):
         super().__init__()
         self.codebook_sizes = codebook_sizes
 
-    def log_prob(
-        self, indices: tuple[torch.Tensor, ...], cond: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
+        """Return zeros: equal scores for all."""
+        pairs = zip(indices, self.codebook_sizes, strict=True)
+        return tuple(torch.zeros((*i.shape, k), device=i.device) for i, k in pairs)
+
+    def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return -log K times the number of indices, (B,)."""
         nats = sum(
             i[0].numel() * math.log(k) for i, k in zip(indices, self.codebook_sizes, strict=True)
@@ -32,9 +35,9 @@ class UniformPrior(Prior):
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
         top_k: int = 0,
-        known: tuple[torch.Tensor, ...] | None = None,
+        known: Tensors | None = None,
         report: Callable[[float], None] | None = None,
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> Tensors:
         """Draw every index on its own; temperature and top-k of equal chances are moot."""
         maps = tuple(
             torch.randint(k, shape, generator=generator)

@@ -1,60 +1,91 @@
-"""What every quantizer promises."""
+"""What every quantizer promises.
 
-from typing import NamedTuple
+A quantizer takes all features of the encoder, coarse to fine, so it is here that a finer map can
+follow from a coarser one. A hierarchy quantizes the coarsest features, decodes their codes, fuses
+that into the finer features, and quantizes these.
+"""
+
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
 
+Tensors = tuple[torch.Tensor, ...]
+
 
 class Quantized(NamedTuple):
-    """The result of quantizing z_e.
+    """The result of quantizing features.
 
     Attributes:
-        z_q: (B, D, *grid), the code vectors, with the gradient passed straight through to z_e.
-        indices: one (B, *grid) int64 tensor per grid, coarse to fine.
+        z_q: (B, D, *grid), what the code vectors of all maps say, on the finest grid, with the
+            gradient passed straight through to the features.
+        indices: one (B, *grid) int64 tensor per map, coarse to fine.
         loss: codebook and commitment terms, a scalar; zero outside training.
-        vectors: (N, D), what was compared with the codebook; used to seed codes from data.
-        assignment: (N, K), how much each vector belongs to each code, with a gradient; None unless
-            it was asked for.
+        latents: (N, D) for each map, what was compared with its codebook.
+        assignments: (N, K) for each map, how much each of its latents belongs to each code, with a
+            gradient; none unless they were asked for.
     """
 
     z_q: torch.Tensor
-    indices: tuple[torch.Tensor, ...]
+    indices: Tensors
     loss: torch.Tensor
-    vectors: torch.Tensor
-    assignment: torch.Tensor | None = None
+    latents: Tensors
+    assignments: Tensors = ()
+
+
+class Codebook(Protocol):
+    """The K vectors that the indices of one map stand for; each learns by itself.
+
+    Attributes:
+        codebook: (K, D).
+    """
+
+    codebook: torch.Tensor
+
+    def initialize(self, latents: torch.Tensor, seed: int) -> None:
+        """Set the vectors from data, (N, D), before the first step."""
+
+    def reseed(self, latents: torch.Tensor, seed: int) -> int:
+        """Replace codes that are hardly used by data, (N, D); return how many."""
 
 
 class Quantizer(nn.Module):
-    """Replaces vectors by entries of a codebook.
+    """Replaces vectors by entries of codebooks, one for each map.
 
     Attributes:
-        codebook_sizes: K of each grid.
+        levels: of each map, which of the encoder's features it quantizes, and so on which grid it
+            lies.
+        reach: how many cells of the finest grid beyond its own a vector of z_q depends on, per
+            side, and with it an index of a finer map; 0 where every vector is quantized alone.
     """
 
-    codebook_sizes: tuple[int, ...]
+    levels: tuple[int, ...]
+    reach: int = 0
 
-    def forward(self, z_e: torch.Tensor, *, soft: bool = False) -> Quantized:
-        """Quantize z_e, (B, D, *grid). In training mode this may also update the codebook.
+    @property
+    def codebooks(self) -> tuple[Codebook, ...]:
+        """Of each map, coarse to fine. To set one, those before it must be: it may follow them."""
+        raise NotImplementedError
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each map."""
+        return tuple(len(book.codebook) for book in self.codebooks)
+
+    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+        """Quantize features, (B, D, *grid) each. In training mode this may also move codebooks.
 
         Args:
-            z_e: what to quantize.
-            soft: in training, return the `Quantized.assignment` as well.
+            features: as the encoder returns them.
+            soft: in training, return the `Quantized.assignments` as well.
         """
         raise NotImplementedError
 
-    def lookup(self, indices: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def lookup(self, indices: Tensors) -> torch.Tensor:
         """Return z_q, (B, D, *grid), for indices; `lookup(q.indices)` equals `q.z_q` exactly."""
         raise NotImplementedError
 
-    def initialize(self, vectors: torch.Tensor, seed: int) -> None:
-        """Set the codebook from data, (N, D), before the first step."""
-        raise NotImplementedError
-
-    def reseed(self, vectors: torch.Tensor, seed: int) -> int:
-        """Replace codes that are hardly used by data vectors, (N, D); return how many."""
-        raise NotImplementedError
-
     def codebook_bytes(self) -> bytes:
-        """Return the codebook(s) as little-endian float32: what gives an index its meaning."""
-        raise NotImplementedError
+        """Return the codebooks as little-endian float32: what gives an index its meaning."""
+        books = [b.codebook.detach().float().cpu().numpy().astype("<f4") for b in self.codebooks]
+        return b"".join(book.tobytes() for book in books)

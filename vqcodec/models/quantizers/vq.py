@@ -8,7 +8,7 @@ from torch import distributed, nn
 from torch.nn import functional as F
 
 from vqcodec.config import check_range
-from vqcodec.models.quantizers.base import Quantized, Quantizer
+from vqcodec.models.quantizers.base import Codebook, Quantized, Quantizer, Tensors
 
 NORMS = ("none", "layer")
 UPDATES = ("ema", "gradient")
@@ -70,14 +70,14 @@ class VectorQuantizer(Quantizer):
     over several processes both are summed first, so that all hold the same codebook.
     """
 
+    levels = (0,)
     codebook: torch.Tensor  # (K, D), a parameter with `gradient`, a buffer with `ema`
-    counts: torch.Tensor  # (K,), moving average of vectors per batch
+    counts: torch.Tensor  # (K,), moving average of latents per batch
     sums: torch.Tensor  # (K, D)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.codebook_sizes = (config.codebook_size,)
         codebook = torch.randn(config.codebook_size, config.dim)
         if config.update == "gradient":
             self.codebook = nn.Parameter(codebook)
@@ -86,17 +86,23 @@ class VectorQuantizer(Quantizer):
         self.register_buffer("counts", torch.ones(config.codebook_size))
         self.register_buffer("sums", codebook.clone())
 
-    def forward(self, z_e: torch.Tensor, *, soft: bool = False) -> Quantized:
-        """Quantize z_e, (B, D, *grid); in training mode, update the moving averages."""
+    @property
+    def codebooks(self) -> tuple[Codebook, ...]:
+        """Its own codebook alone."""
+        return (self,)
+
+    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+        """Quantize one z_e, (B, D, *grid); in training mode, update the moving averages."""
+        (z_e,) = features
         z = z_e.float().movedim(1, -1)  # (B, *grid, D)
         if self.config.norm == "layer":
             z = F.layer_norm(z, (self.config.dim,))
-        vectors = z.detach().reshape(-1, self.config.dim)
-        flat = self.nearest(vectors)
+        latents = z.detach().reshape(-1, self.config.dim)
+        flat = self.nearest(latents)
         indices = (flat.view(z.shape[:-1]),)
         z_q = self.lookup(indices).movedim(1, -1)
         if not self.training:
-            return Quantized(z_q.movedim(-1, 1), indices, z.new_zeros(()), vectors)
+            return Quantized(z_q.movedim(-1, 1), indices, z.new_zeros(()), (latents,))
         loss = self.config.commitment_cost * F.mse_loss(z, z_q.detach())
         if self.config.update == "gradient":
             loss = loss + F.mse_loss(z_q, z.detach())
@@ -104,17 +110,18 @@ class VectorQuantizer(Quantizer):
         assignment = self.assignment(z) if soft or self.config.entropy_weight else None
         if assignment is not None and self.config.entropy_weight:
             loss = loss + self.config.entropy_weight * self._unevenness(assignment)
-        self._update(vectors, flat)
+        self._update(latents, flat)
         # z + (z_q - z) would round; this adds an exact zero that carries the gradient.
         z_q = z_q.detach() + (z - z.detach())
-        return Quantized(z_q.movedim(-1, 1), indices, loss, vectors, assignment)
+        assignments = () if assignment is None else (assignment,)
+        return Quantized(z_q.movedim(-1, 1), indices, loss, (latents,), assignments)
 
-    def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return the index, (N,) int64, of the code nearest to each of vectors, (N, D)."""
+    def nearest(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return the index, (N,) int64, of the code nearest to each of latents, (N, D)."""
         codebook = self.codebook.detach().float()
         # |z - e|^2 less |z|^2, which all codes share; never in reduced precision
-        with torch.autocast(vectors.device.type, enabled=False):
-            distance = codebook.square().sum(1) - 2 * vectors @ codebook.T
+        with torch.autocast(latents.device.type, enabled=False):
+            distance = codebook.square().sum(1) - 2 * latents @ codebook.T
         return distance.argmin(1)
 
     def assignment(self, z: torch.Tensor) -> torch.Tensor:
@@ -138,14 +145,15 @@ class VectorQuantizer(Quantizer):
         p = assignment.mean(0)
         return math.log(self.config.codebook_size) + torch.xlogy(p, p).sum()
 
-    def lookup(self, indices: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def lookup(self, indices: Tensors) -> torch.Tensor:
         """Return z_q, (B, D, *grid), of ((B, *grid),) indices."""
-        return F.embedding(indices[0], self.codebook).movedim(-1, 1)
+        (grid,) = indices
+        return F.embedding(grid, self.codebook).movedim(-1, 1)
 
     @torch.no_grad()
-    def _update(self, vectors: torch.Tensor, flat: torch.Tensor) -> None:
-        counts = torch.bincount(flat, minlength=self.config.codebook_size).to(vectors.dtype)
-        sums = torch.zeros_like(self.sums).index_add_(0, flat, vectors)
+    def _update(self, latents: torch.Tensor, flat: torch.Tensor) -> None:
+        counts = torch.bincount(flat, minlength=self.config.codebook_size).to(latents.dtype)
+        sums = torch.zeros_like(self.sums).index_add_(0, flat, latents)
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(counts)
             distributed.all_reduce(sums)
@@ -155,29 +163,29 @@ class VectorQuantizer(Quantizer):
             self.codebook.copy_(self.sums / self.counts.clamp(min=1e-5)[:, None])
 
     @torch.no_grad()
-    def initialize(self, vectors: torch.Tensor, seed: int) -> None:
-        """Run k-means (ten rounds) on vectors, (N, D), the same in all processes.
+    def initialize(self, latents: torch.Tensor, seed: int) -> None:
+        """Run k-means (ten rounds) on latents, (N, D), the same in all processes.
 
         The moving averages start as if these clusters had been seen at equal rates, so that the
         first update does not undo the initialisation.
         """
         generator = torch.Generator().manual_seed(seed)
         size = self.config.codebook_size
-        codebook = vectors[_choose(len(vectors), size, generator)].clone()
+        codebook = latents[_choose(len(latents), size, generator)].clone()
         for _ in range(10):
             self.codebook.copy_(codebook)
-            flat = self.nearest(vectors)
-            counts = torch.bincount(flat, minlength=size).to(vectors.dtype)
-            sums = torch.zeros_like(codebook).index_add_(0, flat, vectors)
-            spare = vectors[_choose(len(vectors), size, generator)]
+            flat = self.nearest(latents)
+            counts = torch.bincount(flat, minlength=size).to(latents.dtype)
+            sums = torch.zeros_like(codebook).index_add_(0, flat, latents)
+            spare = latents[_choose(len(latents), size, generator)]
             codebook = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], spare)
         self.codebook.copy_(codebook)
-        self.counts.fill_(len(vectors) / size)
+        self.counts.fill_(len(latents) / size)
         self.sums.copy_(codebook * self.counts[:, None])
 
     @torch.no_grad()
-    def reseed(self, vectors: torch.Tensor, seed: int) -> int:
-        """Move codes whose share is below `dead_below` of the mean onto vectors, (N, D).
+    def reseed(self, latents: torch.Tensor, seed: int) -> int:
+        """Move codes whose share is below `dead_below` of the mean onto latents, (N, D).
 
         Their moving averages restart at the mean share; otherwise the next update would pull the
         code back to where it died.
@@ -187,16 +195,11 @@ class VectorQuantizer(Quantizer):
         number = int(dead.sum())
         if number:
             generator = torch.Generator().manual_seed(seed)
-            fresh = vectors[_choose(len(vectors), number, generator)]
+            fresh = latents[_choose(len(latents), number, generator)]
             self.codebook[dead] = fresh
             self.counts[dead] = mean
             self.sums[dead] = fresh * mean
         return number
-
-    def codebook_bytes(self) -> bytes:
-        """Return the codebook, (K, D), as little-endian float32."""
-        data: bytes = self.codebook.detach().float().cpu().numpy().astype("<f4").tobytes()
-        return data
 
 
 def _choose(total: int, number: int, generator: torch.Generator) -> torch.Tensor:

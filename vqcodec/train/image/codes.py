@@ -24,11 +24,13 @@ from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_pictu
 from vqcodec.train.image.task import HELD_OUT_SIDE
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Job, Ready, hold_out
-from vqcodec.train.tasks import Evaluation
+from vqcodec.train.tasks import Evaluation, named_maps
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Indices = tuple[NDArray[np.uint16], ...]
 
 CACHE = "maps.npz"
 ENCODED_AT_ONCE = 32  # crops
@@ -63,14 +65,14 @@ class Maps:
     """Codes of pictures: all that stage two sees of them.
 
     Attributes:
-        train: (N, maps, h, w) uint16.
-        held_out: (M, maps, h', w') uint16.
+        train: of each map, coarse to fine, (N, h, w) uint16.
+        held_out: the same, (M, h', w').
         log_prob: (M,) log p(x | z_q) of the held-out pictures, in nats.
         dimensions: numbers in one held-out picture.
     """
 
-    train: "NDArray[np.uint16]"
-    held_out: "NDArray[np.uint16]"
+    train: "Indices"
+    held_out: "Indices"
     log_prob: "NDArray[np.float64]"
     dimensions: int
 
@@ -90,25 +92,26 @@ class PriorOverMaps(PriorTask):
         self.maps = maps
         self.batch_size, self.seed = batch_size, seed
 
-    def batch(self, number: int) -> "NDArray[np.uint16]":
-        """Return training batch `number`, (B, maps, h, w)."""
+    def batch(self, number: int) -> "dict[str, NDArray[np.uint16]]":
+        """Return training batch `number`: the maps of some pictures, (B, h, w) each."""
         import numpy as np
 
         rng = np.random.default_rng([self.seed, number])
-        return self.maps.train[rng.integers(len(self.maps.train), size=self.batch_size)]
+        chosen = rng.integers(len(self.maps.train[0]), size=self.batch_size)
+        return named_maps([grid[chosen] for grid in self.maps.train])
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Evaluation:
         """Return bits per index, and bits/dim of the bound on the pictures' likelihood."""
         assert isinstance(model, Prior)
         device = next(model.parameters()).device
-        nats = 0.0
-        for start in range(0, len(self.maps.held_out), MEASURED_AT_ONCE):
-            part = torch.from_numpy(self.maps.held_out[start : start + MEASURED_AT_ONCE])
-            nats -= float(model.log_prob(part.long().to(device).unbind(1)).sum())
-        bound = (nats - float(self.maps.log_prob.sum())) / len(self.maps.held_out)
+        nats, held_out = 0.0, self.maps.held_out
+        for start in range(0, len(held_out[0]), MEASURED_AT_ONCE):
+            parts = [torch.from_numpy(g[start : start + MEASURED_AT_ONCE]) for g in held_out]
+            nats -= float(model.log_prob(tuple(p.long().to(device) for p in parts)).sum())
+        bound = (nats - float(self.maps.log_prob.sum())) / len(held_out[0])
         figures = {
-            "bits_per_index": nats / self.maps.held_out.size / math.log(2),
+            "bits_per_index": nats / sum(g.size for g in held_out) / math.log(2),
             "bits_per_dim": bound / self.maps.dimensions / math.log(2),
         }
         return Evaluation(figures)
@@ -130,7 +133,7 @@ def prepare(model: Prior, codec: Codec, job: Job) -> Ready:
             maps, skipped = _encode_pictures(codec, job, settings, loop_config.seed)
             save_maps(job.folder, maps)
     task = PriorOverMaps(model, maps, loop_config.batch_size, loop_config.seed)
-    return Ready(task, len(maps.train), len(maps.held_out), skipped, "maps")
+    return Ready(task, len(maps.train[0]), len(maps.held_out[0]), skipped, "maps")
 
 
 def _encode_pictures(
@@ -174,7 +177,7 @@ def encode_maps(
                 report(number / batches)
     log_prob = [_log_prob(codec, held_out[i : i + 8]) for i in range(0, len(held_out), 8)]
     return Maps(
-        np.concatenate(found),
+        tuple(np.concatenate(grids) for grids in zip(*found, strict=True)),
         _encode(codec, held_out),
         np.concatenate(log_prob),
         held_out[0].size,
@@ -185,8 +188,12 @@ def save_maps(folder: Path, maps: Maps) -> None:
     """Keep maps in the folder of a run."""
     import numpy as np
 
+    arrays = {f"train_{name}": grid for name, grid in named_maps(maps.train).items()}
+    arrays |= {f"held_out_{name}": grid for name, grid in named_maps(maps.held_out).items()}
     with writing(folder / CACHE, force=True) as file:
-        np.savez_compressed(file, allow_pickle=False, **vars(maps))
+        np.savez_compressed(
+            file, allow_pickle=False, log_prob=maps.log_prob, dimensions=maps.dimensions, **arrays
+        )
 
 
 def load_maps(folder: Path) -> Maps | None:
@@ -202,18 +209,20 @@ def load_maps(folder: Path) -> Maps | None:
         return None
     try:
         with np.load(path) as arrays:
+            number = max(1, sum(name.startswith("train_map_") for name in arrays))
             return Maps(
-                arrays["train"], arrays["held_out"], arrays["log_prob"], int(arrays["dimensions"])
+                tuple(arrays[f"train_map_{i}"] for i in range(number)),
+                tuple(arrays[f"held_out_map_{i}"] for i in range(number)),
+                arrays["log_prob"],
+                int(arrays["dimensions"]),
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         raise TrainingError(f"{path}: damaged; delete it, and it will be made again") from None
 
 
-def _encode(codec: Codec, pixels: "NDArray[np.uint8]") -> "NDArray[np.uint16]":
-    """Return the maps, (N, maps, h, w), of pictures, (N, 3, H, W)."""
-    import numpy as np
-
-    return np.stack(codec.encode_batch(pixels.transpose(0, 2, 3, 1)), 1)
+def _encode(codec: Codec, pixels: "NDArray[np.uint8]") -> "Indices":
+    """Return the maps, (N, h, w) each, of pictures, (N, 3, H, W)."""
+    return codec.encode_batch(pixels.transpose(0, 2, 3, 1))
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vqcodec.config import check_range
-from vqcodec.metrics.basic import perplexity, psnr
+from vqcodec.metrics.basic import psnr
 from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.priors.integer import from_arrays
@@ -19,8 +19,8 @@ from vqcodec.train.config import split
 from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, hold_out, train
-from vqcodec.train.tasks import Evaluation, Loss
-from vqcodec.weights import Weights, coding_prior, find_weights
+from vqcodec.train.tasks import Evaluation, Loss, Tensors, codes_in_use
+from vqcodec.weights import Weights, coding_priors, find_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,19 +65,19 @@ class ImageVQVAE:
         self.crops = crops
         self.held_out = held_out
 
-    def batch(self, number: int) -> "Pixels":
-        """Return training batch `number`, (B, 3, H, W) uint8."""
-        return self.crops.batch(number)
+    def batch(self, number: int) -> "dict[str, Pixels]":
+        """Return training batch `number`: x, (B, 3, H, W) uint8."""
+        return {"x": self.crops.batch(number)}
 
-    def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
+    def loss(self, model: nn.Module, batch: Tensors) -> Loss:
         """Return the terms of equation 3."""
-        terms: Terms = model(to_signal(batch))
+        x = batch["x"]
+        terms: Terms = model(to_signal(x))
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
         if self.model.prior is not None:
-            per_index = batch[0].numel() / sum(i[0].numel() for i in terms.indices)
+            per_index = x[0].numel() / sum(i[0].numel() for i in terms.indices)
             logged["bits_per_index"] = terms.rate * per_index / math.log(2)
-        indices = torch.cat([i.flatten() for i in terms.indices])
-        return Loss(terms.loss, logged, indices, terms.vectors)
+        return Loss(terms.loss, logged, terms.indices, terms.latents)
 
     def quantizer(self) -> Quantizer:
         """Return the model's quantizer."""
@@ -90,21 +90,18 @@ class ImageVQVAE:
 
         assert isinstance(model, VQVAE)
         device = next(model.parameters()).device
-        codes = sum(model.quantizer.codebook_sizes)
-        histogram = np.zeros(codes, np.int64)
+        sizes = model.quantizer.codebook_sizes
+        histograms = tuple(np.zeros(size, np.int64) for size in sizes)
         quality: list[float] = []
         bits = coded = 0.0
         shown: list[Pixels] = []
         for start in range(0, len(self.held_out), 8):
             pixels = self.held_out[start : start + 8]
             x = to_signal(torch.from_numpy(pixels).to(device))
-            offset = 0
             indices = model.encode(x)
-            for grid, size in zip(indices, model.quantizer.codebook_sizes, strict=True):
-                histogram[offset : offset + size] += np.bincount(
-                    grid.flatten().cpu().numpy(), minlength=size
-                )
-                offset += size
+            for histogram, grid in zip(histograms, indices, strict=True):
+                counts = np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
+                histogram[:] += counts
             decoded = to_pixels(model.decode(indices)).cpu().numpy()
             quality += [psnr(a, b) for a, b in zip(pixels, decoded, strict=True)]
             bits += float(model.elbo(x).bits_per_dim.sum())
@@ -112,17 +109,17 @@ class ImageVQVAE:
                 coded -= float(model.prior.log_prob(indices).sum()) / math.log(2)
             if not shown:
                 shown = [_row(pixels), _row(decoded)]
+        numbers = [int(h.sum()) for h in histograms]  # of indices
+        kl = sum(math.log2(k) * (n / sum(numbers)) for k, n in zip(sizes, numbers, strict=True))
         figures = {
             "psnr": float(np.mean([min(q, 100.0) for q in quality])),
             "bits_per_dim": bits / len(self.held_out),
-            "kl_bits_per_index": sum(math.log2(k) for k in model.quantizer.codebook_sizes)
-            / len(model.quantizer.codebook_sizes),
-            "perplexity": perplexity(histogram),
-            "usage": float((histogram > 0).mean()),
+            "kl_bits_per_index": kl,
+            **codes_in_use(histograms),
         }
         if model.prior is not None:
-            figures["bits_per_index"] = coded / histogram.sum()
-        return Evaluation(figures, histogram, np.concatenate(shown))
+            figures["bits_per_index"] = coded / sum(numbers)
+        return Evaluation(figures, histograms, np.concatenate(shown))
 
 
 def _row(pixels: "Pixels") -> "Pixels":
@@ -163,9 +160,10 @@ def train_image(job: Job, start_from: str | None = None) -> Progress:
 
 
 def _start_from(model: VQVAE, weights: Weights) -> None:
-    """Take over weights, and for a prior that learns along their coding prior."""
+    """Take over weights, and their coding priors for a prior that learns along."""
     state = read_state(weights)
-    integers = coding_prior(weights)
-    if model.prior is not None and integers is not None:
-        state |= {f"prior.{k}": v for k, v in from_arrays(integers.arrays).state_dict().items()}
+    if model.prior is not None:
+        for own, found in zip(model.prior.each(), coding_priors(weights), strict=False):
+            own.load_state_dict(from_arrays(found.arrays).state_dict())
+        state |= {f"prior.{key}": value for key, value in model.prior.state_dict().items()}
     model.load_state_dict(state)

@@ -51,12 +51,12 @@ def encode_sounds(
     for number in range(len(sounds)):
         sound = sounds[number].astype(np.float32)[None] / np.float32(32768)
         codes = codec.encode(Audio(sound, RATE))
-        gain = 10 ** (codes.media.level / 20)
+        gain = 10 ** (codes.audio.level / 20)
         cells = codes.grids[0].shape[1]
         padded = np.pad(sound[0] * gain, (0, cells * codec.stride - sound.shape[1]))
         samples.append(np.round(padded.clip(-1, 1) * 32767).astype(np.int16))
         indices.append(codes.grids[0][0])
-        vectors.append(np.frombuffer(codes.media.speaker, np.int8))
+        vectors.append(np.frombuffer(codes.audio.speaker, np.int8))
         if report:
             report(number + 1)
     ends = np.cumsum([len(i) for i in indices])

@@ -1,6 +1,7 @@
 """Recordings to seeded crops."""
 
 import math
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from vqcodec.train.speech.data import Sounds
@@ -19,18 +20,16 @@ MARGIN = 64  # samples around a crop that resampling needs, or it would begin an
 class SoundCrops:
     """Batches of random crops, a pure function of (seed, step).
 
-    A row holds a crop to code, behind it the same crop in disguise where that is asked for, and
-    another crop of the same recording: what a speaker encoder learns the voice from, without
-    hearing what is said. Long recordings are chosen more often; short ones are repeated.
+    Long recordings are chosen more often; short ones are repeated.
 
     Args:
         sounds: the recordings.
-        batch_size: rows of a batch.
+        batch_size: crops of a batch.
         crop_size: samples to code.
-        reference_size: samples for the speaker encoder.
+        reference_size: samples for the conditioner.
         seed: of all that is drawn.
-        speed: a row is played up to this factor faster or slower.
-        disguise: changes the crop that an encoder hears; None for no crop but the one to code.
+        speed: a crop is played up to this factor faster or slower.
+        disguise: makes of a crop what the encoder takes in its place.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class SoundCrops:
         reference_size: int,
         seed: int,
         speed: float = 1.0,
-        disguise: Disguise | None = None,
+        disguise: "Disguise | None" = None,
     ) -> None:
         import numpy as np
 
@@ -51,25 +50,32 @@ class SoundCrops:
         lengths = np.asarray(sounds.lengths, np.float64)
         self._share = lengths / lengths.sum()
 
-    def batch(self, step: int) -> "Samples":
-        """Return batch number `step`, (batch_size, crop_size (+ crop_size) + reference_size)."""
+    def batch(self, step: int) -> "dict[str, Samples]":
+        """Return batch number `step`, (batch_size, samples) each.
+
+        `x` are the crops to code, `source`, where there is a disguise, the same in disguise, and
+        `reference` other crops of the same recordings: what a conditioner learns the voice from,
+        without hearing what is said.
+        """
         import numpy as np
 
         rng = np.random.default_rng([self.seed, step])
         chosen = rng.choice(len(self._share), self.batch_size, p=self._share)
-        rows = []
+        found: defaultdict[str, list[Samples]] = defaultdict(list)
         for index in chosen:
             sound = self.sounds[int(index)]
             speed = self.speed ** rng.uniform(-1, 1) if self.speed > 1 else 1.0
-            parts = [_crop(sound, n, speed, rng) for n in (self.crop_size, self.reference_size)]
+            parts = {"x": _crop(sound, self.crop_size, speed, rng)}
+            parts["reference"] = _crop(sound, self.reference_size, speed, rng)
             if self.disguise is not None:
-                x = parts[0] / np.float32(32768)
-                parts.insert(1, self.disguise.apply(x, int(index), rng) * np.float32(32768))
-            row = np.concatenate(parts)
+                x = parts["x"] / np.float32(32768)
+                parts["source"] = self.disguise.apply(x, int(index), rng) * np.float32(32768)
             gain = 10 ** (rng.uniform(-QUIETER, LOUDER) / 20)
-            gain = min(gain, 32767 / max(1.0, float(np.abs(row).max())))
-            rows.append(np.round(row * gain).astype(np.int16))
-        return np.stack(rows)
+            loudest = max(float(np.abs(part).max()) for part in parts.values())
+            gain = min(gain, 32767 / max(1.0, loudest))
+            for name, part in parts.items():
+                found[name].append(np.round(part * gain).astype(np.int16))
+        return {name: np.stack(rows) for name, rows in found.items()}
 
 
 def _crop(

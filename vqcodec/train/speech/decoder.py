@@ -1,7 +1,7 @@
 """Stage two of speech: a decoder on the frozen codes of a finished codec."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,10 +17,9 @@ from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, train
 from vqcodec.train.speech.codes import Coded, CodedCrops, find_or_encode
 from vqcodec.train.speech.task import SpeechData, to_sound
-from vqcodec.train.tasks import Evaluation, Loss
+from vqcodec.train.tasks import Evaluation, Loss, Tensors, maps_of, named_maps
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 HELD_OUT_CELLS = 500  # codes of a held-out recording that are measured, from its start: 2 s at 64x
@@ -68,38 +67,34 @@ class SpeechDecoding:
         self._quantizer = codec.model.quantizer
         self.crops = CodedCrops(train, self.cells, batch_size, seed)
 
-    def batch(self, number: int) -> "NDArray[np.int16]":
-        """Return training batch `number`: in a row, samples, indices and speaker vector.
+    def batch(self, number: int) -> "dict[str, NDArray[Any]]":
+        """Return training batch `number`: samples, their indices, and who speaks, if that is told.
 
-        All are int16; indices wrap, and are read as uint16 again.
+        Shapes are (B, cells * stride), (B, cells) and (B, S).
         """
+        return self._cut(self.train, self.crops.batch(number), self.cells)
+
+    def _cut(
+        self, coded: Coded, places: list[tuple[int, int]], cells: int
+    ) -> "dict[str, NDArray[Any]]":
+        """Return what lies in so many cells of recordings, from (recording, first cell) on."""
         import numpy as np
 
-        rows = [self._row(self.train, *place, self.cells) for place in self.crops.batch(number)]
-        return np.stack(rows)
+        samples = [coded.samples[n * self.stride : (n + cells) * self.stride] for _, n in places]
+        indices = np.stack([coded.indices[n : n + cells] for _, n in places])
+        batch: dict[str, NDArray[Any]] = {"x": np.stack(samples), **named_maps([indices])}
+        cond = coded.vectors[[which for which, _ in places]].astype(np.float32)
+        return {**batch, "cond": cond / np.float32(STEPS)} if cond.size else batch
 
-    def _row(self, coded: Coded, which: int, start: int, cells: int) -> "NDArray[np.int16]":
-        import numpy as np
+    def _inputs(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Return x (B, 1, T), z_q (B, D, N) and cond (B, S) of a batch."""
+        x = to_sound(batch["x"])
+        self._quantizer.to(x.device)
+        return x, self._quantizer.lookup(maps_of(batch)), batch.get("cond")
 
-        end = start + cells
-        samples = coded.samples[start * self.stride : end * self.stride]
-        indices = coded.indices[start:end].astype(np.int16)
-        return np.concatenate([samples, indices, coded.vectors[which].astype(np.int16)])
-
-    def _split(
-        self, batch: torch.Tensor, cells: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Return x (B, 1, T), z_q (B, D, N) and speaker vectors (B, S) of a batch."""
-        samples, indices, vectors = batch.tensor_split(
-            [cells * self.stride, cells * (self.stride + 1)], dim=1
-        )
-        self._quantizer.to(batch.device)
-        z_q = self._quantizer.lookup((indices.long() & 0xFFFF,))
-        return to_sound(samples), z_q, vectors.float() / STEPS if vectors.shape[1] else None
-
-    def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
+    def loss(self, model: nn.Module, batch: Tensors) -> Loss:
         """Return the decoder's own loss."""
-        total = model(*self._split(batch, self.cells))
+        total = model(*self._inputs(batch))
         return Loss(total, {"reconstruction": total.detach()})
 
     def quantizer(self) -> None:
@@ -118,8 +113,10 @@ class SpeechDecoding:
         total, samples = 0.0, 0
         for which, (end, length) in enumerate(zip(self.held_out.ends, lengths, strict=True)):
             cells = min(HELD_OUT_CELLS, int(length))
-            row = self._row(self.held_out, which, int(end - length), cells)
-            x, z_q, cond = self._split(torch.from_numpy(row)[None].to(device), cells)
+            cut = self._cut(self.held_out, [(which, int(end - length))], cells)
+            x, z_q, cond = self._inputs(
+                {name: torch.from_numpy(array).to(device) for name, array in cut.items()}
+            )
             if isinstance(decoder, Density):
                 total -= float(decoder.log_prob(x, z_q, cond)) / math.log(2)
             else:
@@ -160,7 +157,7 @@ def check_decoder(table: Tree, codec: SpeechCodec) -> None:
     wanted = {
         "dim": model["quantizer"]["dim"],
         "stride": codec.stride,
-        "cond_dim": codec.model.speaker.dim if codec.model.speaker is not None else 0,
+        "cond_dim": codec.model.conditioner.dim if codec.model.conditioner is not None else 0,
     }
     for key, value in wanted.items():
         if table.get(key) != value:

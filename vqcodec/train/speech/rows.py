@@ -14,7 +14,7 @@ from vqcodec.train.config import split
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Job, Ready
 from vqcodec.train.speech.codes import Coded, CodedCrops, find_or_encode
-from vqcodec.train.tasks import Evaluation
+from vqcodec.train.tasks import Evaluation, named_maps
 from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class PriorOverRows(PriorTask):
         self.train, self.held_out, self.rate = train, held_out, rate
         self.crops = CodedCrops(train, cells, batch_size, seed)
 
-    def batch(self, number: int) -> "NDArray[np.uint16]":
-        """Return training batch `number`, (B, 1, 1, n)."""
+    def batch(self, number: int) -> "dict[str, NDArray[np.uint16]]":
+        """Return training batch `number`: a map of one row, (B, 1, n)."""
         import numpy as np
 
         starts = [start for _, start in self.crops.batch(number)]
         cuts = [self.train.indices[start : start + self.crops.cells] for start in starts]
-        return np.stack(cuts)[:, None, None]
+        return named_maps([np.stack(cuts)[:, None]])
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Evaluation:
@@ -87,7 +87,7 @@ class PriorOverRows(PriorTask):
                 nats -= float(model.log_prob((block.to(device)[None, None],)))
         bits = nats / len(self.held_out.indices) / math.log(2)
         figures = {"bits_per_index": bits, "bits_per_second": bits * self.rate}
-        return Evaluation(figures, None, None)
+        return Evaluation(figures)
 
 
 def prepare(model: Prior, codec: SpeechCodec, job: Job) -> Ready:

@@ -1,4 +1,4 @@
-"""Stage one on speech: encoder, codebook, speaker encoder and the fast decoder."""
+"""Stage one on speech: encoder, codebook, conditioner and the fast decoder."""
 
 import math
 from dataclasses import dataclass
@@ -9,19 +9,18 @@ from torch import nn
 
 from vqcodec.config import check_range
 from vqcodec.errors import UsageError
-from vqcodec.metrics.basic import perplexity
 from vqcodec.modality import AUDIO
 from vqcodec.models.nn.spectra import log_mel
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.quantizers.base import Quantizer
-from vqcodec.models.vqvae import VQVAE, Terms, build
+from vqcodec.models.vqvae import VQVAE, Terms, build, renamed
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Job, Ready, claim, hold_out, train
 from vqcodec.train.speech.crops import SoundCrops
 from vqcodec.train.speech.data import Sounds, middles, read_recording
 from vqcodec.train.speech.disguise import Disguise, voices_in
-from vqcodec.train.tasks import Evaluation, Loss
+from vqcodec.train.tasks import Evaluation, Loss, Tensors, codes_in_use
 from vqcodec.voice.frames import RATE
 from vqcodec.weights import Weights, find_weights
 
@@ -44,7 +43,7 @@ class SpeechData:
 
     Attributes:
         crop_size: samples of a training crop, at 16 kHz; a multiple of the codec's stride.
-        reference_size: samples of other speech of the same recording, for the speaker encoder.
+        reference_size: samples of other speech of the same recording, for the conditioner.
         speed: crops are played up to this factor faster or slower, and so higher or lower: few
             recorded speakers become many.
         disguise: the encoder hears crops with their formants moved by up to this factor, so that
@@ -78,20 +77,15 @@ class SpeechVQVAE:
     def __init__(self, model: VQVAE, crops: SoundCrops, held_out: "Samples") -> None:
         self.model, self.crops, self.held_out = model, crops, held_out
 
-    def batch(self, number: int) -> "Samples":
+    def batch(self, number: int) -> "dict[str, Samples]":
         """Return training batch `number`, int16; see `SoundCrops`."""
         return self.crops.batch(number)
 
-    def loss(self, model: nn.Module, batch: torch.Tensor) -> Loss:
+    def loss(self, model: nn.Module, batch: Tensors) -> Loss:
         """Return the decoder's spectral distance and the terms of the quantizer."""
-        x = to_sound(batch)
-        size = self.crops.crop_size
-        heard = x[..., size : 2 * size] if self.crops.disguise else None
-        reference = x[..., -self.crops.reference_size :]
-        terms: Terms = model(x[..., :size], reference=reference, heard=heard)
+        terms: Terms = model(**{name: to_sound(samples) for name, samples in batch.items()})
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
-        indices = torch.cat([i.flatten() for i in terms.indices])
-        return Loss(terms.loss, logged, indices, terms.vectors)
+        return Loss(terms.loss, logged, terms.indices, terms.latents)
 
     def quantizer(self) -> Quantizer:
         """Return the model's quantizer."""
@@ -105,33 +99,32 @@ class SpeechVQVAE:
         assert isinstance(model, VQVAE)
         device = next(model.parameters()).device
         stoi = _stoi()
-        histogram = np.zeros(sum(model.quantizer.codebook_sizes), np.int64)
-        distance, heard = 0.0, []
+        histograms = tuple(np.zeros(size, np.int64) for size in model.quantizer.codebook_sizes)
+        distance, understood = 0.0, []
         picture, sounds = None, {}
-        stride = model.encoder.stride
+        (stride,) = model.maps[0].stride
         held_out = self.held_out[:, : self.held_out.shape[1] // stride * stride]
         for start in range(0, len(held_out), MEASURED_AT_ONCE):
             x = to_sound(torch.from_numpy(held_out[start : start + MEASURED_AT_ONCE])).to(device)
-            cond = None if model.speaker is None else model.speaker(x)
+            cond = None if model.conditioner is None else model.conditioner(x)
             indices = model.encode(x)
             y = model.decode(indices, cond)
-            for grid in indices:
-                histogram += np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
+            for histogram, grid in zip(histograms, indices, strict=True):
+                counts = np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
+                histogram[:] += counts
             a, b = (log_mel(s[:, 0], RATE, MEL_WINDOW, MEL_HOP, MEL_BANDS) for s in (x, y))
             distance += float((a - b).abs().mean((1, 2)).sum()) * 20 / math.log(10)
             if stoi is not None:
                 pairs = zip(x[:, 0].cpu().numpy(), y[:, 0].cpu().numpy(), strict=True)
-                heard += [float(stoi(r, d, RATE)) for r, d in pairs]
+                understood += [float(stoi(r, d, RATE)) for r, d in pairs]
             if picture is None:
                 picture = _picture(a[:4], b[:4])
                 for name, rows in (("original", x), ("decoded", y)):
                     sounds[f"sound/{name}"] = rows[:4].flatten().float().cpu().numpy()
         figures = {"mel_distance": distance / len(held_out)}
-        if heard:
-            figures["stoi"] = float(np.mean(heard))
-        figures["perplexity"] = perplexity(histogram)
-        figures["usage"] = float((histogram > 0).mean())
-        return Evaluation(figures, histogram, picture, sounds)
+        if understood:
+            figures["stoi"] = float(np.mean(understood))
+        return Evaluation(figures | codes_in_use(histograms), histograms, picture, sounds)
 
 
 def to_sound(samples: torch.Tensor) -> torch.Tensor:
@@ -199,7 +192,7 @@ def _start_from(model: VQVAE, weights: Weights) -> bool:
     Raises:
         UsageError: there is no such part.
     """
-    state, own = read_state(weights), model.state_dict()
+    state, own = renamed(read_state(weights)), model.state_dict()
     shapes = [{key: value.shape for key, value in values.items()} for values in (state, own)]
     parts = {key.split(".")[0] for key in own}
     alike = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vqcodec.codec.sampling import SamplingParams
     from vqcodec.figures.canvas import Page
     from vqcodec.files.codes import Codes
-    from vqcodec.files.header import Header
+    from vqcodec.files.contents import ImageInfo
     from vqcodec.media.image import Image
 
 
@@ -79,18 +79,18 @@ class ImageHandler(Handler):
 
         format_of_suffix(suffix, name)
 
-    def facts(self, codes: "Codes | Header", size: int) -> dict[str, Any]:
+    def facts(self, media: "ImageInfo", size: int) -> dict[str, Any]:
         """Return transparency and rate."""
-        height, width = codes.media.size
+        height, width = media.size
         return {
-            "transparency": "kept" if codes.media.alpha is not None else "none",
+            "transparency": "kept" if media.alpha is not None else "none",
             "bpp": round(8 * size / (height * width), 4),
             "ratio": round(3 * height * width / size, 2),
         }
 
-    def rate(self, bits: int, stride: int) -> str:
+    def rate(self, bits: float) -> str:
         """Return bits a pixel."""
-        return f"{bits / stride**2:.3g} bpp"
+        return f"{bits:.3g} bpp"
 
     def read(self, data: bytes, name: str) -> "Image":
         """Return the picture of a file."""

@@ -27,7 +27,7 @@ def evaluate(
 
     others = names(AGAINST if against is None else against)
     points = points_of(own.qualities(), own.targets())
-    with progress_bar("evaluating") as bar:
+    with progress_bar("evaluating", lines=True) as bar:
         study = ImageStudy(data, output, model=model, against=others, points=points)
         found = study.run(force=force, progress=bar)
     finish(found, output, "pictures", _print_results, as_json=as_json)

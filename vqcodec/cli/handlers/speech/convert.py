@@ -60,7 +60,7 @@ def convert_sound(
         if isinstance(source, Coded):
             codes, own = source.codes, source.codec
             own.check(codes)
-            (channels, length), rate = codes.media.size, codes.media.sample_rate
+            (channels, length), rate = codes.media.size, codes.audio.sample_rate
             converted = convert_codes(codec, codes, own, target, drawing=drawing)
             converted = told(converted, length, rate, bar)
         else:

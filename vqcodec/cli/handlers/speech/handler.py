@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vqcodec.data.sources import Source
     from vqcodec.figures.canvas import Page
     from vqcodec.files.codes import Codes
-    from vqcodec.files.header import Header
+    from vqcodec.files.contents import AudioInfo
     from vqcodec.files.stream import StreamFrames
     from vqcodec.media.audio import Audio
 
@@ -66,9 +66,8 @@ class SpeechHandler(Handler):
 
         check_suffix(suffix, name)
 
-    def facts(self, codes: "Codes | Header", size: int) -> dict[str, Any]:
+    def facts(self, media: "AudioInfo", size: int) -> dict[str, Any]:
         """Return what is known of the sound, and the rate."""
-        media = codes.media
         facts: dict[str, Any] = {"sample_rate": media.sample_rate, "level": media.level}
         facts["speaker"] = f"{len(media.speaker)} numbers" if media.speaker else "none"
         if media.sample_rate:
@@ -77,11 +76,11 @@ class SpeechHandler(Handler):
             facts["bits_per_second"] = round(8 * size / duration, 1)
         return facts
 
-    def rate(self, bits: int, stride: int) -> str:
+    def rate(self, bits: float) -> str:
         """Return bits a second."""
         from vqcodec.voice.frames import RATE
 
-        return f"{bits * RATE / stride / 1000:.3g} kbit/s"
+        return f"{bits * RATE / 1000:.3g} kbit/s"
 
     def read(self, data: bytes, name: str) -> "Audio":
         """Return the sound of a file."""

@@ -55,7 +55,7 @@ def evaluate_codec(
     from vqcodec.evaluate.speech.study import SpeechStudy
 
     others = names(AGAINST if against is None else against)
-    with progress_bar("evaluating") as bar:
+    with progress_bar("evaluating", lines=True) as bar:
         study = SpeechStudy(data, output, model=model, against=others)
         found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_results, as_json=as_json)
@@ -71,7 +71,7 @@ def evaluate_phones(
     from vqcodec.evaluate.phones.phonetable import summary
     from vqcodec.evaluate.phones.study import PICTURE, PhoneStudy
 
-    with progress_bar("coding") as bar:
+    with progress_bar("coding", lines=True) as bar:
         found = PhoneStudy(data[0], output, model=model).run(force=force, progress=bar)
     if as_json:
         console.say(json.dumps(found.tree))
@@ -96,7 +96,7 @@ def evaluate_voices(
     from vqcodec.evaluate.conversion.study import ConversionStudy
     from vqcodec.voice.named import default_weights
 
-    with progress_bar("converting") as bar:
+    with progress_bar("converting", lines=True) as bar:
         study = ConversionStudy(data, output, model=model or default_weights(), targets=targets)
         found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_voices, as_json=as_json)
@@ -108,7 +108,7 @@ def evaluate_babble(
     """Measure how like speech babble is."""
     from vqcodec.evaluate.unconditional.study import UnconditionalStudy
 
-    with progress_bar("drawing") as bar:
+    with progress_bar("drawing", lines=True) as bar:
         study = UnconditionalStudy(data, output, model=model, number=number)
         found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_babble, as_json=as_json)

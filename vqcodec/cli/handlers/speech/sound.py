@@ -49,7 +49,7 @@ def encode_sound(
         else:
             codes = codec.encode_blocks(blocks, channels, rate)
             seconds = time.perf_counter() - start
-            media, data = codes.media, codes.to_bytes(container.suffix, prior=container.prior)
+            media, data = codes.audio, codes.to_bytes(container.suffix, prior=container.prior)
             size = len(data)
             with opened(job, force=container.force) as file:
                 file.write(data)
@@ -114,7 +114,8 @@ def decode_sound(
     from vqcodec.media.resample import resampled_length
 
     suffix_of(job, wanted)
-    media, start = source.media, time.perf_counter()
+    media = source.audio if isinstance(source, Contents) else source.media
+    start = time.perf_counter()
     rate = wanted.rate or media.sample_rate
     blocks: Iterable[Samples]
     length = None
