@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from vqcodec.codec.image import SWEEPS, Codec
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image
+
+if TYPE_CHECKING:
+    from vqcodec.codec.search import PictureSearch
 
 DEFAULT_EFFORT = 4
 SCALES = (1.0, 0.75, 0.5)
@@ -24,6 +28,9 @@ CLOSE = 0.985  # of the bytes asked for is close enough
 # A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
 # times more is beaten by a smaller one, or out of reach.
 WORTH_TRYING, TOO_MANY = 0.8, 2.5
+# Nearest codes that take so many times the bytes at the smallest scale may be out of reach; this
+# many sweeps tell how small a file gets, to within a tenth.
+DOUBTFUL, FLOOR_SWEEPS, NEAR = 1.5, 3, 1.1
 
 
 def weight_of(quality: int) -> float:
@@ -47,33 +54,46 @@ def encode_to(
         MediaError: no codes of so few bytes were found.
         UsageError: the weights have no coding prior.
     """
-    plainest = codec.encode(image, scale=SCALES[-1])
-    plainest = replace(plainest, grids=tuple(np.zeros_like(g) for g in plainest.grids))
-    least = len(plainest.to_bytes(".vqc"))
+    smallest = _Attempt(codec, image, SCALES[-1])
+    plainest = tuple(np.zeros_like(g) for g in smallest.codes.grids)
+    least = len(replace(smallest.codes, grids=plainest).to_bytes(".vqc"))
     if least > target_bytes:
         kept = " and its transparency kept; put it on a --background"
         raise MediaError(
             f"cannot be coded in {target_bytes:,} bytes: a picture of this size takes {least:,} "
             f"with a single code throughout{kept if image.alpha is not None else ''}"
         )
+    if smallest.bytes > DOUBTFUL * target_bytes:  # before a long search, see if there is hope
+        least = smallest.floor()
+        if least > NEAR * target_bytes:
+            raise _unreachable(target_bytes, least)
     best: tuple[float, Codes] | None = None
     least = 0
-    for done, scale in enumerate(SCALES, 1):
-        attempt = _Attempt(codec, image, scale)
+    for done, scale in enumerate(SCALES):
+        attempt = smallest if scale == SCALES[-1] else _Attempt(codec, image, scale)
         if best is not None and attempt.bytes < WORTH_TRYING * target_bytes:
             break
         if attempt.bytes <= TOO_MANY * target_bytes or scale == SCALES[-1]:
-            attempt.run(target_bytes, SWEEPS[effort])
+
+            def partly(swept: float, done: int = done) -> None:
+                if report:
+                    report((done + swept) / len(SCALES))
+
+            attempt.run(target_bytes, SWEEPS[effort], partly)
         if attempt.best and (best is None or attempt.best[0] < best[0]):
             best = attempt.best
         least = min(least or attempt.bytes, attempt.bytes)
         if report:
-            report(done / len(SCALES))
+            report((done + 1) / len(SCALES))
     if best is None:
-        raise MediaError(
-            f"cannot be coded in {target_bytes:,} bytes; the smallest file found has {least:,}"
-        )
+        raise _unreachable(target_bytes, least)
     return best[1]
+
+
+def _unreachable(target: int, least: int) -> MediaError:
+    return MediaError(
+        f"cannot be coded in {target:,} bytes: files of this picture do not go below {least:,}"
+    )
 
 
 class _Attempt:
@@ -90,11 +110,27 @@ class _Attempt:
         self.bytes = len(self.codes.to_bytes(".vqc"))
         self.best: tuple[float, Codes] | None = None
 
-    def run(self, target: int, sweeps: int) -> None:
-        """Sweep until the file fits, and `sweeps` times at least."""
+    def floor(self) -> int:
+        """Return about how many bytes the smallest file takes: after sweeps for bytes alone."""
+        search = self._search()
+        for _ in range(FLOOR_SWEEPS):
+            search.sweep(MOST_WEIGHT)
+        return len(replace(self.codes, grids=(search.grid,)).to_bytes(".vqc"))
+
+    def _search(self) -> "PictureSearch":
         height, width = self.codes.media.coded_size
         pixels = self.image.resize((height, width)).pixels
-        search = self.codec.search(pixels, self.codes.grids, rate=True)
+        return self.codec.search(pixels, self.codes.grids, rate=True)
+
+    def run(self, target: int, sweeps: int, report: Report) -> None:
+        """Sweep until the file fits, and `sweeps` times at least.
+
+        Args:
+            target: bytes.
+            sweeps: how many at least.
+            report: called with the fraction done, of all that may be needed.
+        """
+        search = self._search()
         weight, hopeless = 0.0, 0
         for sweep in range(1, sweeps + MOST_MORE + 1):
             if self.bytes > target or weight:
@@ -104,6 +140,7 @@ class _Attempt:
             if hopeless > 2:
                 break
             search.sweep(weight)
+            report(sweep / (sweeps + MOST_MORE))
             self.codes = replace(self.codes, grids=(search.grid.copy(),))
             self.bytes = len(self.codes.to_bytes(".vqc"))
             if self.bytes <= target:

@@ -63,17 +63,25 @@ class Loop:
         config: settings.
         folder: where checkpoints and logs go.
         bf16: whether to multiply in bfloat16.
+        cpu: whether to leave a CUDA device alone.
         minutes: stop after this much training time, the schedule stretched or shortened to it;
             None to do `config.steps`.
     """
 
     def __init__(
-        self, task: Task, config: Config, folder: Path, *, bf16: bool, minutes: float | None = None
+        self,
+        task: Task,
+        config: Config,
+        folder: Path,
+        *,
+        bf16: bool,
+        cpu: bool = False,
+        minutes: float | None = None,
     ) -> None:
         self.task, self.config, self.folder, self.minutes = task, config, folder, minutes
         AcceleratorState._reset_state()  # or a second loop could not choose its own precision
         self.accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(),
+            cpu=cpu or not torch.cuda.is_available(),
             mixed_precision="bf16" if bf16 else "no",
             gradient_accumulation_steps=config.accumulation,
             project_config=ProjectConfiguration(project_dir=str(folder)),

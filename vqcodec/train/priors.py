@@ -32,7 +32,7 @@ def train_prior(job: Job, codec_name: str) -> Progress:
     modality = by_name(weights.modality)
     if job.config.get("modality") != modality.name:
         raise UsageError(f"'{codec_name}' codes {modality.name}, and the preset is for other codes")
-    codec: BaseCodec = load(modality.codec)(weights)
+    codec: BaseCodec = load(modality.codec)(weights, job.device)
     training: Training = load(modality.training)
     _, loop_config = split(job.config, training.prior_settings)
     table = job.config.get("prior")

@@ -199,6 +199,7 @@ class Handler(ABC):
         against: str | None,
         own: Any,
         *,
+        device: str,
         force: bool,
         as_json: bool,
     ) -> None:

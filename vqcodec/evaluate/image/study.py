@@ -58,12 +58,13 @@ class ImageStudy(Study):
         model: str,
         against: list[str],
         points: tuple[Point, ...] = points_of([], []),
+        device: str = "auto",
     ) -> None:
         """Find the pictures, and load what they go through."""
         sources = named(find_sources(data))
         self.baselines, notes = find_baselines(against)
         metrics, missing = find_metrics()
-        super().__init__(folder, Codec.load(model), sources, metrics, [*notes, *missing])
+        super().__init__(folder, Codec.load(model, device), sources, metrics, [*notes, *missing])
         self.points, self.bits = points, BitMeter(self.codec)
 
     def settings(self) -> dict[str, Any]:

@@ -72,10 +72,12 @@ class UnconditionalStudy(RecordingStudy):
     lines = "babble.jsonl"
     metrics: Sequence[SpeechMetric]
 
-    def __init__(self, data: list[Path], folder: Path, *, model: str, number: int) -> None:
+    def __init__(
+        self, data: list[Path], folder: Path, *, model: str, number: int, device: str = "auto"
+    ) -> None:
         """Find the recordings, and load what samples are drawn from."""
         sources = dict(islice(named(find_sources(data, AUDIO)).items(), number))
-        codec = SpeechCodec.load(model)
+        codec = SpeechCodec.load(model, device)
         self.samplers, notes = find_samplers(codec)
         metrics, missing = find_metrics(METRICS)
         notes += missing

@@ -134,7 +134,7 @@ def train_decoder(job: Job, codec_name: str) -> Progress:
     Args, errors: those of `vqcodec.train.priors.train_prior`, for recordings.
     """
     settings, loop_config = split(job.config, SpeechData)
-    codec = SpeechCodec.load(codec_name)
+    codec = SpeechCodec.load(codec_name, job.device)
     table = job.config.get("decoder")
     if not isinstance(table, dict):
         raise UsageError("the preset lacks the table 'decoder'")

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vqcodec.cli import console
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container
 from vqcodec.cli.handlers.image.options import Encoding
@@ -143,13 +144,33 @@ def _encode_batch(
     return [(job, results[job]) for job, _ in batch]
 
 
+LONG = 20.0  # seconds of a search that are worth a word before
+
+
+def _announcing(bar: Move | None) -> Move:
+    """Return what moves a bar, and says how long a search takes as soon as that can be told."""
+    start, told = time.perf_counter(), False
+
+    def move(done: float) -> None:
+        nonlocal told
+        seconds = (time.perf_counter() - start) / max(done, 1e-3)
+        if not told and seconds > LONG:
+            console.note(f"vqcodec: the search takes about {console.duration(seconds)}")
+        told = True
+        if bar:
+            bar(done)
+
+    return move
+
+
 def _encode_one(codec: "Codec", image: "Image", own: Encoding, bar: Move | None) -> "Codes":
+    report = _announcing(bar) if own.sweeps else bar
     if own.target_bytes is not None:
         from vqcodec.codec.rate import encode_to
 
-        return encode_to(codec, image, own.target_bytes, effort=own.sweeps, report=bar)
+        return encode_to(codec, image, own.target_bytes, effort=own.sweeps, report=report)
     return codec.encode(
-        image, scale=own.scale, rate_weight=own.weight(), effort=own.sweeps, report=bar
+        image, scale=own.scale, rate_weight=own.weight(), effort=own.sweeps, report=report
     )
 
 

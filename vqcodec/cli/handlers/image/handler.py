@@ -134,13 +134,23 @@ class ImageHandler(Handler):
         against: str | None,
         own: Evaluation,
         *,
+        device: str,
         force: bool,
         as_json: bool,
     ) -> None:
         """Measure a model on pictures."""
         from vqcodec.cli.handlers.image.report import evaluate
 
-        evaluate(data, output, model or IMAGE.weights, against, own, force=force, as_json=as_json)
+        evaluate(
+            data,
+            output,
+            model or IMAGE.weights,
+            against,
+            own,
+            device=device,
+            force=force,
+            as_json=as_json,
+        )
 
     def benchmark(
         self,

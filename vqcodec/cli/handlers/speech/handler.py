@@ -131,13 +131,14 @@ class SpeechHandler(Handler):
         against: str | None,
         own: Evaluation,
         *,
+        device: str,
         force: bool,
         as_json: bool,
     ) -> None:
         """Measure a model on recordings."""
         from vqcodec.cli.handlers.speech.report import evaluate
 
-        evaluate(data, output, model, against, own, force=force, as_json=as_json)
+        evaluate(data, output, model, against, own, device=device, force=force, as_json=as_json)
 
     def benchmark(
         self, model: str, own: Any, threads: list[int], rounds: int, force: bool, as_json: bool
