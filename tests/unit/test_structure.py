@@ -27,7 +27,7 @@ FLOORS = {
     "codec": ("files", "maps", "media", "models", "voice", "weights"),
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "models", "voice"),
-    "figures": ("codec", "files", "media", "metrics", "voice"),
+    "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
     "benchmark": ("codec", "coding", "media", "metrics", "models", "sampling", "voice", "weights"),
     "evaluate": (
         *("codec", "coding", "data", "figures", "files", "media", "metrics", "models", "sampling"),

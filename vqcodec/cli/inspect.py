@@ -198,15 +198,15 @@ class _Learner(NamedTuple):
 
     Attributes:
         what: it codes, in a word.
-        codes: how many it has.
+        sizes: how many codes each of its maps has.
         code: codes a file.
         draw: draws the model, and how often each code occurs in a number of files.
     """
 
     what: str
-    codes: int
+    sizes: tuple[int, ...]
     code: "Callable[[Source], Codes]"
-    draw: "Callable[[NDArray[np.intp] | None, int], Page]"
+    draw: "Callable[[list[NDArray[np.intp]], int], Page]"
 
 
 def _of_pictures(model: str, device: str, precision: str) -> _Learner:
@@ -219,7 +219,7 @@ def _of_pictures(model: str, device: str, precision: str) -> _Learner:
     def code(source: "Source") -> Codes:
         return codec.encode(Image.open(io.BytesIO(source.read()), source.name))
 
-    return _Learner("picture", codec.codebook_sizes[0], code, partial(draw_model, codec))
+    return _Learner("picture", codec.codebook_sizes, code, partial(draw_model, codec))
 
 
 def _of_speech(model: str, device: str, precision: str) -> _Learner:
@@ -233,7 +233,7 @@ def _of_speech(model: str, device: str, precision: str) -> _Learner:
         with open_sound(io.BytesIO(source.read()), source.name) as sound:
             return codec.encode_blocks(sound.blocks(), sound.channels, sound.sample_rate)
 
-    return _Learner("recording", codec.codebook_sizes[0], code, partial(draw_model, codec))
+    return _Learner("recording", codec.codebook_sizes, code, partial(draw_model, codec))
 
 
 def _learned(
@@ -247,12 +247,11 @@ def _learned(
     sources = find_sources(inputs, modality) if inputs else []
     of = _of_speech if modality == "audio" else _of_pictures
     learner = of(model, device, precision)
-    size = learner.codes
     if not sources:
-        return learner.draw(None, 0), f"{size:,} codes"
+        return learner.draw([], 0), " + ".join(f"{size:,} codes" for size in learner.sizes)
     import numpy as np
 
-    counts = np.zeros(size, np.int64)
+    counts = [np.zeros(size, np.intp) for size in learner.sizes]
     read = 0
     for number, source in enumerate(sources, 1):
         try:
@@ -260,11 +259,11 @@ def _learned(
         except MediaError as error:
             typer.echo(f"vqcodec: left out: {error}", err=True)
             continue
-        counts += np.bincount(codes.grids[0].ravel(), minlength=size)
+        for own, grid in zip(counts, codes.grids, strict=True):
+            own[:] += np.bincount(grid.ravel(), minlength=len(own))
         read += 1
         report(number / len(sources))
     if not read:
         raise MediaError(f"{', '.join(map(str, inputs))}: not one {learner.what} can be read")
-    used = int((counts > 0).sum())
-    said = f"{size:,} codes, {used:,} of them used by {read:,} {learner.what}s"
-    return learner.draw(counts, read), said
+    used = [f"{len(own):,} codes, {int((own > 0).sum()):,} of them used" for own in counts]
+    return learner.draw(counts, read), f"{'; '.join(used)} by {read:,} {learner.what}s"
