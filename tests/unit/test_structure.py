@@ -28,7 +28,9 @@ FLOORS = {
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "models", "voice"),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
-    "benchmark": ("codec", "coding", "media", "metrics", "models", "sampling", "voice", "weights"),
+    "benchmark": (
+        *("codec", "coding", "maps", "media", "metrics", "models", "sampling", "voice", "weights"),
+    ),
     "evaluate": (
         *("codec", "coding", "data", "figures", "files", "media", "metrics", "models", "sampling"),
         *("voice", "weights"),

@@ -1,5 +1,6 @@
 """A codec of two index maps, coarse and fine: model, tiles, files, sampling."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from vqcodec.errors import FormatError, UsageError, VqcodecError, WeightsError
 from vqcodec.evaluate.bits import CODING, SAMPLING, BitMeter
 from vqcodec.files import frames, vqc
 from vqcodec.files.contents import VideoInfo
-from vqcodec.files.header import read_header
+from vqcodec.files.header import Header, read_header, write_header
 from vqcodec.files.reader import Reader
 from vqcodec.maps import MapSpec
 from vqcodec.models.nn.pixels import to_signal
@@ -238,6 +239,22 @@ def test_pictures_of_a_video_are_coded_one_by_one(codec: Codec, shape: tuple[int
     assert (coded[3], packed[3]) == (2, 1) and len(coded) < len(packed)
     for data in (coded, packed):
         assert vqc.load(data, lambda *_: prior) == codes
+
+
+def test_a_few_bytes_cannot_claim_many_blocks(codec: Codec) -> None:
+    """Each picture of a video is a block; a list of 16 million would take gigabytes."""
+    prior = coding_priors(codec.weights)[1]
+    size = (1 << 24, 1, 1)
+    spec, identity = MapSpec(32, (1, 1, 1)), codec.weights.codebook_id
+    media = VideoInfo(size, size)
+    header = Header("thw", "paired", identity, (spec,), media, (prior.identity,))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="too short for its indices"):
+            vqc.load(write_header(header) + bytes(1000), lambda *_: prior)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_coding_priors_must_be_those_of_the_maps(

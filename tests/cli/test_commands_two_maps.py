@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers import Run, picture
 from vqcodec import Codec, Codes, Image
+from vqcodec.benchmark.priors import measure_priors
 
 MODEL = ("--model", "paired")
 
@@ -110,3 +111,9 @@ def test_evaluation_measures_both_maps(photos: list[Path], tmp_path: Path, run: 
     assert bits["uniform"] == pytest.approx(uniform, abs=1e-3)
     assert {"order 0", "coding prior", "sampling prior"} <= bits.keys()
     assert done.stdout.count(b"used, perplexity") == 2
+
+
+def test_the_benchmark_times_both_maps(paired_weights: Path) -> None:
+    found = measure_priors("paired", rounds=1)
+    assert [own["shape"] for own in found["coding"][:2]] == [(16, 16), (32, 32)]
+    assert found["sampling"]["indices"] == 16 * 16 + 32 * 32
