@@ -202,7 +202,7 @@ def record(name: str, values: dict[tuple[str, int], float]) -> Record:
         for (codec, point), value in values.items()
     )
     return Record(
-        name, f"id of {name}", 5, (10, 20), {3: 7, 500: 1}, {"coding prior": 40.5}, measured
+        name, f"id of {name}", 5, (10, 20), ({3: 7, 500: 1},), {"coding prior": 40.5}, measured
     )
 
 

@@ -1,6 +1,7 @@
 """Files of a wanted size: the rate weight, and the scale, that measure best."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,9 @@ from vqcodec.codec.base import Report
 from vqcodec.codec.image import SWEEPS, Codec
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
+from vqcodec.files.frames import Prior
 from vqcodec.media.image import Image
+from vqcodec.weights import find_coding_priors
 
 DEFAULT_EFFORT = 4
 SCALES = (1.0, 0.75, 0.5)
@@ -47,9 +50,11 @@ def encode_to(
         MediaError: no codes of so few bytes were found.
         UsageError: the weights have no coding prior.
     """
+    # those that whoever reads the file will look for
+    priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
     plainest = codec.encode(image, scale=SCALES[-1])
     plainest = replace(plainest, grids=tuple(np.zeros_like(g) for g in plainest.grids))
-    least = len(plainest.to_bytes(".vqc"))
+    least = len(plainest.to_bytes(".vqc", prior=priors))
     if least > target_bytes:
         kept = " and its transparency kept; put it on a --background"
         raise MediaError(
@@ -59,7 +64,7 @@ def encode_to(
     best: tuple[float, Codes] | None = None
     least = 0
     for done, scale in enumerate(SCALES, 1):
-        attempt = _Attempt(codec, image, scale)
+        attempt = _Attempt(codec, image, scale, priors)
         if best is not None and attempt.bytes < WORTH_TRYING * target_bytes:
             break
         if attempt.bytes <= TOO_MANY * target_bytes or scale == SCALES[-1]:
@@ -84,10 +89,10 @@ class _Attempt:
         best: the squared error and the codes of the best that fit, if any did.
     """
 
-    def __init__(self, codec: Codec, image: Image, scale: float) -> None:
-        self.codec, self.image = codec, image
+    def __init__(self, codec: Codec, image: Image, scale: float, priors: Sequence[Prior]) -> None:
+        self.codec, self.image, self.priors = codec, image, priors
         self.codes = codec.encode(image, scale=scale)
-        self.bytes = len(self.codes.to_bytes(".vqc"))
+        self.bytes = self._measure()
         self.best: tuple[float, Codes] | None = None
 
     def run(self, target: int, sweeps: int) -> None:
@@ -105,7 +110,7 @@ class _Attempt:
                 break
             search.sweep(weight)
             self.codes = replace(self.codes, grids=(search.grid.copy(),))
-            self.bytes = len(self.codes.to_bytes(".vqc"))
+            self.bytes = self._measure()
             if self.bytes <= target:
                 decoded = self.codec.decode(self.codes).pixels
                 error = float(np.square(decoded.astype(np.float32) - self.image.pixels).sum())
@@ -115,3 +120,7 @@ class _Attempt:
                 near = self.bytes >= CLOSE * target or weight <= LEAST_WEIGHT
                 if sweep >= sweeps + (0 if near else MORE_SWEEPS):
                     break
+
+    def _measure(self) -> int:
+        """Return the bytes of the file of the present codes."""
+        return len(self.codes.to_bytes(".vqc", prior=self.priors))
