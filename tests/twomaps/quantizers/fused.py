@@ -61,6 +61,6 @@ class Fused(Quantizer):
         )
 
     def lookup(self, indices: Tensors) -> torch.Tensor:
-        """Return z_q on the fine grid."""
-        coarse, fine = indices
-        return self.up(self.top.lookup((coarse,))) + self.bottom.lookup((fine,))
+        """Return z_q on the fine grid, of the coarse map alone or of both."""
+        above: torch.Tensor = self.up(self.top.lookup(indices[:1]))
+        return above + self.bottom.lookup(indices[1:]) if len(indices) > 1 else above
