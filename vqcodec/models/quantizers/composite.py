@@ -39,6 +39,7 @@ class CompositeConfig(vq.Learning):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("number of codebook_sizes", len(self.codebook_sizes), 2, MAX_MAPS)
+        check_range("dim", self.dim, 1, 1024)
         check_range("dropout", self.dropout, 0, 1)
         self.books()
 

@@ -66,8 +66,9 @@ class HierarchicalQuantizer(CompositeQuantizer):
             _told(dim if level == 0 else 2 * dim, config) for level in range(number - 1)
         )
         self.fuse = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for _ in range(number - 1))
-        # a first 3x3 window, one for each block, and that of the up-sampling, on every grid
-        self.reach = sum((2 + config.blocks) << (number - 1 - i) for i in range(number - 1))
+        # in cells of the finer grid: a first 3x3 window and one for each block, and the up-sampling
+        reach = 2 * (1 + config.blocks) + 1
+        self.reach = sum(reach << level for level in range(number - 1))
 
     def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
         """Quantize features, (B, D, *grid) each, coarse to fine.

@@ -29,7 +29,7 @@ class Config(CompositeConfig):
 
     def books(self) -> list[vq.Config]:
         """Return the settings of each codebook."""
-        dim = max(1, self.dim // len(self.codebook_sizes))
+        dim = self.dim // len(self.codebook_sizes)
         return [self.book(size, dim, norm="none") for size in self.codebook_sizes]
 
     def build(self) -> "ProductQuantizer":
