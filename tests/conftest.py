@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from tests import twomaps
 from tests.helpers import (
     TINY_PRIOR,
     Run,
@@ -25,6 +27,7 @@ from tests.helpers import (
 from vqcodec.cli import main
 from vqcodec.media.image import Image
 from vqcodec.models.decoders.wavenet import WaveNet
+from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
 from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
 from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
@@ -133,6 +136,31 @@ def coded_weights(tiny_weights: Path) -> Path:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(json.dumps({**config, "name": "coded"}), encoding="utf-8")
     add_coding_prior(folder, 32)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def paired_weights(tiny_weights: Path) -> Path:
+    """Weights of two index maps named `paired`, beside `tiny`, with coding and sampling priors."""
+    twomaps.install()
+    folder = tiny_weights.parent / "paired"
+    folder.mkdir()
+    torch.manual_seed(0)
+    table = twomaps.config()["model"]
+    model = lively(build(table))
+    pictures = np.stack([picture(64, 64, seed=i) for i in range(4)]).transpose(0, 3, 1, 2)
+    features = model.encoder(to_signal(torch.from_numpy(pictures)))
+    for level, book in enumerate(model.quantizer.codebooks):  # so that all codes are used
+        book.initialize(model.quantizer(features).latents[level], seed=0)
+    write_weights(folder, {"name": "paired", "modality": "image", "model": table}, model)
+    add_coding_prior(folder, twomaps.SIZES)
+    prior = build_prior(twomaps.prior_table())
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    name, data = prior_bytes(prior)
+    identity = read_weights(folder).codebook_id.hex()
+    part = {"codebook_id": identity, "prior": twomaps.prior_table()}
+    write_part(read_weights(folder), part, name, data, force=False)
     return folder
 
 

@@ -111,6 +111,50 @@ def lively_speech(model: VQVAE) -> VQVAE:
     return model
 
 
+def cost_of_maps(model: VQVAE, x: torch.Tensor, seed: int = 0) -> list[float]:
+    """Return for each map how many dB of PSNR are lost when its indices are random ones.
+
+    A map that costs nothing is decorative: the others do without it.
+
+    Args:
+        model: in evaluation mode.
+        x: (B, 3, H, W) in [-1, 1].
+        seed: of the random indices.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def quality(indices: tuple[torch.Tensor, ...]) -> float:
+        error = (model.decode(indices) - x).square().mean((1, 2, 3))
+        return float((10 * torch.log10(4 / error)).mean())
+
+    with torch.no_grad():
+        maps = model.encode(x)
+        whole, costs = quality(maps), []
+        for number, grid in enumerate(maps):
+            size = model.maps[number].codebook_size
+            noise = torch.randint(size, grid.shape, generator=generator).to(grid.device)
+            costs.append(whole - quality((*maps[:number], noise, *maps[number + 1 :])))
+    return costs
+
+
+def tiny_maps_config(preset: str) -> Tree:
+    """A preset of several maps in small: same kinds, same strides, K of 32 at most."""
+    tree = load_preset(preset)
+    encoder, quantizer, decoder = (
+        tree["model"][part] for part in ("encoder", "quantizer", "decoder")
+    )
+    for table in (encoder, decoder):
+        table["widths"] = [6] * len(table["widths"])
+        table["blocks"] = [min(1, n) for n in table["blocks"]]
+    encoder["dim"] = quantizer["dim"] = decoder["dim"] = 4
+    if quantizer["kind"] == "hierarchical":
+        quantizer["codebook_sizes"] = [24, 32, 20][: len(quantizer["codebook_sizes"])]
+        quantizer |= {"width": 6, "blocks": 1, "residual_width": 4}
+        encoder["residual_width"] = decoder["residual_width"] = 4
+        decoder["dim"] = 8
+    return tree
+
+
 def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     """A smooth random picture, (height, width, 3)."""
     rng = np.random.default_rng(seed)

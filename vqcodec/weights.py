@@ -1,10 +1,11 @@
 """Weights: a name or a path to a folder of verified files.
 
-A folder of weights holds ``config.json`` (builds the model; names each file's SHA-256),
-``model.safetensors``, ``README.md`` (the model card), and where there are such priors
-``coding_prior.safetensors`` and ``sampling_prior.safetensors``, where there is a second decoder
-``wavenet.safetensors``, where there is one that hears no codes ``wavenet_alone.safetensors``, and
-where there are named speakers ``timbres.safetensors``.
+A folder of weights holds ``config.json`` (builds the model; tells of its index maps; names each
+file's SHA-256), ``model.safetensors``, ``README.md`` (the model card), and where there are such
+priors ``coding_prior.safetensors`` (of several maps: with all their arrays, see `by_map`) and
+``sampling_prior.safetensors``, where there is a second decoder ``wavenet.safetensors``, where there
+is one that hears no codes ``wavenet_alone.safetensors``, and where there are named speakers
+``timbres.safetensors``.
 Nothing in it can run code.
 """
 

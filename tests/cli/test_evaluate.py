@@ -15,6 +15,7 @@ import pytest
 from tests.cli.test_commands import fails
 from tests.helpers import Run, picture
 from vqcodec import Codec, Image
+from vqcodec.cli import console
 from vqcodec.evaluate.image.study import ImageStudy
 from vqcodec.evaluate.journal import PICTURES
 from vqcodec.metrics.basic import perplexity, psnr
@@ -261,3 +262,17 @@ def test_results_that_others_published_can_be_compared(photos: Path, run: Run) -
     ):
         (root / "two.json").write_text(damage)
         fails(run("compare", "one.json", "two.json"), 1, "two.json: ")
+
+
+def test_off_a_terminal_lines_tell_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([100.0, 110, 140, 145, 300, 500])
+    monkeypatch.setattr("vqcodec.cli.console.time.monotonic", lambda: next(clock))
+    with console.progress_bar("evaluating", lines=True) as bar:
+        for done in (0.2, 0.25, 0.3, 0.31, 0.6, 1.0):  # a fifth was done before, in no time
+            bar(done)
+    assert capsys.readouterr().err.splitlines() == [
+        "evaluating: 30% done, about 5 minutes left",
+        "evaluating: 60% done, about 3 minutes left",
+    ]

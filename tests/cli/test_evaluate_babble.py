@@ -113,7 +113,7 @@ def test_bad_requests(data: Path, run: Run) -> None:
 def test_means_are_of_what_is_known() -> None:
     def record(**kinds: dict[str, Any]) -> Record:
         measured = tuple(Measured(kind, 0, 0, {}, values) for kind, values in kinds.items())
-        return Record("x", "x", 1, (1000,), {}, {}, measured)
+        return Record("x", "x", 1, (1000,), (), {}, measured)
 
     records = [
         record(a={"f0": 100, "voiced": 40.0}, b={"f0": None, "voiced": 0.0}),

@@ -117,7 +117,7 @@ def test_means_and_shares_are_of_pairs() -> None:
     def record(name: str, **pairs: dict[str, float | None]) -> Record:
         measured = [Measured(OURS, 0, 0, {}, {"cer": 0.5})]
         measured += [Measured(target, 0, 0, {}, values) for target, values in pairs.items()]
-        return Record(name, name, 1, (1000,), {}, {}, tuple(measured))
+        return Record(name, name, 1, (1000,), (), {}, tuple(measured))
 
     def near(target: float, source: float, f0: float | None) -> dict[str, Any]:
         return {"similarity-target": target, "similarity-source": source, "f0": f0}

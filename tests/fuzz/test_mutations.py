@@ -91,11 +91,18 @@ def vast(bits: int) -> bytes:
     return b"\xff" * (bits // 7) + b"\x01"
 
 
+def two_maps(**changes: bytes) -> bytes:
+    """A .vqc header of version 2, of two packed maps that are alike."""
+    fields = {"version": b"\2", "grids": b"\2", "k": b"\xff\3", "stride": b"\3\0", **changes}
+    again = fields["k"] + fields["stride"]
+    return header(**{**fields, "stride": fields["stride"] + again})
+
+
 ATTACKS_VQC: dict[str, bytes] = {
     "01 empty": b"",
     "02 magic alone": b"VQC",
     "03 wrong magic": b"VQD" + header()[3:],
-    "04 future version": header(version=b"\2"),
+    "04 future version": header(version=b"\3"),
     "05 unknown flags": header(flags=b"\x10"),
     "06 unknown axes": header(flags=b"\3"),
     "07 no grids": header(grids=b"\0"),
@@ -116,6 +123,12 @@ ATTACKS_VQC: dict[str, bytes] = {
     + zlib.compress(bytes(1 << 20), 9)[:960],
     "20 alpha of another size": header(flags=b"\4") + b"\1\x0b" + zlib.compress(b"abc") + b"\0",
     "21 alpha that is no zlib": header(flags=b"\4") + b"\1\3abc\0",
+    "22 version 2 without need": header(version=b"\2", stride=b"\3\0") + bytes(2000),
+    "23 version 2, flag of version 1": two_maps(flags=b"\x10"),
+    "24 a stream of version 2": two_maps(flags=b"\x21"),
+    "25 maps held in an unknown way": two_maps(stride=b"\3\2"),
+    "26 two maps, payload missing": two_maps(),
+    "27 two maps of a billion indices": two_maps(size=vast(16) * 2, stride=b"\0\0"),
 }
 
 

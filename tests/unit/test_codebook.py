@@ -9,6 +9,7 @@ from vqcodec.figures.codebook import Codebook, false_colours
 from vqcodec.figures.colour import from_oklab, to_oklab
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import ImageInfo
+from vqcodec.maps import MapSpec
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +86,10 @@ def test_the_busiest_square_is_found() -> None:
 def test_maps_are_drawn_in_the_colours_of_their_codes(codebook: Codebook) -> None:
     grid = np.random.default_rng(0).integers(0, 64, (5, 6)).astype(np.uint16)
     codes = Codes((grid,), (64,), "hw", "x", b"1234", ImageInfo((18, 24), (18, 24)))
-    drawn = panels.code_map(codebook, codes, 4, (36, 48))
+    drawn = panels.code_map(codebook, codes, 0, MapSpec(64, (4, 4)), (36, 48))
     assert drawn.shape == (36, 48, 3)
     np.testing.assert_array_equal(drawn[::8, ::8], codebook.colours[grid])
-    assert panels.code_map(codebook, codes, 4, (2, 3)).shape == (2, 3, 3)
+    assert panels.code_map(codebook, codes, 0, MapSpec(64, (4, 4)), (2, 3)).shape == (2, 3, 3)
 
 
 def test_bars_are_as_high_as_their_share(codebook: Codebook) -> None:

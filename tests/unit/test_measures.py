@@ -16,7 +16,13 @@ from tests.helpers import picture
 from vqcodec import Image
 from vqcodec.errors import FormatError, MediaError, OutputError, UsageError
 from vqcodec.evaluate.bjontegaard import bd_quality, bd_rate, pchip
-from vqcodec.evaluate.image.baselines import BASELINES, LAST_SCALES, SCALES, find_baselines
+from vqcodec.evaluate.image.baselines import (
+    BASELINES,
+    LAST_SCALES,
+    SCALES,
+    _Search,
+    find_baselines,
+)
 from vqcodec.evaluate.intervals import interval, resampled_means
 from vqcodec.evaluate.journal import OURS, PICTURES, Journal, Measured, Record
 from vqcodec.evaluate.summary import differences, summarise_codec
@@ -129,6 +135,28 @@ def test_baselines_find_the_best_file_that_fits(name: str) -> None:
                 assert coded.psnr > psnr(image.pixels, other.pixels) - 0.3
 
 
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif"])  # whose files grow with the quality
+def test_the_highest_quality_that_fits_is_found_in_a_few_files(name: str) -> None:
+    (baseline,), _ = find_baselines([name])
+    image = Image(picture(90, 120, seed=5))
+    first, last = baseline.qualities
+    sizes = {q: len(baseline.write(image.to_pillow(), q)) for q in range(first, last + 1)}
+    for limit in (sizes[first] - 1, sizes[first], 900, 2000, sizes[last] + 1):
+        search = _Search(baseline, image, 1.0)
+        fitting = [q for q, size in sizes.items() if size <= limit]
+        assert search.highest_quality(limit) == (max(fitting) if fitting else None)
+        assert len(search.files) <= 8
+
+
+def test_a_scale_that_cannot_be_better_is_not_tried() -> None:
+    (baseline,), _ = find_baselines(["jpeg"])
+    noise = Image(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    search = _Search(baseline, noise, 0.5)
+    (known,) = baseline.encode(noise, [4000])
+    assert known is not None and known.psnr > search.bound
+    assert search.better(known, 4000) is known and not search.files
+
+
 def test_few_bytes_are_met_by_smaller_scales_or_not_at_all() -> None:
     (baseline,), _ = find_baselines(["webp"])
     image = Image(picture(128, 128, seed=4))
@@ -202,7 +230,7 @@ def record(name: str, values: dict[tuple[str, int], float]) -> Record:
         for (codec, point), value in values.items()
     )
     return Record(
-        name, f"id of {name}", 5, (10, 20), {3: 7, 500: 1}, {"coding prior": 40.5}, measured
+        name, f"id of {name}", 5, (10, 20), ({3: 7, 500: 1},), {"coding prior": 40.5}, measured
     )
 
 

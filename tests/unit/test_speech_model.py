@@ -11,7 +11,7 @@ from vqcodec.errors import UsageError
 from vqcodec.models.conditioners.base import STEPS, quantize
 from vqcodec.models.decoders.istft import IstftDecoder
 from vqcodec.models.nn.spectra import FLOOR, log_mel, magnitudes, mel_filters, spectral_distance
-from vqcodec.models.vqvae import VQVAE, build
+from vqcodec.models.vqvae import VQVAE, build, renamed
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +160,32 @@ def test_the_voice_changes_what_is_decoded_and_not_the_codes() -> None:
 def test_settings_that_do_not_fit_are_refused(setting: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(override(tiny_speech_config(), [setting])["model"])
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_condition_may_change_along_the_sound(frames: int) -> None:
+    torch.manual_seed(0)
+    table = tiny_speech_config()["model"]
+    decoder = build({**table, "decoder": {**table["decoder"], "frames": frames}}).decoder
+    shaken(decoder)
+    z_q, everywhere = torch.randn(2, 4, 60), torch.randn(2, 4)
+    with torch.no_grad():
+        told = decoder.reconstruct(z_q, everywhere)
+        local = everywhere[:, :, None].repeat(1, 1, 60)
+        torch.testing.assert_close(decoder.reconstruct(z_q, local), told, atol=1e-5, rtol=1e-5)
+        local[:, :, 30] += 3
+        moved = (decoder.reconstruct(z_q, local) - told).abs().amax((0, 1)) > 1e-6
+    assert moved[30 * 64 : 31 * 64].any()
+    assert not moved[: (30 - decoder.reach) * 64].any()
+    assert not moved[(31 + decoder.reach) * 64 :].any()
+
+
+def test_weights_whose_conditioner_was_the_speaker_are_read(tiny_speech_model: VQVAE) -> None:
+    table = dict(tiny_speech_config()["model"])
+    table["speaker"] = table.pop("conditioner")
+    model = build(table)
+    state = tiny_speech_model.state_dict()
+    old = {k.replace("conditioner.", "speaker.", 1): v for k, v in state.items()}
+    assert old.keys() != state.keys() == renamed(old).keys()
+    model.load_state_dict(old)
+    torch.testing.assert_close(model.state_dict(), state)

@@ -30,8 +30,10 @@ FLOORS = {
     "codec": ("files", "maps", "media", "modality", "models", "voice", "weights"),
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
-    "figures": ("codec", "files", "media", "metrics", "voice"),
-    "benchmark": ("codec", "coding", "media", "metrics", "models", "sampling", "voice", "weights"),
+    "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
+    "benchmark": (
+        *("codec", "coding", "maps", "media", "metrics", "models", "sampling", "voice", "weights"),
+    ),
     "evaluate": (
         *("codec", "coding", "data", "figures", "files", "media", "metrics", "modality", "models"),
         *("sampling", "voice", "weights"),

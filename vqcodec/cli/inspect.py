@@ -167,12 +167,12 @@ def _learned(inputs: list[Path], loading: Loading, bar: Move) -> tuple["Page", s
     handler = handler_of(modality)
     sources = find_sources(inputs, modality) if inputs else []
     codec = loading.codec(modality)
-    size = codec.codebook_sizes[0]
+    sizes = codec.codebook_sizes
     if not sources:
-        return handler.draw_model(codec, None, 0), f"{size:,} codes"
+        return handler.draw_model(codec, [], 0), " + ".join(f"{size:,} codes" for size in sizes)
     import numpy as np
 
-    counts = np.zeros(size, np.int64)
+    counts = [np.zeros(size, np.intp) for size in sizes]
     read = 0
     for number, source in enumerate(sources, 1):
         try:
@@ -180,11 +180,13 @@ def _learned(inputs: list[Path], loading: Loading, bar: Move) -> tuple["Page", s
         except MediaError as error:
             console.note(f"vqcodec: left out: {error}")
             continue
-        counts += np.bincount(codes.grids[0].ravel(), minlength=size)
+        for own, grid in zip(counts, codes.grids, strict=True):
+            own[:] += np.bincount(grid.ravel(), minlength=len(own))
         read += 1
         bar(number / len(sources))
     if not read:
         raise MediaError(f"{', '.join(map(str, inputs))}: not one {modality.file} can be read")
-    used = int((counts > 0).sum())
-    said = f"{size:,} codes, {used:,} of them used by {read:,} {modality.file}s"
-    return handler.draw_model(codec, counts, read), said
+    used = [f"{len(own):,} codes, {int((own > 0).sum()):,} of them used" for own in counts]
+    return handler.draw_model(
+        codec, counts, read
+    ), f"{'; '.join(used)} by {read:,} {modality.file}s"

@@ -62,10 +62,11 @@ def interval(metric: Any, ends: list[float], sign: bool = False) -> str:
 
 def print_codes(codes: dict[str, Any]) -> None:
     """Say how codes are used."""
-    console.say(
-        f"codes: {100 * codes['usage']:.1f} % of {codes['codebook_size']} used, perplexity "
-        f"{codes['perplexity']:.1f}"
-    )
+    for own in codes.get("maps", [codes]):
+        console.say(
+            f"codes: {100 * own['usage']:.1f} % of {own['codebook_size']} used, perplexity "
+            f"{own['perplexity']:.1f}"
+        )
     rate = codes.get("indices_per_second")  # of sound
     console.say("bits an index" + (", and a second" if rate else ""))
     rows = []

@@ -117,16 +117,26 @@ class Codec(BaseCodec):
                 codes[position] = self._codes(maps, images[position], shape[:2])
         return [codes[position] for position in range(len(images))]
 
-    def decode(self, codes: Codes, *, report: Report | None = None) -> Image:
+    def decode(
+        self, codes: Codes, *, levels: int | None = None, report: Report | None = None
+    ) -> Image:
         """Return the picture, of its original size, that codes stand for.
 
+        Args:
+            codes: of a picture.
+            levels: go by so many maps only, from the coarsest on; by default by all of them.
+            report: called with the fraction done, for progress bars.
+
         Raises:
+            UsageError: there are not so many maps.
             WeightsError: the codes were made with another codebook.
             FormatError: the codes are not those of a picture of the size that they claim.
         """
         self._check(codes)
+        if levels is not None and not 1 <= levels <= len(codes.grids):
+            raise UsageError(f"levels is {levels}, must be 1 to {len(codes.grids)}")
         height, width = codes.media.coded_size
-        pixels = self._decode(codes.grids, (height, width), report)
+        pixels = self._decode(codes.grids[:levels], (height, width), report)
         original_height, original_width = codes.media.size
         decoded = Image(pixels).resize((original_height, original_width))
         return Image(decoded.pixels, codes.image.alpha)
@@ -217,7 +227,7 @@ class Codec(BaseCodec):
 
         size = self.maps[0].covers(grids[0].shape[-2:])
         found = []
-        for spec, grid in zip(self.maps, grids, strict=True):
+        for spec, grid in zip(self.maps, grids, strict=False):
             missing = [n - had for n, had in zip(spec.shape(size), grid.shape[-2:], strict=True)]
             around = [(0, 0)] * (grid.ndim - 2) + [(0, n) for n in missing]
             found.append(np.pad(grid, around, mode="edge") if any(missing) else grid)
@@ -245,14 +255,14 @@ class Codec(BaseCodec):
         return self._cropped(grids, size)
 
     def _decode(self, grids: "Grids", size: tuple[int, int], report: Report | None) -> "Pixels":
-        """Decode the maps of one picture to (*size, 3), tile by tile."""
+        """Decode all maps of one picture, or the first of them, to (*size, 3), tile by tile."""
         import numpy as np
 
         coarse, whole = self.maps[0], self._whole(grids)
         pixels = np.empty((*size, 3), np.uint8)
         every = self._tiles(size, self.engine.decoder_halo)
         for done, tile in enumerate(every, 1):
-            places = [_in_cells(tile, ratio(coarse, spec)) for spec in self.maps]
+            places = [_in_cells(tile, ratio(coarse, spec)) for spec in self.maps[: len(grids)]]
             window = self.engine.decode(
                 tuple(g[None, r.window, c.window] for g, (r, c) in zip(whole, places, strict=True))
             )

@@ -1,6 +1,7 @@
 """Files of a wanted size: the rate weight, and the scale, that measure best."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from vqcodec.codec.base import Report
 from vqcodec.codec.image import SWEEPS, Codec
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
+from vqcodec.files.frames import Prior
 from vqcodec.media.image import Image
+from vqcodec.weights import find_coding_priors
 
 if TYPE_CHECKING:
     from vqcodec.codec.search import PictureSearch
@@ -54,9 +57,11 @@ def encode_to(
         MediaError: no codes of so few bytes were found.
         UsageError: the weights have no coding prior.
     """
-    smallest = _Attempt(codec, image, SCALES[-1])
+    # those that whoever reads the file will look for
+    priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
+    smallest = _Attempt(codec, image, SCALES[-1], priors)
     plainest = tuple(np.zeros_like(g) for g in smallest.codes.grids)
-    least = len(replace(smallest.codes, grids=plainest).to_bytes(".vqc"))
+    least = len(replace(smallest.codes, grids=plainest).to_bytes(".vqc", prior=priors))
     if least > target_bytes:
         kept = " and its transparency kept; put it on a --background"
         raise MediaError(
@@ -70,7 +75,7 @@ def encode_to(
     best: tuple[float, Codes] | None = None
     least = 0
     for done, scale in enumerate(SCALES):
-        attempt = smallest if scale == SCALES[-1] else _Attempt(codec, image, scale)
+        attempt = smallest if scale == SCALES[-1] else _Attempt(codec, image, scale, priors)
         if best is not None and attempt.bytes < WORTH_TRYING * target_bytes:
             break
         if attempt.bytes <= TOO_MANY * target_bytes or scale == SCALES[-1]:
@@ -104,10 +109,10 @@ class _Attempt:
         best: the squared error and the codes of the best that fit, if any did.
     """
 
-    def __init__(self, codec: Codec, image: Image, scale: float) -> None:
-        self.codec, self.image = codec, image
+    def __init__(self, codec: Codec, image: Image, scale: float, priors: Sequence[Prior]) -> None:
+        self.codec, self.image, self.priors = codec, image, priors
         self.codes = codec.encode(image, scale=scale)
-        self.bytes = len(self.codes.to_bytes(".vqc"))
+        self.bytes = self._measure()
         self.best: tuple[float, Codes] | None = None
 
     def floor(self) -> int:
@@ -115,7 +120,8 @@ class _Attempt:
         search = self._search()
         for _ in range(FLOOR_SWEEPS):
             search.sweep(MOST_WEIGHT)
-        return len(replace(self.codes, grids=(search.grid,)).to_bytes(".vqc"))
+        codes = replace(self.codes, grids=(search.grid,))
+        return len(codes.to_bytes(".vqc", prior=self.priors))
 
     def _search(self) -> "PictureSearch":
         height, width = self.codes.media.coded_size
@@ -142,7 +148,7 @@ class _Attempt:
             search.sweep(weight)
             report(sweep / (sweeps + MOST_MORE))
             self.codes = replace(self.codes, grids=(search.grid.copy(),))
-            self.bytes = len(self.codes.to_bytes(".vqc"))
+            self.bytes = self._measure()
             if self.bytes <= target:
                 decoded = self.codec.decode(self.codes).pixels
                 error = float(np.square(decoded.astype(np.float32) - self.image.pixels).sum())
@@ -152,3 +158,7 @@ class _Attempt:
                 near = self.bytes >= CLOSE * target or weight <= LEAST_WEIGHT
                 if sweep >= sweeps + (0 if near else MORE_SWEEPS):
                     break
+
+    def _measure(self) -> int:
+        """Return the bytes of the file of the present codes."""
+        return len(self.codes.to_bytes(".vqc", prior=self.priors))

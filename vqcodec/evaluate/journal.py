@@ -49,7 +49,7 @@ class Record:
         identity: a digest of its content, so that reports of the same data know each other.
         input_bytes: size of its file.
         shape: height and width in pixels; of sound, milliseconds.
-        usage: how often each code was used, at the point of highest rate.
+        usage: how often each code of each map was used, at the point of highest rate.
         bits: what all indices cost there, by what predicts them, see `vqcodec.evaluate.bits`.
         measured: one entry for each codec and point, where the codec has a file that fits.
         codes: all indices in their order, in studies of what they stand for.
@@ -59,7 +59,7 @@ class Record:
     identity: str
     input_bytes: int
     shape: tuple[int, ...]
-    usage: dict[int, int]
+    usage: tuple[dict[int, int], ...]
     bits: dict[str, float]
     measured: tuple[Measured, ...]
     codes: tuple[int, ...] = ()
@@ -86,19 +86,24 @@ class Record:
             identity=str(tree["identity"]),
             input_bytes=int(tree["input_bytes"]),
             shape=tuple(map(int, tree["shape"])),
-            usage={int(code): int(count) for code, count in tree["usage"].items()},
+            usage=tuple({int(k): int(n) for k, n in own.items()} for own in _maps(tree["usage"])),
             bits={str(name): float(bits) for name, bits in tree["bits"].items()},
             measured=tuple(Measured(**m) for m in tree["measured"]),
             codes=tuple(map(int, tree.get("codes", ()))),
         )
 
 
-def count_used(codes: Codes) -> dict[int, int]:
-    """Return how often each code of the finest map occurs, of those that do."""
+def _maps(usage: Any) -> list[dict[str, int]]:
+    """Return the usage of each map; journals of before there could be several hold that of one."""
+    return [usage] if isinstance(usage, dict) else usage
+
+
+def count_used(codes: Codes) -> tuple[dict[int, int], ...]:
+    """Return how often each code of each map occurs, of those that do."""
     import numpy as np
 
-    used, counts = np.unique(codes.grids[-1], return_counts=True)
-    return dict(zip(used.tolist(), counts.tolist(), strict=True))
+    found = (np.unique(grid, return_counts=True) for grid in codes.grids)
+    return tuple(dict(zip(u.tolist(), n.tolist(), strict=True)) for u, n in found)
 
 
 class Journal:

@@ -88,11 +88,14 @@ def card(metric: Measure, value: float, ends: Sequence[float] | None) -> list[st
 
 def code_cards(codes: dict[str, Any]) -> list[list[str]]:
     """Return cards of how codes are used, see `summary.summarise_codes`."""
-    bits = f"{codes['order_0_entropy']:.2f} bits an index"
-    return [
-        ["Codes used", f"{100 * codes['usage']:.1f} %", f"of {codes['codebook_size']}"],
-        ["Perplexity", f"{codes['perplexity']:.1f}", bits],
-    ]
+    cards = []
+    for own in codes.get("maps", [codes]):
+        bits = f"{own['order_0_entropy']:.2f} bits an index"
+        cards += [
+            ["Codes used", f"{100 * own['usage']:.1f} %", f"of {own['codebook_size']}"],
+            ["Perplexity", f"{own['perplexity']:.1f}", bits],
+        ]
+    return cards
 
 
 def figure(metric: Measure, value: float | None, ends: Any = None, **gain: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Figures over a data set: means with intervals, differences, deltas, use of the codes."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.evaluate.bjontegaard import bd_quality, bd_rate
@@ -109,30 +110,41 @@ def summarise_baseline(table: Table, codec: str, ours: dict[str, Any]) -> dict[s
     return summary
 
 
-def summarise_codes(usage: "NDArray[np.int64]", bits: dict[str, float]) -> dict[str, Any]:
+def summarise_codes(usage: "Sequence[NDArray[np.int64]]", bits: dict[str, float]) -> dict[str, Any]:
     """Return how the codes are used.
 
     Args:
-        usage: how often each code occurs, (K,).
+        usage: how often each code of each map occurs, (K,).
         bits: what all indices cost, by what predicts them.
 
     Returns:
         ``usage``: share of the codes that occur; ``perplexity``; ``order_0_entropy``: bits for an
-        index on its own; ``bits_per_index``: by what predicts it.
+        index on its own; where there are several maps a list of these under ``maps``. And
+        ``bits_per_index``: by what predicts it, over all maps.
     """
+    numbers = [int(own.sum()) for own in usage]  # of indices
+    total = sum(numbers)
+    alone = {
+        "uniform": sum(n * math.log2(len(own)) for n, own in zip(numbers, usage, strict=True)),
+        "order 0": sum(
+            n * math.log2(perplexity(own)) for n, own in zip(numbers, usage, strict=True)
+        ),
+    }
+    maps = [_summarise_map(own) for own in usage]
+    return {
+        **(maps[0] if len(maps) == 1 else {"indices": total, "maps": maps}),
+        "bits_per_index": {name: round(n / total, 4) for name, n in (alone | bits).items()},
+    }
+
+
+def _summarise_map(usage: "NDArray[np.int64]") -> dict[str, Any]:
     number = perplexity(usage)
-    means = {name: round(total / int(usage.sum()), 4) for name, total in bits.items()}
     return {
         "codebook_size": len(usage),
         "indices": int(usage.sum()),
         "usage": round(float((usage > 0).mean()), DIGITS),
         "perplexity": round(number, 3),
         "order_0_entropy": round(math.log2(number), 4),
-        "bits_per_index": {
-            "uniform": round(math.log2(len(usage)), 4),
-            "order 0": round(math.log2(number), 4),
-            **means,
-        },
     }
 
 

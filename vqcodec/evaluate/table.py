@@ -85,12 +85,13 @@ def sum_bits(records: Iterable[Record]) -> dict[str, float]:
     return dict(bits)
 
 
-def count_codes(records: Iterable[Record], codebook_size: int) -> "NDArray[np.int64]":
-    """Return how often each code was used, (K,)."""
+def count_codes(records: Iterable[Record], sizes: tuple[int, ...]) -> "list[NDArray[np.int64]]":
+    """Return how often each code of each map was used, (K,); `sizes` are their K."""
     import numpy as np
 
-    usage = np.zeros(codebook_size, np.int64)
+    usage = [np.zeros(size, np.int64) for size in sizes]
     for record in records:
-        for code, count in record.usage.items():
-            usage[code] += count
+        for total, own in zip(usage, record.usage, strict=True):
+            for code, count in own.items():
+                total[code] += count
     return usage

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vqcodec.codec.base import BaseCodec
 from vqcodec.codec.image import Codec
 from vqcodec.figures.colour import from_oklab, to_oklab
 
@@ -17,12 +18,12 @@ SPREAD = (0.17, 0.075, 0.075)  # their standard deviations: lively, and hardly e
 
 @dataclass(frozen=True)
 class Codebook:
-    """The codes of a model.
+    """The codes of one map of a model.
 
     Attributes:
         vectors: (K, D) float32.
-        patches: (K, s, s, 3) uint8, the middle of what a map filled with the code decodes to; s is
-            the stride, pixels per index.
+        patches: (K, s, s, 3) uint8, the middle of what a map filled with the code decodes to, other
+            maps being filled with their most ordinary code; s is the stride, pixels per index.
         colours: (K, 3) uint8, false colours, see `false_colours`.
     """
 
@@ -31,20 +32,24 @@ class Codebook:
     colours: "NDArray[np.uint8]"
 
     @classmethod
-    def of(cls, codec: Codec) -> "Codebook":
-        """Take the codebook out of a codec for pictures with one map of indices."""
+    def of(cls, codec: Codec, level: int = 0) -> "Codebook":
+        """Take the codebook of a map, 0 being the coarsest, out of a codec for pictures."""
         import numpy as np
 
-        (size,) = codec.codebook_sizes
-        vectors = np.frombuffer(codec.model.quantizer.codebook_bytes(), "<f4").reshape(size, -1)
-        reach = codec.engine.decoder_halo
-        middle = slice(reach * codec.stride, (reach + 1) * codec.stride)
+        vectors = vectors_of(codec, level)
+        side, halo, shape = max(codec.maps[level].stride), codec.engine.decoder_halo, codec.maps[0]
+        middle = slice(halo * max(shape.stride), halo * max(shape.stride) + side)
+        size = shape.covers((2 * halo + 1,) * 2)
+        ordinary = [ordinary_code(vectors_of(codec, i)) for i in range(len(codec.maps))]
         patches = []
-        for start in range(0, size, BATCH):
-            codes = np.arange(start, min(start + BATCH, size), dtype=np.uint16)
-            side = 2 * reach + 1
-            maps = np.broadcast_to(codes[:, None, None], (len(codes), side, side))
-            patches.append(codec.decode_batch((maps,))[:, middle, middle])
+        for start in range(0, len(vectors), BATCH):
+            codes = np.arange(start, min(start + BATCH, len(vectors)), dtype=np.uint16)
+            maps = []
+            for i, spec in enumerate(codec.maps):
+                filling = codes if i == level else np.full_like(codes, ordinary[i])
+                everywhere = (len(codes), *spec.shape(size))
+                maps.append(np.broadcast_to(filling[:, None, None], everywhere))
+            patches.append(codec.decode_batch(tuple(maps))[:, middle, middle])
         every = np.concatenate(patches)
         return cls(vectors, every, false_colours(vectors, every))
 
@@ -80,6 +85,18 @@ class Codebook:
                 a, b = a[better], b[better]
                 order[a], order[b] = order[b], order[a]
         return order
+
+
+def vectors_of(codec: BaseCodec, level: int = 0) -> "NDArray[np.float32]":
+    """Return the code vectors of a map of a model, (K, D)."""
+    book = codec.model.quantizer.codebooks[level].codebook
+    vectors: NDArray[np.float32] = book.detach().float().cpu().numpy()
+    return vectors
+
+
+def ordinary_code(vectors: "NDArray[np.float32]") -> int:
+    """Return the code that is nearest to the mean of all, (K, D)."""
+    return int(((vectors - vectors.mean(0)) ** 2).sum(1).argmin())
 
 
 def _blurred(vectors: "NDArray[np.float32]", columns: int, reach: int) -> "NDArray[np.float64]":

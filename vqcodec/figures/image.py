@@ -1,6 +1,7 @@
 """Figures that explain VQ-VAE: one of a picture and its codes, one of a model's codebook."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,7 @@ from vqcodec.codec.image import Codec
 from vqcodec.figures import panels
 from vqcodec.figures.canvas import BODY, GREY, INK, SMALL, TITLE, Page
 from vqcodec.figures.codebook import Codebook
+from vqcodec.maps import MapSpec
 from vqcodec.media.image import Image
 from vqcodec.metrics.basic import perplexity, psnr
 
@@ -39,7 +41,7 @@ class Coded:
 
     Attributes:
         name: of its file.
-        codes: what it was coded to, one map.
+        codes: what it was coded to.
         decoded: what the codes decode to.
         original: the picture itself; None where only a code file is there.
     """
@@ -51,15 +53,16 @@ class Coded:
 
     @property
     def grid(self) -> "NDArray[np.uint16]":
-        """The map of indices, (h, w)."""
-        return self.codes.grids[0]
+        """The finest map of indices, (h, w)."""
+        return self.codes.grids[-1]
 
     @cached_property
-    def counts(self) -> "NDArray[np.intp]":
-        """How often each code occurs, (K,)."""
+    def counts(self) -> "list[NDArray[np.intp]]":
+        """How often each code of each map occurs, (K,)."""
         import numpy as np
 
-        return np.bincount(self.grid.ravel(), minlength=self.codes.codebook_sizes[0])
+        pairs = zip(self.codes.grids, self.codes.codebook_sizes, strict=True)
+        return [np.bincount(grid.ravel(), minlength=size) for grid, size in pairs]
 
     @cached_property
     def psnr(self) -> float:
@@ -67,7 +70,7 @@ class Coded:
         return psnr(self.original.pixels, self.decoded.pixels) if self.original else math.inf
 
     def box(self, cells: tuple[slice, slice], stride: int) -> Box:
-        """Return left, top, right and bottom of part of the map, in fractions of the picture.
+        """Return left, top, right and bottom of part of a map, in fractions of the picture.
 
         The last cells may reach beyond it, above 1.
         """
@@ -80,12 +83,12 @@ class Coded:
     def summary(self) -> str:
         """Return size, codes and quality as a sentence."""
         height, width = self.codes.media.size
-        used = int((self.counts > 0).sum())
-        text = (
-            f"{width}×{height} pixels, {_indices(self.grid.size)}, {used:,} of "
-            f"{self.codes.codebook_sizes[0]:,} codes in use, perplexity "
-            f"{perplexity(self.counts):.1f}"
-        )
+        maps = [
+            f"{_indices(int(own.sum()))}, {int((own > 0).sum()):,} of {len(own):,} codes in use, "
+            f"perplexity {perplexity(own):.1f}"
+            for own in self.counts
+        ]
+        text = f"{width}×{height} pixels, {'; '.join(maps)}"
         if self.original is None:
             return text
         return text + (f", PSNR {self.psnr:.2f} dB" if math.isfinite(self.psnr) else ", no loss")
@@ -96,45 +99,55 @@ def _indices(number: int) -> str:
 
 
 def draw_picture(codec: Codec, coded: Coded) -> Page:
-    """Draw a picture, its code map, what comes back, what is lost, and the codes."""
-    codebook = Codebook.of(codec)
-    page = Page(WIDTH)
-    close = panels.busiest(codebook.colours[coded.grid], CLOSE)
+    """Draw a picture, its code maps, what comes back, what is lost, and the codes."""
+    codebooks = [Codebook.of(codec, level) for level in range(len(codec.maps))]
+    page, finest = Page(WIDTH), codebooks[-1]
+    close = panels.busiest(finest.colours[coded.grid], CLOSE)
     box = coded.box(close, codec.stride)
-    y = _pictures(page, _title(page, codec, coded), codec, codebook, coded, box)
-    said = f"The map holds {_indices(coded.grid.size)}."
+    y = _pictures(page, _title(page, codec, coded), codec, codebooks, coded, box)
+    said = [f"The map holds {_indices(grid.size)}." for grid in coded.codes.grids]
     y = max(
-        _close_up(page, MARGIN, y, codebook, coded, close, box),
-        draw_usage(page, MARGIN + HALF + GAP, y, HALF, codebook.colours, coded.counts, said),
+        _close_up(page, MARGIN, y, finest, coded, close, box),
+        draw_usage(page, MARGIN + HALF + GAP, y, HALF, finest.colours, coded.counts[-1], said[-1]),
     )
-    draw_sheet(page, y + GAP, codebook, DRAWN.format(len(codebook.vectors)))
+    for book, counts, text in list(zip(codebooks, coded.counts, said, strict=True))[-2::-1]:
+        y = draw_usage(page, MARGIN, y + GAP, INNER, book.colours, counts, f"Coarser: {text}")
+    for book in reversed(codebooks):
+        y = draw_sheet(page, y + GAP, book, DRAWN.format(len(book.vectors)))
     return page
 
 
-def draw_model(codec: Codec, counts: "NDArray[np.intp] | None" = None, pictures: int = 0) -> Page:
-    """Draw the codebook of a model.
+def draw_model(codec: Codec, counts: "Sequence[NDArray[np.intp]]" = (), pictures: int = 0) -> Page:
+    """Draw the codebooks of a model.
 
     Args:
         codec: the model.
-        counts: how often each code occurs in a set of pictures, (K,); None without one.
+        counts: how often each code occurs in a set of pictures, (K,) of each map; none without one.
         pictures: how many those were.
     """
-    codebook = Codebook.of(codec)
     page = Page(WIDTH)
-    size, dim = codebook.vectors.shape
     page.text(MARGIN, MARGIN, f"The codebook of {codec.weights.name}", TITLE, weight="bold")
-    text = (
-        f"{size:,} codes, each a vector of {dim} numbers that training has found. One of them "
-        f"stands for {codec.stride}×{codec.stride} pixels, so a picture becomes one index of "
-        f"{math.log2(size):.4g} bits for each such square."
-    )
-    y = page.paragraph(MARGIN, MARGIN + 1.5 * TITLE, INNER, text) + 20
-    y = draw_sheet(page, y, codebook, DRAWN.format(size)) + GAP
-    y = draw_neighbours(page, y, codebook) + GAP
-    if counts is not None:
-        said = f"{pictures:,} pictures hold {_indices(int(counts.sum()))}."
-        draw_usage(page, MARGIN, y, INNER, codebook.colours, counts, said)
+    y = MARGIN + 1.5 * TITLE
+    for level, spec in enumerate(codec.maps):
+        codebook = Codebook.of(codec, level)
+        size, dim = codebook.vectors.shape
+        text = (
+            f"{size:,} codes, each a vector of {dim} numbers that training has found. One of them "
+            f"stands for {_square(spec)} pixels, so a picture becomes one index of "
+            f"{math.log2(size):.4g} bits for each such square."
+        )
+        y = page.paragraph(MARGIN, y, INNER, text) + 20
+        y = draw_sheet(page, y, codebook, DRAWN.format(size)) + GAP
+        y = draw_neighbours(page, y, codebook) + GAP
+        if counts:
+            said = f"{pictures:,} pictures hold {_indices(int(counts[level].sum()))}."
+            y = draw_usage(page, MARGIN, y, INNER, codebook.colours, counts[level], said) + GAP
     return page
+
+
+def _square(spec: MapSpec) -> str:
+    """Return the pixels that an index stands for, as width×height."""
+    return "×".join(map(str, reversed(spec.stride)))
 
 
 def _title(page: Page, codec: Codec, coded: Coded) -> float:
@@ -142,14 +155,16 @@ def _title(page: Page, codec: Codec, coded: Coded) -> float:
     title = f"How VQ-VAE codes {name}" if coded.original else f"What VQ-VAE sees in {name}"
     page.text(MARGIN, MARGIN, title, TITLE, weight="bold")
     height, width = coded.codes.media.size
-    rows, columns = coded.grid.shape
-    bits = math.ceil(math.log2(coded.codes.codebook_sizes[0]))
-    packed = math.ceil(coded.grid.size * bits / 8)
+    maps, packed = [], 0
+    for grid, size in zip(coded.codes.grids, coded.codes.codebook_sizes, strict=True):
+        bits, (rows, columns) = math.ceil(math.log2(size)), grid.shape
+        maps.append(f"{columns}×{rows} = {_indices(grid.size)} of {bits} bits")
+        packed += math.ceil(grid.size * bits / 8)
     scaled = coded.codes.media.coded_size != coded.codes.media.size
     shrunk = "×".join(map(str, reversed(coded.codes.media.coded_size)))
     text = (
         f"{width}×{height} pixels{f', shrunk to {shrunk},' if scaled else ''} become "
-        f"{columns}×{rows} = {_indices(coded.grid.size)} of {bits} bits. Packed, they take "
+        f"{' and '.join(maps)}. Packed, they take "
         f"{packed:,} bytes; the pixels take {3 * height * width:,}. Weights: {codec.weights.name}."
     )
     return page.paragraph(MARGIN, MARGIN + 1.5 * TITLE, INNER, text) + 20
@@ -162,15 +177,15 @@ class _Panel(NamedTuple):
 
 
 def _pictures(
-    page: Page, y: float, codec: Codec, codebook: Codebook, coded: Coded, box: Box
+    page: Page, y: float, codec: Codec, codebooks: list[Codebook], coded: Coded, box: Box
 ) -> float:
-    """Draw the picture, its map and the rest in as many columns as its shape asks for."""
+    """Draw the picture, its maps and the rest in as many columns as its shape asks for."""
     height, width = coded.decoded.size
     aspect = width / height
     columns = 1 if aspect > 2.6 else 4 if aspect < 0.5 and coded.original else 2
     room = (INNER - GAP * (columns - 1)) // columns
     size = panels.fit(height, width, room, room if columns == 2 else TALLEST)
-    every = _drawn(codec, codebook, coded, size)
+    every = _drawn(codec, codebooks, coded, size)
     places = range(MARGIN, WIDTH, room + GAP)
     for start in range(0, len(every), columns):
         row = list(zip(places, every[start : start + columns], strict=False))
@@ -185,24 +200,29 @@ def _pictures(
     return y
 
 
-def _drawn(codec: Codec, codebook: Codebook, coded: Coded, size: tuple[int, int]) -> list[_Panel]:
+def _drawn(
+    codec: Codec, codebooks: list[Codebook], coded: Coded, size: tuple[int, int]
+) -> list[_Panel]:
     """Return what there is to see of a picture, at (height, width), in the order of coding."""
-    number, dim = codebook.vectors.shape
+    dim = codebooks[-1].vectors.shape[1]
     transparent = coded.codes.image.alpha is not None
     kept = " Transparency is kept beside the indices, without loss." if transparent else ""
-    code_map = _Panel(
-        "Its code map",
-        f"Each vector is replaced by the nearest of {number:,} in the codebook. Its index is all "
-        "that is kept. Codes that lie near each other have like colours here.",
-        panels.code_map(codebook, coded.codes, codec.stride, size),
-    )
+    code_maps = [
+        _Panel(
+            "Its code map",
+            f"Each vector is replaced by the nearest of {len(book.vectors):,} in the codebook. Its "
+            "index is all that is kept. Codes that lie near each other have like colours here.",
+            panels.code_map(book, coded.codes, level, codec.maps[level], size),
+        )
+        for level, book in enumerate(codebooks)
+    ]
     decoded = _Panel(
         "Decoded",
         f"The decoder paints this from the indices alone.{kept}",
         panels.shown(coded.decoded, size),
     )
     if coded.original is None:
-        return [code_map, decoded]
+        return [*code_maps, decoded]
     picture = _Panel(
         "The picture",
         f"For every square of {codec.stride}×{codec.stride} pixels, and with an eye on what "
@@ -215,7 +235,7 @@ def _drawn(codec: Codec, codebook: Codebook, coded: Coded, size: tuple[int, int]
         f"{quality} Drawn is the mean difference of the three colours, in levels of 255.",
         panels.error_map(coded.original, coded.decoded, size),
     )
-    return [picture, code_map, decoded, lost]
+    return [picture, *code_maps, decoded, lost]
 
 
 def _error_scale(page: Page, x: float, y: float) -> None:

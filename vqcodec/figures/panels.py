@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from vqcodec.figures.codebook import Codebook
+from vqcodec.maps import MapSpec
 from vqcodec.media.image import Image
 
 if TYPE_CHECKING:
@@ -91,14 +92,24 @@ def cut(image: Image, box: tuple[float, float, float, float], size: tuple[int, i
     return np.asarray(picture.resize((width, height), Pillow.Resampling.NEAREST, crop))
 
 
-def code_map(codebook: Codebook, codes: "Codes", stride: int, size: tuple[int, int]) -> "Pixels":
-    """Return the map in false colours at (height, width), over what it covers of the picture."""
+def code_map(
+    codebook: Codebook, codes: "Codes", level: int, spec: MapSpec, size: tuple[int, int]
+) -> "Pixels":
+    """Return a map in false colours at (height, width), over what it covers of the picture.
+
+    Args:
+        codebook: of the map.
+        codes: of the picture.
+        level: which map, 0 being the coarsest.
+        spec: of the map.
+        size: to draw it at.
+    """
     import numpy as np
     from PIL import Image as Pillow
 
-    height, width = np.array(codes.media.coded_size) / stride  # in cells
+    height, width = np.array(codes.media.coded_size) / np.array(spec.stride)  # in cells
     how = Pillow.Resampling.BOX if size[0] < height else Pillow.Resampling.NEAREST
-    picture = Pillow.fromarray(codebook.colours[codes.grids[0]])
+    picture = Pillow.fromarray(codebook.colours[codes.grids[level]])
     return np.asarray(picture.resize((size[1], size[0]), how, box=(0, 0, width, height)))
 
 

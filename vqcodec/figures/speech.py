@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.canvas import GREY, INK, SMALL, TITLE, Page
-from vqcodec.figures.codebook import code_colours, principal_parts
+from vqcodec.figures.codebook import code_colours, principal_parts, vectors_of
 from vqcodec.figures.image import draw_usage
 from vqcodec.figures.spectrogram import loudness, spectrogram, waveform
 from vqcodec.media.audio import Audio
@@ -137,14 +137,6 @@ def _title(page: Page, codec: SpeechCodec, coded: CodedSound) -> float:
     if channels > 1:
         text += " The first channel is drawn."
     return page.paragraph(MARGIN, MARGIN + 1.5 * TITLE, INNER, text) + 20
-
-
-def vectors_of(codec: SpeechCodec) -> "NDArray[np.float32]":
-    """Return the code vectors of a model, (K, D)."""
-    import numpy as np
-
-    (size,) = codec.codebook_sizes
-    return np.frombuffer(codec.model.quantizer.codebook_bytes(), "<f4").reshape(size, -1)
 
 
 def _sound(page: Page, y: float, samples: "Signal", top: float, loudest: float) -> float:

@@ -1,13 +1,14 @@
 """A figure of a model of speech: its codes as spectra, and how often they occur."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.canvas import TITLE, Page
-from vqcodec.figures.codebook import Codebook, code_colours
+from vqcodec.figures.codebook import Codebook, code_colours, vectors_of
 from vqcodec.figures.image import draw_neighbours, draw_sheet, draw_usage
-from vqcodec.figures.speech import GAP, INNER, LINE, MARGIN, WIDTH, vectors_of
+from vqcodec.figures.speech import GAP, INNER, LINE, MARGIN, WIDTH
 from vqcodec.metrics.spectra import DYNAMIC_RANGE, decibels
 from vqcodec.voice.frames import RATE
 
@@ -22,13 +23,13 @@ SIDE = 48  # pixels of a spectrum
 
 
 def draw_model(
-    codec: SpeechCodec, counts: "NDArray[np.intp] | None" = None, recordings: int = 0
+    codec: SpeechCodec, counts: "Sequence[NDArray[np.intp]]" = (), recordings: int = 0
 ) -> Page:
     """Draw the codebook of a model.
 
     Args:
         codec: the model.
-        counts: how often each code occurs in a set of recordings, (K,); None without one.
+        counts: how often each code occurs in a set of recordings, (K,) of each map; none without.
         recordings: how many those were.
     """
     vectors = vectors_of(codec)
@@ -50,9 +51,9 @@ def draw_model(
     )
     y = draw_sheet(page, y, codebook, text) + GAP
     y = draw_neighbours(page, y, codebook) + GAP
-    if counts is not None:
-        said = f"{recordings:,} recordings hold {int(counts.sum()):,} indices."
-        draw_usage(page, MARGIN, y, INNER, codebook.colours, counts, said)
+    for own in counts:
+        said = f"{recordings:,} recordings hold {int(own.sum()):,} indices."
+        draw_usage(page, MARGIN, y, INNER, codebook.colours, own, said)
     return page
 
 

@@ -1,5 +1,6 @@
 """`Codes`: index maps in memory, and their way to files and back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -7,6 +8,7 @@ from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import AXES, Contents
+from vqcodec.files.frames import Prior
 from vqcodec.weights import find_coding_priors, needed_coding_prior
 
 if TYPE_CHECKING:
@@ -43,18 +45,20 @@ class Codes(Contents):
             file.write(data)
         return len(data)
 
-    def to_bytes(self, suffix: str, *, prior: bool = True) -> bytes:
+    def to_bytes(self, suffix: str, *, prior: bool | Sequence[Prior] = True) -> bytes:
         """Serialise as ``.npz`` or ``.vqc``.
 
         Args:
             suffix: which of them.
-            prior: range-code a ``.vqc`` with the coding prior of the installed weights of this
-                name, where there is one and it helps: slower, smaller, and those who read the file
-                need the same weights.
+            prior: range-code a ``.vqc`` with the coding priors of the installed weights of this
+                name, where there are some and it helps: slower, smaller, and those who read the
+                file need the same weights. Or the priors themselves, one for each map.
         """
         if suffix == ".npz":
             return npz.dump(self)
-        return vqc.dump(self, find_coding_priors(self.model, self.codebook_id) if prior else ())
+        if isinstance(prior, bool):
+            prior = find_coding_priors(self.model, self.codebook_id) if prior else ()
+        return vqc.dump(self, prior)
 
     @classmethod
     def load(cls, path: str | Path) -> "Codes":

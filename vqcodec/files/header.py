@@ -13,6 +13,7 @@ from vqcodec.weights import MAX_MAPS
 MAGIC = b"VQC"
 SECTIONS, SCALED, CODED, STREAM, UNKNOWN = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 0b1100_0000
 # which stride each axis has: hw share one, the channels of ct have none of their own
+STREAMED = AXES.index("ct")  # the only axes whose length may be unknown at the start
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
 PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
 
@@ -112,7 +113,7 @@ def read_header(read: Reader) -> Header:
     stream, coded = bool(flags & STREAM), bool(flags & CODED)
     known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN
     if stream:
-        known = known and AXES[flags & 0b11] == "ct" and not flags & (SCALED | CODED)
+        known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED)
     if version == 2:
         known = known and not flags & (CODED | STREAM)
     if not known:

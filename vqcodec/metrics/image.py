@@ -60,7 +60,8 @@ class Metric(Measure):
         height, width = original.shape[:2]
         if min(height, width) < self.smallest or height * width > self.largest:
             return None
-        with _ONE_AT_A_TIME if height * width > LARGE_PIXELS else contextlib.nullcontext():
+        large = height * width > LARGE_PIXELS and self is not PSNR
+        with _ONE_AT_A_TIME if large else contextlib.nullcontext():
             return round(float(self.compute(original, other)), 6)
 
 

@@ -24,7 +24,8 @@ from vqcodec.models.quantizers.base import Quantized, Quantizer
 from vqcodec.weights import MAX_MAPS, conditioner_of
 
 OLD_CONDITIONER = "speaker"  # its name in weights made before there were others
-PARTS = {"base", "independent", "uniform"}  # contracts, and what there is nothing to set of
+# contracts, what others are made of, and what there is nothing to set of
+PARTS = {"base", "composite", "independent", "uniform"}
 
 
 class Terms(NamedTuple):
@@ -105,7 +106,10 @@ class VQVAE(nn.Module):
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
     ) -> torch.Tensor:
-        """Return the signal, (B, channels, *size) in [-1, 1], that indices stand for."""
+        """Return the signal, (B, channels, *size) in [-1, 1], that indices stand for.
+
+        Maps may be left out from the finest on; see `Quantizer.lookup`.
+        """
         z_q = self.quantizer.lookup(indices)
         return self.decoder.reconstruct(z_q, cond, generator=generator, temperature=temperature)
 
@@ -195,9 +199,11 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
         parts["conditioner"] = _config(table, "conditioner", "vqcodec.models.conditioners")
     _check_size(sum(config.least_parameters for config in parts.values()), most_parameters)
     parts = {part: config.build() for part, config in parts.items()}
-    dims = {model[part].get("dim") for part in ("encoder", "quantizer", "decoder")}
-    if len(dims) != 1:
-        raise UsageError("encoder, quantizer and decoder must have one and the same 'dim'")
+    stacked = parts["quantizer"].stacked
+    dims = {model["encoder"].get("dim"), model["quantizer"].get("dim")}
+    if {stacked * dim for dim in dims} != {model["decoder"].get("dim")}:
+        times = f"; the decoder's is {stacked} times that" if stacked > 1 else ""
+        raise UsageError(f"encoder, quantizer and decoder must have one and the same 'dim'{times}")
     strides = parts["encoder"].strides
     if set(strides[-1]) != {parts["decoder"].stride}:
         raise UsageError("encoder and decoder must have one and the same stride")

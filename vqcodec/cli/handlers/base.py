@@ -174,7 +174,7 @@ class Handler(ABC):
 
     @abstractmethod
     def draw_model(self, codec: Any, counts: Any, files: int) -> "Page":
-        """Draw a model, and how often each code occurs in a number of files: (K,), or None."""
+        """Draw a model, and how often each code occurs in some files: (K,) of each map, or none."""
 
     @abstractmethod
     def sample(

@@ -56,7 +56,7 @@ def build(
         ``values``.
     """
     found = {r.name: r for r in records if r.name in chosen}
-    colours = Codebook.of(codec).colours
+    colours = Codebook.of(codec, len(codec.maps) - 1).colours
     return [
         {
             "name": name,

@@ -126,10 +126,10 @@ class ImageStudy(Study):
         ours = summarise_codec(self.found, OURS)
         described = {}
         for b in self.baselines:
-            text = f"{b.label}, {b.version()}: best PSNR at vqcodec's bytes"
+            text = f"{b.label}, {b.version()}, {b.told}: best PSNR at vqcodec's bytes"
             summary = summarise_baseline(self.found, b.name, ours)
             described[b.name] = {"name": b.label, "description": text, **summary}
-        usage = count_codes(self.journal.records(), self.codec.codebook_sizes[-1])
+        usage = count_codes(self.journal.records(), self.codec.codebook_sizes)
         more = {
             "points": [p.label for p in self.points],
             "metrics": {m.key: m.source() for m in self.metrics},

@@ -56,7 +56,7 @@ def open_recording(source: Source, name: str) -> "Signal":
 
 def record_of(source: Source, name: str, samples: "Signal", **measured: Any) -> Record:
     """Return the record of a recording: who it is, and the fields that are given."""
-    told: dict[str, Any] = {"usage": {}, "bits": {}, "measured": (), **measured}
+    told: dict[str, Any] = {"usage": (), "bits": {}, "measured": (), **measured}
     return Record(
         name=name,
         identity=hashlib.sha256(samples.tobytes()).hexdigest()[:32],

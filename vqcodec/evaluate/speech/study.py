@@ -115,7 +115,7 @@ class SpeechStudy(RecordingStudy):
         for b in self.baselines:
             text = f"{b.label}, {b.version()}: the bytes of its packets, without a container"
             others[b.name] = (b.label, text)
-        usage = count_codes(self.journal.records(), self.codec.codebook_sizes[-1])
+        usage = count_codes(self.journal.records(), self.codec.codebook_sizes)
         codes = summarise_codes(usage, sum_bits(self.journal.records()))
         seconds = sum(shape[0] for shape in table.shapes) / 1000
         more = {

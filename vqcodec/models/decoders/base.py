@@ -7,8 +7,11 @@ from torch import nn
 class Decoder(nn.Module):
     """Maps code vectors back to a signal.
 
+    Beside these it may go by a condition `cond`: a global one, (B, S), for the whole signal, or a
+    local one, (B, S, *grid), for each cell of z_q.
+
     Attributes:
-        stride: output samples per cell and axis.
+        stride: output samples per cell, the same along every axis.
         reach: how many cells beyond its own an output sample depends on, per side.
     """
 

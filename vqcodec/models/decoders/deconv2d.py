@@ -8,7 +8,7 @@ from torch import nn
 
 from vqcodec.models.decoders.base import Density
 from vqcodec.models.nn.pyramid import PyramidConfig
-from vqcodec.models.nn.residual import ACTIVATIONS, ResidualBlock2d
+from vqcodec.models.nn.residual import ACTIVATIONS
 
 BIN = 2 / 255  # the width of one of 256 grey levels when x is scaled to [-1, 1]
 
@@ -35,7 +35,7 @@ class Deconv2dDecoder(Density):
         layers: list[nn.Module] = [nn.Conv2d(config.dim, config.widths[0], 3, padding=1)]
         stride, reach = 1, 1.0
         for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
-            layers += [ResidualBlock2d(width, config.activation) for _ in range(blocks)]
+            layers += config.stack(level)
             last = level + 1 == len(config.widths)
             layers.append(ACTIVATIONS[config.activation]())
             layers.append(

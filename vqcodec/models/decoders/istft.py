@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from vqcodec.config import check_range
 from vqcodec.models.decoders.base import Decoder
 from vqcodec.models.nn import convnext
+from vqcodec.models.nn.condition import spread
 from vqcodec.models.nn.spectra import log_mel, spectral_distance
 
 LOSS_WINDOWS = (256, 512, 1024, 2048)  # samples; the longest bounds how short a crop can be
@@ -116,7 +117,7 @@ class IstftDecoder(Decoder):
             z_q = z_q.repeat_interleave(self.config.frames, 2)
         x: torch.Tensor = self.first(z_q)
         if self.speaker is not None and cond is not None:
-            x = x + self.speaker(cond)[:, :, None]
+            x = x + spread(self.speaker, cond, x.shape[2])
         y: torch.Tensor = self.blocks(x)
         return y
 

@@ -18,6 +18,7 @@ from vqcodec.models.decoders.base import Density
 from vqcodec.models.generation.chunks import generate
 from vqcodec.models.generation.network import Network
 from vqcodec.models.nn import convnext
+from vqcodec.models.nn.condition import spread
 from vqcodec.models.nn.emphasis import deemphasize, emphasize
 from vqcodec.models.nn.mulaw import LEVELS, SILENCE, to_levels, to_samples
 from vqcodec.models.nn.pqmf import BANDS, Pqmf
@@ -133,7 +134,7 @@ class Conditioning(nn.Module):
         """Return (B, N * frames, layers, 2R)."""
         x: torch.Tensor = self.first(z_q if self.codes else torch.zeros_like(z_q))
         if self.speaker is not None and cond is not None:
-            x = x + self.speaker(cond)[:, :, None]
+            x = x + spread(self.speaker, cond, x.shape[2])
         y = self.upsample(self.norm(self.blocks(x).transpose(1, 2)))
         y = F.silu(y.unflatten(2, (self.frames, -1)).flatten(1, 2))
         return self.project(y).unflatten(2, (self.layers, -1))

@@ -7,7 +7,7 @@ from torch import nn
 
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.nn.pyramid import PyramidConfig
-from vqcodec.models.nn.residual import ACTIVATIONS, ResidualBlock2d
+from vqcodec.models.nn.residual import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Conv2dEncoder(Encoder):
         super().__init__()
         layers: list[nn.Module] = []
         channels, stride, reach = 3, 1, 0
-        for width, blocks in zip(config.widths, config.blocks, strict=True):
+        for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
             if layers:
                 layers.append(ACTIVATIONS[config.activation]())
             layers.append(nn.Conv2d(channels, width, 4, stride=2, padding=1))
-            layers += [ResidualBlock2d(width, config.activation) for _ in range(blocks)]
+            layers += config.stack(level)
             reach += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
             channels, stride = width, stride * 2
             reach += stride * blocks

@@ -1,9 +1,11 @@
-"""Settings that networks of several resolutions share."""
+"""What networks of several resolutions share."""
 
 from dataclasses import dataclass
 
+from torch import nn
+
 from vqcodec.config import check_range
-from vqcodec.models.nn.residual import ACTIVATIONS
+from vqcodec.models.nn.residual import ACTIVATIONS, ResidualBlock2d
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,14 @@ class PyramidConfig:
         blocks: residual blocks at each of them.
         dim: D, numbers per code vector.
         activation: ``silu`` or ``relu``.
+        residual_width: channels inside of residual blocks; 0 for as many as outside.
     """
 
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
     dim: int
     activation: str = "silu"
+    residual_width: int = 0
 
     def __post_init__(self) -> None:
         """Check all ranges: configs come with weights, and weights from anywhere."""
@@ -31,12 +35,19 @@ class PyramidConfig:
             check_range("width", width, 1, 2048)
             check_range("blocks", blocks, 0, 64)
         check_range("dim", self.dim, 1, 1024)
+        check_range("residual_width", self.residual_width, 0, 2048)
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
 
     @property
     def least_parameters(self) -> int:
         """A lower bound of the numbers to learn: what the inner kernels alone hold."""
-        inner = sum(10 * b * w * w for w, b in zip(self.widths, self.blocks, strict=True))
+        pairs = zip(self.widths, self.blocks, strict=True)
+        inner = sum(10 * b * w * (self.residual_width or w) for w, b in pairs)
         between = sum(16 * a * b for a, b in zip(self.widths, self.widths[1:], strict=False))
         return inner + between
+
+    def stack(self, level: int) -> list[nn.Module]:
+        """Return the residual blocks of a resolution, in the order of computation."""
+        block = self.widths[level], self.activation, self.residual_width
+        return [ResidualBlock2d(*block) for _ in range(self.blocks[level])]

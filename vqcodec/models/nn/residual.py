@@ -14,13 +14,19 @@ class ResidualBlock2d(nn.Module):
     picture would make codes depend on how it was tiled.
 
     Shapes: (B, C, H, W) to (B, C, H, W). Each output cell sees one cell around it.
+
+    Args:
+        channels: C.
+        activation: a key of `ACTIVATIONS`.
+        width: channels between the two convolutions; 0 for C.
     """
 
-    def __init__(self, channels: int, activation: str) -> None:
+    def __init__(self, channels: int, activation: str, width: int = 0) -> None:
         super().__init__()
+        width = width or channels
         self.activation = ACTIVATIONS[activation]()
-        self.conv3 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv1 = nn.Conv2d(channels, channels, 1)
+        self.conv3 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv1 = nn.Conv2d(width, channels, 1)
         nn.init.zeros_(self.conv1.weight)
         if self.conv1.bias is not None:
             nn.init.zeros_(self.conv1.bias)

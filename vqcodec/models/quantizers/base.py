@@ -57,10 +57,12 @@ class Quantizer(nn.Module):
             lies.
         reach: how many cells of the finest grid beyond its own a vector of z_q depends on, per
             side, and with it an index of a finer map; 0 where every vector is quantized alone.
+        stacked: a vector of z_q has so many times D numbers, and the decoder takes them.
     """
 
     levels: tuple[int, ...]
     reach: int = 0
+    stacked: int = 1
 
     @property
     def codebooks(self) -> tuple[Codebook, ...]:
@@ -82,7 +84,11 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def lookup(self, indices: Tensors) -> torch.Tensor:
-        """Return z_q, (B, D, *grid), for indices; `lookup(q.indices)` equals `q.z_q` exactly."""
+        """Return z_q, (B, D, *grid), for indices; `lookup(q.indices)` equals `q.z_q` exactly.
+
+        Of several maps the finer ones may be left out; those that are there, the coarsest first,
+        give what they can say by themselves.
+        """
         raise NotImplementedError
 
     def codebook_bytes(self) -> bytes:

@@ -14,13 +14,11 @@ NORMS = ("none", "layer")
 UPDATES = ("ema", "gradient")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of `VectorQuantizer`.
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """How codebooks learn, one or several.
 
     Attributes:
-        codebook_size: K, number of codes.
-        dim: D, numbers per code vector.
         update: ``ema`` (appendix A.1) or ``gradient`` (second term of equation 3).
         decay: gamma of the moving averages, per batch.
         commitment_cost: beta of equation 3.
@@ -30,8 +28,6 @@ class Config:
         entropy_weight: of the term that asks for even use of the codes, `_unevenness`; 0 for none.
     """
 
-    codebook_size: int
-    dim: int
     update: str = "ema"
     decay: float = 0.99
     commitment_cost: float = 0.25
@@ -40,8 +36,7 @@ class Config:
     entropy_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        check_range("codebook_size", self.codebook_size, 2, 65536)
-        check_range("dim", self.dim, 1, 1024)
+        """Check all ranges: configs come with weights, and weights from anywhere."""
         check_range("decay", self.decay, 0, 1)
         check_range("commitment_cost", self.commitment_cost, 0, 1000)
         check_range("dead_below", self.dead_below, 0, 1)
@@ -50,6 +45,24 @@ class Config:
             raise ValueError(f"update must be one of {', '.join(UPDATES)}")
         if self.norm not in NORMS:
             raise ValueError(f"norm must be one of {', '.join(NORMS)}")
+
+
+@dataclass(frozen=True)
+class Config(Learning):
+    """Settings of `VectorQuantizer`.
+
+    Attributes:
+        codebook_size: K, number of codes.
+        dim: D, numbers per code vector.
+    """
+
+    codebook_size: int
+    dim: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("codebook_size", self.codebook_size, 2, 65536)
+        check_range("dim", self.dim, 1, 1024)
 
     @property
     def least_parameters(self) -> int:
@@ -63,6 +76,8 @@ class Config:
 
 class VectorQuantizer(Quantizer):
     """Nearest neighbour in a codebook of K vectors, with a straight-through gradient.
+
+    Quantizers of several maps are made of it, one for each; see `composite`.
 
     Equation 3's second and third term, as means over elements:
     ``|sg(z_e) - e|^2 + beta * |z_e - sg(e)|^2``. With ``ema`` the second term is replaced by moving

@@ -85,14 +85,17 @@ class ImageVQVAE:
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Evaluation:
-        """Return PSNR (dB, mean over pictures), the bound (bits/dim), perplexity and usage."""
+        """Return PSNR (dB, mean over pictures), the bound (bits/dim), perplexity and usage.
+
+        Of several maps also the PSNR of each prefix: a map that adds nothing is seen at once.
+        """
         import numpy as np
 
         assert isinstance(model, VQVAE)
         device = next(model.parameters()).device
         sizes = model.quantizer.codebook_sizes
         histograms = tuple(np.zeros(size, np.int64) for size in sizes)
-        quality: list[float] = []
+        quality: list[list[float]] = [[] for _ in sizes]  # of the first map, the first two, all
         bits = coded = 0.0
         shown: list[Pixels] = []
         for start in range(0, len(self.held_out), 8):
@@ -102,8 +105,9 @@ class ImageVQVAE:
             for histogram, grid in zip(histograms, indices, strict=True):
                 counts = np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
                 histogram[:] += counts
-            decoded = to_pixels(model.decode(indices)).cpu().numpy()
-            quality += [psnr(a, b) for a, b in zip(pixels, decoded, strict=True)]
+            for number, found in enumerate(quality, 1):
+                decoded = to_pixels(model.decode(indices[:number])).cpu().numpy()
+                found += [min(psnr(a, b), 100.0) for a, b in zip(pixels, decoded, strict=True)]
             bits += float(model.elbo(x).bits_per_dim.sum())
             if model.prior is not None:
                 coded -= float(model.prior.log_prob(indices).sum()) / math.log(2)
@@ -111,8 +115,10 @@ class ImageVQVAE:
                 shown = [_row(pixels), _row(decoded)]
         numbers = [int(h.sum()) for h in histograms]  # of indices
         kl = sum(math.log2(k) * (n / sum(numbers)) for k, n in zip(sizes, numbers, strict=True))
+        *prefixes, whole = [float(np.mean(found)) for found in quality]
         figures = {
-            "psnr": float(np.mean([min(q, 100.0) for q in quality])),
+            "psnr": whole,
+            **{f"psnr_of_first_{number}": value for number, value in enumerate(prefixes, 1)},
             "bits_per_dim": bits / len(self.held_out),
             "kl_bits_per_index": kl,
             **codes_in_use(histograms),

@@ -155,7 +155,7 @@ def _announcing(bar: Move | None) -> Move:
         nonlocal told
         seconds = (time.perf_counter() - start) / max(done, 1e-3)
         if not told and seconds > LONG:
-            console.note(f"vqcodec: the search takes about {console.duration(seconds)}")
+            console.note(f"vqcodec: the search takes up to about {console.duration(seconds)}")
         told = True
         if bar:
             bar(done)
