@@ -209,7 +209,7 @@ class SpeechCodec(BaseCodec):
         if drawing is not None:
             from vqcodec.codec.wavenet import WaveNetRenderer
 
-            renderer = WaveNetRenderer(self.engine, cond, drawing, threads)
+            renderer = WaveNetRenderer(self.torch_engine, cond, drawing, threads)
         return SpeechDecoder(renderer, self.stride, media, sample_rate)
 
     def _header(self, media: AudioInfo) -> Header:
