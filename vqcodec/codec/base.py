@@ -38,7 +38,8 @@ class BaseCodec:
     ) -> None:
         """Load the model of `weights`; see `load` for the arguments."""
         weights.check(self.modality)
-        from vqcodec.codec.engine import Engine, open_engine
+        from vqcodec.codec.engine import Engine
+        from vqcodec.codec.engines import open_engine
 
         self.weights = weights
         self._settings = device, precision
@@ -63,8 +64,8 @@ class BaseCodec:
             precision: ``fp32``, ``bf16``, or ``auto``: bf16 where torch computes and the hardware
                 multiplies it.
             engine: ``onnx`` (ONNX Runtime: on the CPU, in fp32, at once), ``torch``, or ``auto``:
-                whichever is faster, see `vqcodec.codec.device.choose_engine`. Searches and WaveNets
-                always take torch.
+                whichever is faster, see `vqcodec.codec.engines.choose_engine`. To search, and to
+                draw with a WaveNet, there is only torch.
             work: bytes of the files that there are to code, where that is known, for ``auto``.
 
         Raises:
@@ -119,9 +120,9 @@ class BaseCodec:
     @property
     def device(self) -> "torch.device":
         """Where it computes, for torch."""
-        import torch
+        from vqcodec.codec.device import choose_device
 
-        return torch.device(self.engine.device_type)
+        return choose_device(self.engine.device_type)
 
     @property
     def precision(self) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from vqcodec.codec.device import choose_engine
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import SPEAKER_STEPS
 from vqcodec.maps import Maps
@@ -74,25 +73,3 @@ class Engine:
                 f"'{self.weights.name}' need one of {self.speaker_size}"
             )
         return np.frombuffer(speaker, np.int8).astype(np.float32) / np.float32(SPEAKER_STEPS)
-
-
-def open_engine(
-    weights: Weights, name: str, device: str, precision: str, work: int | None, *, pixels: bool
-) -> Engine:
-    """Return an engine with the model of `weights`.
-
-    Args:
-        weights: what to load.
-        name: ``onnx``, ``torch`` or ``auto``; see `choose_engine`, also for the rest.
-        device: where to compute.
-        precision: what in.
-        work: bytes of the files that there are to code, None where nobody knows.
-        pixels: its signals are pictures, not sounds.
-    """
-    if choose_engine(weights, name, device, precision, work) == "onnx":
-        from vqcodec.codec.engine_onnx import OnnxEngine
-
-        return OnnxEngine(weights, pixels=pixels)
-    from vqcodec.codec.engine_torch import TorchEngine
-
-    return TorchEngine(weights, device, precision, pixels=pixels)
