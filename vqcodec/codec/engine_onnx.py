@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vqcodec.codec.engine import Engine
+from vqcodec.codec.onnxfile import check_graph
 from vqcodec.coding.threads import usable_cores
 from vqcodec.config import check_range
 from vqcodec.errors import WeightsError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Indices = NDArray[np.uint16]
 
-MAX_HALO = 1 << 16  # cells, of any network that still can be computed
+MOST = 4096  # samples per index along an axis, and cells of a halo
 MAX_SPEAKER = 255  # numbers of a vector
 
 
@@ -56,12 +57,12 @@ class OnnxEngine(Engine):
 
     def _check(self) -> None:
         """Raise ValueError for numbers that no graph can have."""
-        check_range("encoder_halo", self.encoder_halo, 0, MAX_HALO)
-        check_range("decoder_halo", self.decoder_halo, 0, MAX_HALO)
+        check_range("encoder_halo", self.encoder_halo, 0, MOST)
+        check_range("decoder_halo", self.decoder_halo, 0, MOST)
         check_range("speaker_size", self.speaker_size, 0, MAX_SPEAKER)
         for spec in self.maps:
             for step in spec.stride:
-                check_range("stride", step, 1, MAX_HALO)
+                check_range("stride", step, 1, MOST)
         sizes = tuple(spec.codebook_size for spec in self.maps)
         axes = {len(spec.stride) for spec in self.maps}
         if sizes != self.weights.codebook_sizes or axes != {2 if self.pixels else 1}:
@@ -70,15 +71,13 @@ class OnnxEngine(Engine):
     def encode(self, signals: "NDArray[Any]") -> "tuple[Indices, ...]":
         """Return the index maps of signals; see `Engine`."""
         size = signals.shape[1:3] if self.pixels else signals.shape[1:]
-        found = self._run(ENCODER, {"pixels" if self.pixels else "samples": signals})
         shapes = [(len(signals), *spec.shape(size)) for spec in self.maps]
-        sound = len(found) == len(shapes) and all(
-            grid.shape == shape and grid.dtype == np.uint16 and int(grid.max()) < spec.codebook_size
-            for grid, shape, spec in zip(found, shapes, self.maps, strict=True)
-        )
-        if not sound:
-            raise self._unfit(ENCODER)
-        return tuple(found)
+        given = {"pixels" if self.pixels else "samples": signals}
+        grids = self._run(ENCODER, given, shapes, np.uint16)
+        for grid, spec in zip(grids, self.maps, strict=True):
+            if int(grid.max()) >= spec.codebook_size:
+                raise self._unfit(ENCODER)
+        return tuple(grids)
 
     def decode(self, grids: "tuple[Indices, ...]", cond: "Floats | None" = None) -> "NDArray[Any]":
         """Return the signals that index maps stand for; see `Engine`."""
@@ -86,33 +85,40 @@ class OnnxEngine(Engine):
         given: dict[str, NDArray[Any]] = {f"map_{i}": grid for i, grid in enumerate(grids)}
         if cond is not None:
             given["speaker"] = np.broadcast_to(cond, (number, len(cond)))
-        found = self._run(DECODER, given)
-        size = self.maps[-1].covers(grids[-1].shape[1:])
-        shape, dtype = ((*size, 3), np.uint8) if self.pixels else (size, np.float32)
-        if len(found) != 1 or found[0].shape != (number, *shape) or found[0].dtype != dtype:
-            raise self._unfit(DECODER)
-        return found[0]
+        shape = number, *self.maps[-1].covers(grids[-1].shape[1:])
+        if self.pixels:
+            return self._run(DECODER, given, [(*shape, 3)], np.uint8)[0]
+        return self._run(DECODER, given, [shape], np.float32)[0]
 
     def measure_speaker(self, samples: "Floats") -> bytes:
         """Return who speaks in sound; see `Engine`."""
         if not self.speaker_size:
             return b""
-        found = self._run(SPEAKER, {"samples": samples[None]})
-        if len(found) != 1 or found[0].shape != (1, self.speaker_size) or found[0].dtype != np.int8:
-            raise self._unfit(SPEAKER)
-        return found[0].tobytes()
+        given = {"samples": samples[None]}
+        return self._run(SPEAKER, given, [(1, self.speaker_size)], np.int8)[0].tobytes()
 
-    def _run(self, file: str, given: "dict[str, NDArray[Any]]") -> "list[NDArray[Any]]":
-        """Return what a graph makes of arrays, by the names of its inputs."""
+    def _run(
+        self,
+        file: str,
+        given: "dict[str, NDArray[Any]]",
+        shapes: list[tuple[int, ...]],
+        dtype: type[np.generic],
+    ) -> "list[NDArray[Any]]":
+        """Return what a graph makes of arrays, by the names of its inputs.
+
+        Raises:
+            WeightsError: it makes nothing of them, or arrays of other shapes or another type.
+        """
         arrays = {name: np.ascontiguousarray(array) for name, array in given.items()}
+        session = self._session(file)
         try:
-            found: list[NDArray[Any]] = self._session(file).run(None, arrays)
-        except WeightsError:
-            raise
+            found: list[NDArray[Any]] = session.run(None, arrays)
         except Exception as error:  # each kind of its failures is a class of its own
             if "allocate" in str(error):
                 raise MemoryError from None
             raise self._unfit(file) from None
+        if [f.shape for f in found] != shapes or any(f.dtype != dtype for f in found):
+            raise self._unfit(file)
         return found
 
     def _session(self, file: str) -> "InferenceSession":
@@ -125,23 +131,26 @@ class OnnxEngine(Engine):
     def _opened(self, file: str, threads: int) -> "InferenceSession":
         import onnxruntime
 
-        data = read_verified(self.weights, file)
+        path, data = self.weights.folder / file, read_verified(self.weights, file)
+        try:
+            check_graph(data)
+        except ValueError as error:
+            raise WeightsError(f"{path}: {error}") from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # Threads that wait for work must not take the time of others that have some.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # as was checked
         options.log_severity_level = 4  # failures are raised
         try:
             session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
             )
         except Exception:  # as above
-            raise WeightsError(
-                f"{self.weights.folder / file}: not a graph that ONNX Runtime can compute"
-            ) from None
+            raise WeightsError(f"{path}: not a graph that ONNX Runtime can compute") from None
         told = session.get_modelmeta().custom_metadata_map.get("codebook_id")
         if told != self.weights.codebook_id.hex():
-            raise WeightsError(f"{self.weights.folder / file}: a graph of other weights")
+            raise WeightsError(f"{path}: a graph of other weights")
         return session
 
     def _unfit(self, file: str) -> WeightsError:
@@ -155,7 +164,8 @@ def _threads() -> int:
 
     That is OMP_NUM_THREADS, or all cores.
     """
-    if "torch" in sys.modules:
-        return int(sys.modules["torch"].get_num_threads())
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
     told = os.environ.get("OMP_NUM_THREADS", "")
     return int(told) if told.isascii() and told.isdigit() and int(told) else usable_cores()
