@@ -22,6 +22,7 @@ from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.contents import AudioInfo
 from vqcodec.weights import CONFIG, DECODER, ENCODER, GRAPHS_KEY, read_weights
 
+pytestmark = pytest.mark.graphs
 SPOKEN = Path(__file__).parents[2] / "examples" / "speech.flac"
 
 

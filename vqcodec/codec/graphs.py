@@ -22,12 +22,13 @@ from torch import nn
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.config import Tree, to_json
-from vqcodec.errors import OutputError, UsageError
+from vqcodec.errors import OutputError
 from vqcodec.files.atomic import check_absent, writing
 from vqcodec.maps import ratio
+from vqcodec.modality import by_name, load
 from vqcodec.models.conditioners.base import quantize
 from vqcodec.models.nn.pixels import to_pixels, to_signal
-from vqcodec.weights import CONFIG, DECODER, ENCODER, GRAPHS_KEY, SPEAKER, Weights
+from vqcodec.weights import CONFIG, DECODER, ENCODER, GRAPHS, GRAPHS_KEY, SPEAKER, Weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -84,10 +85,11 @@ def make_graphs(engine: TorchEngine) -> dict[str, bytes]:
         engine: with the model, on the CPU.
 
     Raises:
-        UsageError: what makes graphs is not installed.
+        ModuleNotFoundError: what makes graphs is not installed.
     """
-    if not can_make_graphs():
-        raise UsageError("making ONNX graphs needs the extra 'train': pip install 'vqcodec[train]'")
+    import onnx  # noqa: F401
+    import onnxscript  # noqa: F401
+
     maps, model = engine.maps, engine.model
     signal, names = "pixels" if engine.pixels else "samples", [f"map_{i}" for i in range(len(maps))]
     number, length = torch.export.Dim("number"), torch.export.Dim("length")
@@ -127,13 +129,6 @@ def facts_of(engine: Engine) -> Tree:
         "decoder_halo": engine.decoder_halo,
         "speaker_size": engine.speaker_size,
     }
-
-
-def can_make_graphs() -> bool:
-    """Return whether what makes graphs is installed."""
-    from importlib.util import find_spec
-
-    return all(find_spec(name) for name in ("onnx", "onnxscript"))
 
 
 @torch.no_grad()
@@ -217,35 +212,41 @@ def _halve(graph: Any) -> None:
     graph.node.extend(nodes)
 
 
-def write_graphs(weights: Weights, folder: Path | None, *, force: bool) -> list[Path]:
+def write_graphs(weights: Weights, folder: Path, *, force: bool) -> list[Path]:
     """Write the graphs of weights as files, and return these.
 
     Args:
         weights: of the model.
-        folder: where to, made if need be; None for beside the weights, which then know them.
+        folder: where to, made if need be.
         force: replace files that are there.
 
     Raises:
         WeightsError: the weights are damaged.
-        UsageError: what makes graphs is not installed.
         OutputError: a file is there and `force` is not given, or it cannot be written.
+        ModuleNotFoundError: what makes graphs is not installed.
     """
-    target = weights.folder if folder is None else folder
-    for name in (ENCODER, DECODER):
-        check_absent(target / name, force=force)
-    engine = TorchEngine(weights, "cpu", "fp32", pixels=weights.modality == "image")
-    files = make_graphs(engine)
+    for name in GRAPHS:
+        check_absent(folder / name, force=force)
+    files = make_graphs(_engine_of(weights))
     try:
-        target.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from None
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
     for name, data in files.items():
-        with writing(target / name, force=force) as file:
+        with writing(folder / name, force=force) as file:
             file.write(data)
-    if folder is None:
-        sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        known = {**weights.config["files"], **sums}
-        config = {**weights.config, "files": known, GRAPHS_KEY: facts_of(engine)}
-        with writing(weights.folder / CONFIG, force=True) as file:
-            file.write(to_json(config).encode())
-    return [target / name for name in files]
+    return [folder / name for name in files]
+
+
+def add_graphs(weights: Weights) -> None:
+    """Add to weights their graphs, or replace those that they have; errors as of `write_graphs`."""
+    paths = write_graphs(weights, weights.folder, force=True)
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    files, facts = {**weights.config["files"], **sums}, facts_of(_engine_of(weights))
+    with writing(weights.folder / CONFIG, force=True) as file:
+        file.write(to_json({**weights.config, "files": files, GRAPHS_KEY: facts}).encode())
+
+
+def _engine_of(weights: Weights) -> TorchEngine:
+    pixels: bool = load(by_name(weights.modality).codec).pixels
+    return TorchEngine(weights, "cpu", "fp32", pixels=pixels)
