@@ -25,6 +25,7 @@ from tests.helpers import (
     tiny_wavenet,
 )
 from vqcodec.cli import main
+from vqcodec.codec.graphs import add_graphs
 from vqcodec.media.image import Image
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_signal
@@ -129,6 +130,20 @@ def babbling_weights(named_weights: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def graphed_weights(spoken_weights: Path) -> tuple[Path, Path]:
+    """The models of `tiny` and `spoken` as `quick` and `fluent`, with graphs."""
+    pytest.importorskip("onnxscript")
+    folders = []
+    for old, new in (("tiny", "quick"), ("spoken", "fluent")):
+        folders.append(spoken_weights.parent / new)
+        shutil.copytree(spoken_weights.parent / old, folders[-1])
+        config = json.loads((folders[-1] / CONFIG).read_text(encoding="utf-8"))
+        (folders[-1] / CONFIG).write_text(json.dumps({**config, "name": new}), encoding="utf-8")
+        add_graphs(read_weights(folders[-1]))
+    return folders[0], folders[1]
+
+
+@pytest.fixture(scope="session")
 def coded_weights(tiny_weights: Path) -> Path:
     """The model of `tiny` as `coded`, with a coding prior."""
     folder = tiny_weights.parent / "coded"
@@ -167,6 +182,12 @@ def paired_weights(tiny_weights: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _own_weights(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(tiny_weights.parent))
+
+
+@pytest.fixture(autouse=True)
+def _no_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("graphs") is None:
+        monkeypatch.setitem(sys.modules, "onnx", None)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`python -m vqcodec`, and where the command `vqcodec` begins."""
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -12,6 +13,8 @@ def main() -> NoReturn:
         run()
     except KeyboardInterrupt:  # from here on `vqcodec.cli.main` listens itself
         sys.exit(130)
+    finally:  # or the interpreter would look for what is unused among all that it is to forget
+        gc.freeze()
 
 
 if __name__ == "__main__":

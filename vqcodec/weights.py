@@ -4,8 +4,9 @@ A folder of weights holds ``config.json`` (builds the model; tells of its index 
 file's SHA-256), ``model.safetensors``, ``README.md`` (the model card), and where there are such
 priors ``coding_prior.safetensors`` (of several maps: with all their arrays, see `by_map`) and
 ``sampling_prior.safetensors``, where there is a second decoder ``wavenet.safetensors``, where there
-is one that hears no codes ``wavenet_alone.safetensors``, and where there are named speakers
-``timbres.safetensors``.
+is one that hears no codes ``wavenet_alone.safetensors``, where there are named speakers
+``timbres.safetensors``, and where the model can be run without torch its graphs, ``encoder.onnx``,
+``decoder.onnx`` and, where it measures who speaks, ``speaker.onnx``.
 Nothing in it can run code.
 """
 
@@ -30,6 +31,8 @@ CODING_PRIOR = "coding_prior.safetensors"
 SAMPLING_PRIOR = "sampling_prior.safetensors"
 WAVENET = "wavenet.safetensors"
 WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
+ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
+GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30

@@ -20,6 +20,7 @@ PICTURES, SPEECH = (
     [n for n in SHIPPED if read_weights(WEIGHTS / n).modality == m] for m in ("image", "audio")
 )
 CODED = ("plain",)  # the other is so small that packed bits win
+ENGINES = ("torch", "onnx")
 CASES = {"plain": (70, 98, False), "alpha": (33, 21, True)}
 
 
@@ -37,12 +38,13 @@ def test_weights_are_shipped_and_found_by_name() -> None:
     assert set(SHIPPED) <= {w.name for w in list_weights()}
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", PICTURES)
 def test_files_and_pixels_stay_as_they_are(
-    name: str, case: str, request: pytest.FixtureRequest
+    name: str, case: str, engine: str, request: pytest.FixtureRequest
 ) -> None:
-    codec = Codec.load(name, device="cpu", precision="fp32")
+    codec = Codec.load(name, device="cpu", precision="fp32", engine=engine)
     base = FOLDER / f"{name}-{case}"
     suffixes = (".npz", ".vqc", ".packed.vqc", ".png")
     files = {suffix: Path(f"{base}{suffix}") for suffix in suffixes}
@@ -62,9 +64,12 @@ def test_files_and_pixels_stay_as_they_are(
     assert fresh.media == codes.media
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", SPEECH)
-def test_files_and_samples_stay_as_they_are(name: str, request: pytest.FixtureRequest) -> None:
-    codec = SpeechCodec.load(name, device="cpu", precision="fp32")
+def test_files_and_samples_stay_as_they_are(
+    name: str, engine: str, request: pytest.FixtureRequest
+) -> None:
+    codec = SpeechCodec.load(name, device="cpu", precision="fp32", engine=engine)
     sound = voice(30_000, 22_050, 2, seed=5)
     suffixes = (".npz", ".vqc", ".packed.vqc", ".flac")
     files = {suffix: FOLDER / f"{name}{suffix}" for suffix in suffixes}

@@ -32,7 +32,7 @@ def test_sound_is_drawn_as_indices_come(
     cond = np.frombuffer(codes.audio.speaker, np.int8).astype(np.float32) / np.float32(127)
 
     def draw(sizes: list[int]) -> "NDArray[np.float32]":
-        renderer = WaveNetRenderer(codec.engine, cond, SamplingParams(5), threads)
+        renderer = WaveNetRenderer(codec.torch_engine, cond, SamplingParams(5), threads)
         speech = SpeechDecoder(renderer, codec.stride, codes.audio)
         ends = np.cumsum(sizes)
         parts = [speech.feed(part) for part in np.split(codes.grids[0], ends, axis=1)]

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tests.helpers import picture, voice
-from vqcodec.codec.engine import Engine
+from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.errors import FormatError
 from vqcodec.models.pretrained import load_model
 from vqcodec.weights import read_weights
 
 
 def test_pictures(tiny_weights: Path) -> None:
-    engine = Engine(read_weights(tiny_weights), "cpu", "fp32", pixels=True)
+    engine = TorchEngine(read_weights(tiny_weights), "cpu", "fp32", pixels=True)
     model = load_model(engine.weights)
     pixels = picture(48, 80)[::-1, ::2]  # of no memory of their own, and not to be written to
     pixels.flags.writeable = False
@@ -34,7 +34,7 @@ def test_pictures(tiny_weights: Path) -> None:
 
 
 def test_sound(spoken_weights: Path) -> None:
-    engine = Engine(read_weights(spoken_weights), "cpu", "fp32", pixels=False)
+    engine = TorchEngine(read_weights(spoken_weights), "cpu", "fp32", pixels=False)
     model = load_model(engine.weights)
     samples = voice(6400, channels=3).samples
     samples.flags.writeable = False

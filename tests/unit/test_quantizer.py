@@ -124,6 +124,18 @@ def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
         Config(**{"codebook_size": 8, "dim": 4, **settings})  # type: ignore[arg-type]
 
 
+def test_vectors_that_are_codes_have_a_gradient() -> None:
+    """In a map of few vectors all may be; beside a mean distance of zero, others are infinite."""
+    vq = make(norm="layer", entropy_weight=0.1).eval()
+    z_e = torch.randn(1, 4, 6)
+    vq.codebook[:6] = vq((z_e,)).latents[0]
+    found = vq.train()((z_e.requires_grad_(),), soft=True)
+    assert torch.equal(found.indices[0], torch.arange(6)[None])
+    assert (found.assignments[0].mean(0) == 0).any()
+    (found.loss + found.assignments[0].square().sum()).backward()
+    assert z_e.grad is not None and z_e.grad.isfinite().all()
+
+
 def test_soft_assignments_are_made_where_they_are_used_only() -> None:
     z_e = torch.randn(2, 4, 3, 3)
     assert make()((z_e,)).assignments == ()

@@ -8,7 +8,8 @@ from scipy.signal import stft
 from tests.helpers import lively_speech, tiny_speech_config, voice
 from vqcodec.config import load_preset, override
 from vqcodec.errors import UsageError
-from vqcodec.models.conditioners.base import STEPS, quantize
+from vqcodec.files.contents import SPEAKER_STEPS
+from vqcodec.models.conditioners.base import quantize
 from vqcodec.models.decoders.istft import IstftDecoder
 from vqcodec.models.nn.spectra import FLOOR, log_mel, magnitudes, mel_filters, spectral_distance
 from vqcodec.models.vqvae import VQVAE, build, renamed
@@ -133,8 +134,8 @@ def test_speaker_vectors_fit_bytes_and_do_not_care_about_length(tiny_speech_mode
     assert speaker(sound(1)).shape == (1, 4)
     vector = speaker(sound(16000))
     assert vector.abs().max() <= 1
-    stored = quantize(vector).float() / STEPS
-    assert (stored - vector).abs().max() <= 0.5 / STEPS + 1e-6
+    stored = quantize(vector).float() / SPEAKER_STEPS
+    assert (stored - vector).abs().max() <= 0.5 / SPEAKER_STEPS + 1e-6
 
 
 def test_the_voice_changes_what_is_decoded_and_not_the_codes() -> None:

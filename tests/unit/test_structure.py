@@ -27,7 +27,9 @@ FLOORS = {
     "data": ("media", "modality"),
     "metrics": ("media", "voice"),
     "models": ("coding", "config", "files", "maps", "weights"),
-    "codec": ("files", "maps", "media", "modality", "models", "voice", "weights"),
+    "codec": (
+        *("coding", "config", "files", "maps", "media", "modality", "models", "voice", "weights"),
+    ),
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,7 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path) -> None:
             torch.testing.assert_close(states[1][name], value, rtol=1e-6, atol=1e-7, msg=name)
 
 
+@pytest.mark.graphs
 def test_training_from_the_command_line(photos: Path, tmp_path: Path, run: Run) -> None:
     done = run(
         "train", "image", photos, "-o", "run", "--minutes", "0.02",
@@ -324,3 +326,5 @@ def test_training_from_the_command_line(photos: Path, tmp_path: Path, run: Run) 
     assert exported.returncode == 0, exported.stderr
     assert (tmp_path / "w" / "mine" / "model.safetensors").is_file()
     assert "--minutes 0.02" in (tmp_path / "w" / "mine" / "README.md").read_text()
+    if find_spec("onnxscript"):
+        assert Codec.load(tmp_path / "w" / "mine", "cpu", engine="onnx").codebook_sizes == (32,)

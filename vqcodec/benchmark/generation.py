@@ -53,7 +53,7 @@ def measure_speech(
     audio = synthetic_speech(SECONDS)
     codes = codec.encode(audio)
     drawn = WAVENET in (codec.weights.config.get("files") or {})
-    wavenet = codec.engine.wavenet if drawn else None
+    wavenet = codec.torch_engine.wavenet if drawn else None
     found = []
     before = torch.get_num_threads()
     try:

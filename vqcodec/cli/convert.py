@@ -14,7 +14,7 @@ from vqcodec.cli.handlers.base import Codecs
 from vqcodec.cli.handlers.speech.convert import Coded, convert_sound
 from vqcodec.cli.handlers.speech.options import drawing_of
 from vqcodec.cli.handlers.speech.sound import Rendering, decode_sound, sentence
-from vqcodec.cli.jobs import STREAM, Job, plan, stdin
+from vqcodec.cli.jobs import STREAM, Job, bytes_of, plan, stdin
 from vqcodec.cli.outcome import Facts, Outcome, each, left_to_do, work_off
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, read_stream
@@ -79,6 +79,7 @@ def convert_voice(
     ] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -108,7 +109,7 @@ def convert_voice(
     if like is None and (model or sounds):
         best = default_weights(drawing=drawing is not None)
         find_voice(find_weights(model or best), who)  # or an error before any work
-    codecs = Codecs(model, device, precision)
+    codecs = Codecs(model, device, precision, engine, bytes_of(jobs))
     outcome = Outcome(jobs, "converted", as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing)
     how = Rendering(AUDIO.suffix, None, drawing, force, synthetic(who))

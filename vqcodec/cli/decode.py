@@ -8,7 +8,7 @@ import typer
 from vqcodec.cli import options
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Codecs, check_suffix, deal, handler_of, handlers
-from vqcodec.cli.jobs import STREAM, Job, plan, stdin
+from vqcodec.cli.jobs import STREAM, Job, bytes_of, plan, stdin
 from vqcodec.cli.outcome import Facts, Outcome, check_there, each, left_to_do, work_off
 from vqcodec.errors import FormatError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, axes_of, read_stream
@@ -50,6 +50,7 @@ def decode(
     seed: options.DrawingSeed = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -73,7 +74,7 @@ def decode(
     jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
     if output is not None and jobs[0].target == output != STREAM:  # the user named a file
         check_suffix(output.suffix, str(output))
-    codecs = Codecs(model, device, precision)
+    codecs = Codecs(model, device, precision, engine, 4 * bytes_of(jobs))
     outcome = Outcome(jobs, "decoded", as_json=as_json)
     jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
 

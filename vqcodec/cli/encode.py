@@ -8,7 +8,7 @@ import typer
 
 from vqcodec.cli import options
 from vqcodec.cli.handlers.base import Container, Loading, deal, handler_of, handlers
-from vqcodec.cli.jobs import STREAM, Job, is_folder, plan, stdin
+from vqcodec.cli.jobs import STREAM, Job, bytes_of, is_folder, plan, stdin
 from vqcodec.cli.outcome import Outcome, left_to_do, work_off
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import suffix_of
@@ -76,6 +76,7 @@ def encode(
     prior: options.Prior = True,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -101,7 +102,10 @@ def encode(
     dealt = deal(own, takers, kinds, lambda modality: modality.media, but)
     named = file_format is not None or (output is not None and output != STREAM)
     container = Container(suffix, named, prior, force)
-    loading = {m: Loading(model or m.weights, device, precision) for m in kinds}
+    loading = {
+        modality: Loading(model or modality.weights, device, precision, engine, bytes_of(found))
+        for modality, found in kinds.items()
+    }
     for modality, weights in loading.items():
         weights.check(modality)
     outcome = Outcome(jobs, "encoded", as_json=as_json)

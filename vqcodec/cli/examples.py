@@ -38,6 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "vqcodec export runs/mine my-weights",
         "vqcodec export runs/prior my-weights -o weights --force",
+        "vqcodec export --onnx image-f4 -o graphs",
     ),
     "evaluate": (
         "vqcodec evaluate photos -o report",

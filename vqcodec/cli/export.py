@@ -7,18 +7,18 @@ import typer
 
 from vqcodec.cli import console
 from vqcodec.cli.messages import require
-from vqcodec.errors import TrainingError, UsageError
+from vqcodec.errors import OutputError, TrainingError, UsageError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    run: Annotated[Path | None, typer.Argument(help="Folder of a training run.")] = None,
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="Name of the weights: a-z, 0-9, '.', '_', '-'. Of a prior, or a decoder on frozen "
             "codes: the codec's, which it is added to."
         ),
-    ],
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -40,12 +40,30 @@ def export(
             "gender, corpus, licence, consent."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace weights of this name.")] = False,
+    onnx: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Instead of a run: write the ONNX graphs of weights that are there, a name or a "
+            "folder, into the folder of -o. [default: add them to the weights]",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace weights of this name, or graphs.")
+    ] = False,
 ) -> None:
-    """Turn a training run into weights.
+    """Turn a training run into weights, or weights into ONNX graphs.
 
-    They are a folder of config.json, safetensors and a model card.
+    Weights are a folder of config.json, safetensors, a model card and graphs, with which they code
+    without torch.
     """
+    if onnx is not None:
+        if run or notes or speakers:
+            raise UsageError("--onnx takes weights that are there, and no run, notes or speakers")
+        _export_graphs(onnx, output, force)
+        return
+    if run is None or name is None:
+        raise UsageError("name the folder of a training run, and the weights to make of it")
     if not run.is_dir():
         raise TrainingError(f"{run}: holds no training run")
     require("accelerate", "tensorboard")
@@ -72,6 +90,7 @@ def export(
         from vqcodec.weights import read_weights
 
         add_speakers(run, read_weights(folder / name), speakers)
+    _add_graphs(folder / name)
     console.say(f"{folder / name}: {_figures(config)}")
     weak = shortfall(config["training"]["held_out"])
     if weak:
@@ -80,6 +99,39 @@ def export(
         console.say(f"use them with --model {folder / name}")
     else:
         console.say(f"use them with --model {name}")
+
+
+def _export_graphs(name: str, folder: Path | None, force: bool) -> None:
+    """Write the graphs of weights into a folder, or add them to the weights."""
+    require("onnx", "onnxscript")
+    from vqcodec.codec.graphs import add_graphs, write_graphs
+    from vqcodec.weights import ENCODER, find_weights
+
+    weights = find_weights(name)
+    if folder is None:
+        if (weights.folder / ENCODER).exists() and not force:
+            raise OutputError(f"{weights.folder}: has graphs already; --force replaces them")
+        add_graphs(weights)
+        console.say(f"{weights.folder}: with graphs")
+        return
+    for path in write_graphs(weights, folder, force=force):
+        console.say(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def _add_graphs(folder: Path) -> None:
+    """Add graphs to fresh weights, where what makes them is installed."""
+    try:
+        require("onnx", "onnxscript")
+    except ModuleNotFoundError:
+        console.note(
+            "note: without ONNX graphs, for which onnx is not installed: coding starts slowly, "
+            "with torch"
+        )
+        return
+    from vqcodec.codec.graphs import add_graphs
+    from vqcodec.weights import read_weights
+
+    add_graphs(read_weights(folder))
 
 
 def _figures(table: dict[str, Any]) -> str:

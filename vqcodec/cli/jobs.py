@@ -72,6 +72,11 @@ def plan(
     return jobs
 
 
+def bytes_of(jobs: list[Job]) -> int:
+    """Return how many bytes the sources of jobs have in all; standard input counts for nothing."""
+    return sum(job.source.stat().st_size for job in jobs if job.source.is_file())
+
+
 def is_folder(output: Path) -> bool:
     """Return whether ``-o`` names a folder: one that is there, or a new name without a suffix."""
     return output.is_dir() or (output != STREAM and not output.suffix and not output.exists())

@@ -34,5 +34,6 @@ def _sentence(error: Exception) -> str:
         return "not enough memory"
     if isinstance(error, ModuleNotFoundError) and error.name:
         extra = EXTRAS.get(error.name, "train")
-        return f"{error.name} is not installed; try: pip install 'vqcodec[{extra}]'"
+        what = "torch" if error.name == "torch" else f"'vqcodec[{extra}]'"
+        return f"{error.name} is not installed; try: pip install {what}"
     return f"a fault of vqcodec itself, {type(error).__name__}: {error}; --debug shows where"

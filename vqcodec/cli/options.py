@@ -18,6 +18,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[
     str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware multiplies it.")
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="onnx, which starts at once, torch, or auto: torch for 4 MB of files or more (of code "
+        "files, 1 MB) where there is a GPU or the CPU has AMX, else onnx."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists.")

@@ -1,5 +1,6 @@
 """What the codecs of pictures and of speech have in common: trained weights, loaded."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -12,6 +13,7 @@ from vqcodec.weights import Weights, find_named, find_weights
 if TYPE_CHECKING:
     import torch
 
+    from vqcodec.codec.engine_torch import TorchEngine
     from vqcodec.models.vqvae import VQVAE
 
 Report = Callable[[float], None]  # is told the fraction done, for progress bars
@@ -26,42 +28,72 @@ class BaseCodec:
     modality: ClassVar[Modality]
     pixels: ClassVar[bool]  # whether signals are pictures; see `Engine`
 
-    def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        work: int | None = None,
+    ) -> None:
         """Load the model of `weights`; see `load` for the arguments."""
         weights.check(self.modality)
         from vqcodec.codec.engine import Engine
+        from vqcodec.codec.engines import open_engine
 
         self.weights = weights
-        self.engine: Engine = Engine(weights, device, precision, pixels=self.pixels)
+        self._settings = device, precision
+        self.engine: Engine = open_engine(
+            weights, engine, device, precision, work, pixels=self.pixels
+        )
 
     @classmethod
-    def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> Self:
+    def load(
+        cls,
+        name: str | Path,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        work: int | None = None,
+    ) -> Self:
         """Load weights by name or path.
 
         Args:
             name: a published name such as ``image-f4``, or a folder of weights.
             device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
-            precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
+            precision: ``fp32``, ``bf16``, or ``auto``: bf16 where torch computes and the hardware
+                multiplies it.
+            engine: ``onnx`` (ONNX Runtime: on the CPU, in fp32, at once), ``torch``, or ``auto``:
+                whichever is faster, see `vqcodec.codec.engines.choose_engine`. To search, and to
+                draw with a WaveNet, there is only torch.
+            work: bytes of the files that there are to code, where that is known, for ``auto``.
 
         Raises:
             WeightsError: there are no such weights, or they are damaged.
-            UsageError: an unknown or unavailable device or precision.
+            UsageError: an unknown or unavailable device, precision or engine.
         """
-        return cls(find_weights(str(name)), device, precision)
+        return cls(find_weights(str(name)), device, precision, engine, work)
 
     @classmethod
-    def load_named(cls, name: str, device: str = "auto", precision: str = "auto") -> Self:
+    def load_named(
+        cls,
+        name: str,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        work: int | None = None,
+    ) -> Self:
         """Load weights by published name only: for names that come from a file, not from a user."""
-        return cls(find_named(name), device, precision)
+        return cls(find_named(name), device, precision, engine, work)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the weights' folder and the settings."""
-        return type(self), (self.weights, self.device.type, self.precision)
+        return type(self), (self.weights, *self._settings, self.engine.name)
 
     def __repr__(self) -> str:
         """Tell the weights, the codes and where it computes, in a line."""
         codes = f"codebook_sizes={self.codebook_sizes}, stride={self.stride}"
-        place = f"device={self.device.type!r}, precision={self.precision!r}"
+        place = f"device={self.engine.device_type!r}, precision={self.precision!r}"
         return f"{type(self).__name__}({self.weights.name!r}, {codes}, {place})"
 
     @property
@@ -87,8 +119,10 @@ class BaseCodec:
 
     @property
     def device(self) -> "torch.device":
-        """Where it computes."""
-        return self.engine.device
+        """Where it computes, for torch."""
+        from vqcodec.codec.device import choose_device
+
+        return choose_device(self.engine.device_type)
 
     @property
     def precision(self) -> str:
@@ -97,8 +131,17 @@ class BaseCodec:
 
     @property
     def model(self) -> "VQVAE":
-        """The network itself."""
-        return self.engine.model
+        """The network itself, of torch."""
+        return self.torch_engine.model
+
+    @functools.cached_property
+    def torch_engine(self) -> "TorchEngine":
+        """The engine if it is torch's, or else one of torch beside it: to search or to draw."""
+        from vqcodec.codec.engine_torch import TorchEngine
+
+        if isinstance(self.engine, TorchEngine):
+            return self.engine
+        return TorchEngine(self.weights, *self._settings, pixels=self.pixels)
 
     def check_codebook(self, axes: str, model: str, codebook_id: bytes) -> None:
         """Check that codes are such as this codec makes; the arguments are those of `Codes`.

@@ -1,17 +1,21 @@
 """Which device and precision to compute with: by what the hardware can do, never by timing."""
 
-import torch
+from typing import TYPE_CHECKING
 
 from vqcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> "torch.device":
     """Return the device that `name` (``auto``, ``cpu``, ``cuda``) stands for."""
-    if name not in DEVICES:
-        raise UsageError(f"no device '{name}'; there are: {', '.join(DEVICES)}")
+    import torch
+
+    check_names(name, "auto")
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available; leave out --device, or use --device cpu")
     if name == "auto":
@@ -19,10 +23,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_bf16(name: str, device: torch.device | str) -> bool:
+def choose_bf16(name: str, device: "torch.device | str") -> bool:
     """Return whether `name` (``auto``, ``fp32``, ``bf16``) means bfloat16 on `device`."""
-    if name not in PRECISIONS:
-        raise UsageError(f"no precision '{name}'; there are: {', '.join(PRECISIONS)}")
+    import torch
+
+    check_names("auto", name)
     if name != "auto":
         return name == "bf16"
     if torch.device(device).type == "cuda":
@@ -30,3 +35,11 @@ def choose_bf16(name: str, device: torch.device | str) -> bool:
     # AMX multiplies bfloat16 several times faster than float32, AVX512-BF16 twice as fast; without
     # either it is far slower.
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def check_names(device: str, precision: str) -> None:
+    """Raise UsageError for names that there are not."""
+    if device not in DEVICES:
+        raise UsageError(f"no device '{device}'; there are: {', '.join(DEVICES)}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"no precision '{precision}'; there are: {', '.join(PRECISIONS)}")

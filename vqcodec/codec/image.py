@@ -89,7 +89,8 @@ class Codec(BaseCodec):
         if len(grids) != 1:
             raise UsageError("codes of several maps cannot be searched for")
         prior = self._float_prior if rate else None
-        return PictureSearch(self.engine.model, prior, pixels, grids[0], bf16=self.engine.bf16)
+        engine = self.torch_engine
+        return PictureSearch(engine.model, prior, pixels, grids[0], bf16=engine.bf16)
 
     @functools.cached_property
     def _float_prior(self) -> "IntegerPrior":
@@ -99,7 +100,7 @@ class Codec(BaseCodec):
         integers = coding_priors(self.weights)
         if not integers:
             raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
-        return from_arrays(integers[0].arrays).to(self.engine.device)
+        return from_arrays(integers[0].arrays).to(self.torch_engine.device)
 
     def encode_images(self, images: list[Image], *, scale: float = 1.0) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together."""

@@ -43,11 +43,18 @@ class SpeechCodec(BaseCodec):
 
     modality, pixels = AUDIO, False
 
-    def __init__(self, weights: Weights, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        work: int | None = None,
+    ) -> None:
         """Load the model of `weights`; see `SpeechCodec.load` for the arguments."""
         if len(weights.codebook_sizes) > 1:
             raise WeightsError(f"{weights.folder}: sound is coded in one index map, not in several")
-        super().__init__(weights, device, precision)
+        super().__init__(weights, device, precision, engine, work)
 
     def encode(self, audio: "Audio | str | Path", *, report: Report | None = None) -> Codes:
         """Return the codes of sound of any length, rate and number of channels.
@@ -209,7 +216,7 @@ class SpeechCodec(BaseCodec):
         if drawing is not None:
             from vqcodec.codec.wavenet import WaveNetRenderer
 
-            renderer = WaveNetRenderer(self.engine, cond, drawing, threads)
+            renderer = WaveNetRenderer(self.torch_engine, cond, drawing, threads)
         return SpeechDecoder(renderer, self.stride, media, sample_rate)
 
     def _header(self, media: AudioInfo) -> Header:

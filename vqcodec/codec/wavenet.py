@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vqcodec.codec.engine import Engine
+from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.models.generation.chunks import Chunks
 
@@ -31,7 +31,7 @@ class WaveNetRenderer:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: TorchEngine,
         cond: "Samples | None",
         drawing: SamplingParams,
         threads: int | None = None,

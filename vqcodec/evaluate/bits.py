@@ -26,7 +26,7 @@ class BitMeter:
     """Asks every prior that a codec has what index maps cost."""
 
     def __init__(self, codec: BaseCodec) -> None:
-        self.device = codec.engine.device
+        self.device = codec.device
         self.coding = coding_priors(codec.weights)
         has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
         self.sampling = load_sampling_prior(codec.weights).to(self.device) if has_sampling else None

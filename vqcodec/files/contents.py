@@ -17,6 +17,7 @@ MAX_SAMPLES = 1 << 36  # sound samples, or pixels of a video, that a file can cl
 MAX_CODES = 1 << 27  # indices in one file
 MAX_RATE = 1 << 20  # Hz
 MAX_SPEAKER = 1 << 10  # numbers of a speaker vector
+SPEAKER_STEPS = 127  # a number of a speaker vector is a multiple of 1 / 127: one signed byte
 MAX_FRAME_RATE = 1 << 31  # of either number of the fraction
 
 

@@ -27,7 +27,7 @@ class Sampler:
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self.prior = load_sampling_prior(codec.weights).to(codec.engine.device)
+        self.prior = load_sampling_prior(codec.weights).to(codec.device)
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> "Sampler":
@@ -75,7 +75,7 @@ class Sampler:
         for grid, spec in zip(codes.grids, self.codec.maps, strict=True):
             indices = torch.from_numpy(grid.astype("int64"))[None]
             indices[:, kept * ratio(coarse, spec)[0] :] = -1
-            known.append(indices.to(self.codec.engine.device))
+            known.append(indices.to(self.codec.device))
         shapes = tuple((1, *grid.shape) for grid in codes.grids)
         params = params or SamplingParams()
         grids = draw(self.prior, shapes, params, known=tuple(known), report=report)

@@ -35,7 +35,7 @@ class SpeechSampler:
 
     def __init__(self, codec: SpeechCodec) -> None:
         self.codec = codec
-        self.prior = load_sampling_prior(codec.weights).to(codec.engine.device)
+        self.prior = load_sampling_prior(codec.weights).to(codec.device)
 
     def sample(
         self,
@@ -84,7 +84,7 @@ class CodelessSampler:
 
     def __init__(self, codec: SpeechCodec) -> None:
         self.codec = codec
-        self.wavenet = load_wavenet_alone(codec.weights).to(codec.engine.device)
+        self.wavenet = load_wavenet_alone(codec.weights).to(codec.device)
 
     def sample(
         self,

@@ -50,6 +50,8 @@ class Loading:
     model: str
     device: str
     precision: str
+    engine: str = "auto"
+    work: int | None = None  # bytes of the files to code
 
     def check(self, modality: Modality) -> None:
         """Raise WeightsError unless there are such weights for this kind of media."""
@@ -57,16 +59,25 @@ class Loading:
 
     def codec(self, modality: Modality) -> Any:
         """Load them."""
-        return load(modality.codec).load(self.model, self.device, self.precision)
+        return load(modality.codec).load(
+            self.model, self.device, self.precision, self.engine, self.work
+        )
 
 
 class Codecs:
     """Codecs, each loaded once: by the name that a file tells, unless the user told another."""
 
-    def __init__(self, model: str | None, device: str, precision: str) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        device: str,
+        precision: str,
+        engine: str = "auto",
+        work: int | None = None,
+    ) -> None:
         if model is not None:
             find_weights(model)  # or an error before any work
-        self._model, self._settings = model, (device, precision)
+        self._model, self._settings = model, (device, precision, engine, work)
         self._found: dict[tuple[Modality, str], Any] = {}
 
     def get(self, modality: Modality, named: str) -> Any:

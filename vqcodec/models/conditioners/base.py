@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-STEPS = 127  # a number of a vector is a multiple of 1 / 127: one signed byte in files
+from vqcodec.files.contents import SPEAKER_STEPS
 
 
 class Conditioner(nn.Module):
@@ -22,4 +22,5 @@ class Conditioner(nn.Module):
 
 def quantize(vector: torch.Tensor) -> torch.Tensor:
     """Return a vector as files keep it, int8."""
-    return (vector.float() * STEPS).round().clamp(-STEPS, STEPS).to(torch.int8)
+    steps = (vector.float() * SPEAKER_STEPS).round()
+    return steps.clamp(-SPEAKER_STEPS, SPEAKER_STEPS).to(torch.int8)

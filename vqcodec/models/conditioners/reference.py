@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqcodec.config import check_range
-from vqcodec.models.conditioners.base import STEPS, Conditioner
+from vqcodec.files.contents import SPEAKER_STEPS
+from vqcodec.models.conditioners.base import Conditioner
 from vqcodec.models.nn.spectra import log_mel
 
 WINDOW, HOP = 1024, 320  # samples
@@ -76,5 +77,5 @@ class ReferenceEncoder(Conditioner):
             pooled = torch.cat([y.mean(2), (y.var(2, unbiased=False) + 1e-5).sqrt()], 1)
             vector = torch.tanh(self.out(pooled))
         if self.training:
-            vector = vector + (torch.rand_like(vector) - 0.5) / STEPS
+            vector = vector + (torch.rand_like(vector) - 0.5) / SPEAKER_STEPS
         return vector

@@ -134,12 +134,13 @@ class IstftDecoder(Decoder):
 
     def _overlap(self, frames: torch.Tensor) -> torch.Tensor:
         """Add frames, (B, n, window), that are `hop` samples apart: (B, n * hop)."""
-        hop, number = self.config.hop, frames.shape[1]
+        (batch, number, _), hop = frames.shape, self.config.hop
         parts = self.config.window // hop
-        pieces = frames.view(len(frames), number, parts, hop)
-        total = frames.new_zeros(len(frames), number + parts - 1, hop)
-        for part in range(parts):
-            total[:, part : part + number] += pieces[:, :, part]
+        pieces = frames.view(batch, number, parts, hop)
+        total = sum(
+            F.pad(pieces[:, :, part], (0, 0, part, parts - 1 - part)) for part in range(parts)
+        )
+        assert isinstance(total, torch.Tensor)
         # A frame is centred on the samples that it stands for.
         start = (self.config.window - hop) // 2
         return total.flatten(1)[:, start : start + number * hop]

@@ -7,6 +7,7 @@ from torch import nn
 
 from vqcodec.config import check_range
 from vqcodec.models.encoders.base import Encoder
+from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.pyramid import PyramidConfig
 from vqcodec.models.nn.residual import ACTIVATIONS
 
@@ -55,6 +56,7 @@ class Pyramid2dEncoder(Encoder):
                 heads.append(nn.Sequential(*head))
                 strides.append((stride, stride))
         self.stages, self.heads = nn.ModuleList(stages), nn.ModuleList(heads)
+        keep_variance(self)
         self.dim, self.strides, self.reach = config.dim, tuple(strides[::-1]), reach
 
     def forward(

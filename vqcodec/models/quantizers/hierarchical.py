@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from vqcodec.config import check_range
+from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.residual import ACTIVATIONS, ResidualBlock2d
 from vqcodec.models.quantizers.base import Quantized, Tensors
 from vqcodec.models.quantizers.composite import CompositeConfig, CompositeQuantizer, quantized
@@ -66,6 +67,7 @@ class HierarchicalQuantizer(CompositeQuantizer):
             _told(dim if level == 0 else 2 * dim, config) for level in range(number - 1)
         )
         self.fuse = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for _ in range(number - 1))
+        keep_variance(self)
         # in cells of the finer grid: a first 3x3 window and one for each block, and the up-sampling
         reach = 2 * (1 + config.blocks) + 1
         self.reach = sum(reach << level for level in range(number - 1))

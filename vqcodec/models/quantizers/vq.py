@@ -157,8 +157,8 @@ class VectorQuantizer(Quantizer):
         Its gradient moves a vector that lies between codes towards the rarer one and leaves alone
         those that lie on a code.
         """
-        p = assignment.mean(0)
-        return math.log(self.config.codebook_size) + torch.xlogy(p, p).sum()
+        p = assignment.mean(0)  # may be zero: where the vectors lie on codes, others are far away
+        return math.log(self.config.codebook_size) + (p * p.clamp(min=1e-12).log()).sum()
 
     def lookup(self, indices: Tensors) -> torch.Tensor:
         """Return z_q, (B, D, *grid), of ((B, *grid),) indices."""

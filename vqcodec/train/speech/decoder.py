@@ -9,7 +9,7 @@ from torch import nn
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.config import Tree
 from vqcodec.errors import UsageError
-from vqcodec.models.conditioners.base import STEPS
+from vqcodec.files.contents import SPEAKER_STEPS
 from vqcodec.models.decoders.base import Decoder, Density
 from vqcodec.models.vqvae import build_decoder
 from vqcodec.train.config import split
@@ -84,7 +84,7 @@ class SpeechDecoding:
         indices = np.stack([coded.indices[n : n + cells] for _, n in places])
         batch: dict[str, NDArray[Any]] = {"x": np.stack(samples), **named_maps([indices])}
         cond = coded.vectors[[which for which, _ in places]].astype(np.float32)
-        return {**batch, "cond": cond / np.float32(STEPS)} if cond.size else batch
+        return {**batch, "cond": cond / np.float32(SPEAKER_STEPS)} if cond.size else batch
 
     def _inputs(self, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Return x (B, 1, T), z_q (B, D, N) and cond (B, S) of a batch."""

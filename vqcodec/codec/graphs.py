@@ -1,0 +1,252 @@
+"""Networks as ONNX graphs, which other runtimes compute without torch.
+
+One graph takes signals and gives index maps, another takes index maps and gives signals, and where
+there is a conditioner a third one takes sound and gives the vector of who speaks. All sizes and
+the number of signals are open. Each carries what a program has to know of it as metadata.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vqcodec.codec.engine import Engine
+from vqcodec.codec.engine_torch import TorchEngine
+from vqcodec.config import Tree, to_json
+from vqcodec.errors import OutputError
+from vqcodec.files.atomic import check_absent, writing
+from vqcodec.maps import ratio
+from vqcodec.modality import by_name, load
+from vqcodec.models.conditioners.base import quantize
+from vqcodec.models.nn.pixels import to_pixels, to_signal
+from vqcodec.weights import CONFIG, DECODER, ENCODER, GRAPHS, GRAPHS_KEY, SPEAKER, Weights
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 20
+CELLS = 40  # of the coarsest map along each axis of the example that is traced
+WORTH = 1024  # numbers that a tensor holds at least to be stored as float16
+
+
+class _Encoder(nn.Module):
+    """Signals as media have them to index maps."""
+
+    def __init__(self, engine: TorchEngine) -> None:
+        super().__init__()
+        self.model, self.pixels = engine.model, engine.pixels
+
+    def forward(self, signal: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = to_signal(signal.movedim(-1, 1)) if self.pixels else signal[:, None]
+        return tuple(i.to(torch.uint16) for i in self.model.encode(x))
+
+
+class _Decoder(nn.Module):
+    """Index maps, and where the model takes one a vector, to signals as media have them."""
+
+    def __init__(self, engine: TorchEngine) -> None:
+        super().__init__()
+        self.model, self.pixels = engine.model, engine.pixels
+
+    def forward(self, *given: torch.Tensor) -> torch.Tensor:
+        number = len(self.model.maps)
+        maps, cond = tuple(g.long() for g in given[:number]), given[number:]
+        x = self.model.decode(maps, *cond)
+        return to_pixels(x).movedim(1, -1) if self.pixels else x[:, 0]
+
+
+class _Speaker(nn.Module):
+    """Sound to the vector of who speaks, as files keep it."""
+
+    def __init__(self, conditioner: nn.Module) -> None:
+        super().__init__()
+        self.conditioner = conditioner
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        return quantize(self.conditioner(samples[:, None]))
+
+
+def make_graphs(engine: TorchEngine) -> dict[str, bytes]:
+    """Return the content of the files that hold a model's graphs, by name.
+
+    Signals, maps and vectors are what an `Engine` takes and gives; to decoders vectors are
+    `speaker`, (N, S) float32, and of what is measured they are int8.
+
+    Args:
+        engine: with the model, on the CPU.
+
+    Raises:
+        ModuleNotFoundError: what makes graphs is not installed.
+    """
+    import onnx  # noqa: F401
+    import onnxscript  # noqa: F401
+
+    maps, model = engine.maps, engine.model
+    signal, names = "pixels" if engine.pixels else "samples", [f"map_{i}" for i in range(len(maps))]
+    number, length = torch.export.Dim("number"), torch.export.Dim("length")
+    sizes = [torch.export.Dim(f"cells_{axis}") for axis in range(len(maps[0].stride))]
+
+    def axes(ratio: tuple[int, ...]) -> dict[int, Any]:
+        """Return what is open of an array with so many elements to a cell of the coarsest map."""
+        along = [d if r == 1 else r * d for r, d in zip(ratio, sizes, strict=True)]
+        return dict(enumerate([number, *along]))
+
+    coarse = maps[0].stride
+    shape = [CELLS * step for step in coarse]
+    x = torch.zeros(2, *shape, 3, dtype=torch.uint8) if engine.pixels else torch.zeros(2, *shape)
+    files = {ENCODER: _exported(_Encoder(engine), (x,), (axes(coarse),), [signal], names)}
+    ratios = [ratio(maps[0], spec) for spec in maps]
+    given = [torch.zeros(2, *(CELLS * n for n in r), dtype=torch.uint16) for r in ratios]
+    opened = [axes(r) for r in ratios]
+    if model.conditioner is not None:
+        samples, both = torch.zeros(2, 1 << 14), {0: number, 1: length}
+        speaker = _Speaker(model.conditioner)
+        files[SPEAKER] = _exported(speaker, (samples,), (both,), ["samples"], ["speaker"])
+        given.append(torch.zeros(2, engine.speaker_size))
+        opened.append({0: number})
+        names = [*names, "speaker"]
+    decoder = _Decoder(engine)
+    files[DECODER] = _exported(decoder, tuple(given), (tuple(opened),), names, [signal])
+    told = {"model": engine.weights.name, "codebook_id": engine.weights.codebook_id.hex()}
+    told |= {key: json.dumps(value) for key, value in facts_of(engine).items()}
+    return {name: _content(proto, told) for name, proto in files.items()}
+
+
+def facts_of(engine: Engine) -> Tree:
+    """Return what an engine has to know of graphs; see `Engine`."""
+    return {
+        "maps": [asdict(spec) for spec in engine.maps],
+        "encoder_halo": engine.encoder_halo,
+        "decoder_halo": engine.decoder_halo,
+        "speaker_size": engine.speaker_size,
+    }
+
+
+@torch.no_grad()
+def _exported(
+    module: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    axes: tuple[Any, ...],
+    inputs: list[str],
+    outputs: list[str],
+) -> "ModelProto":
+    """Trace a module on an example whose `axes` are open."""
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=axes,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what the exporter says of its own insides."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _content(proto: "ModelProto", told: dict[str, str]) -> bytes:
+    """Return the file of a graph: small, with what is `told`, and without where it was made."""
+    graph = proto.graph
+    del graph.value_info[:]
+    for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for key, value in told.items():
+        proto.metadata_props.add(key=key, value=value)
+    _halve(graph)
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def _halve(graph: Any) -> None:
+    """Store as float16 what loses nothing by it: most of it was rounded when it was exported.
+
+    It is computed in float32 all the same.
+    """
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    kept: list[TensorProto] = []
+    casts = []
+    for tensor in graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and array.size >= WORTH:
+            with np.errstate(over="ignore"):
+                half = array.astype(np.float16)
+            if np.array_equal(half.astype(np.float32), array):
+                stored = f"{tensor.name}.half"
+                kept.append(numpy_helper.from_array(half, stored))
+                casts.append(
+                    helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT)
+                )
+                continue
+        kept.append(tensor)
+    nodes = [*casts, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+
+
+def write_graphs(weights: Weights, folder: Path, *, force: bool) -> list[Path]:
+    """Write the graphs of weights as files, and return these.
+
+    Args:
+        weights: of the model.
+        folder: where to, made if need be.
+        force: replace files that are there.
+
+    Raises:
+        WeightsError: the weights are damaged.
+        OutputError: a file is there and `force` is not given, or it cannot be written.
+        ModuleNotFoundError: what makes graphs is not installed.
+    """
+    for name in GRAPHS:
+        check_absent(folder / name, force=force)
+    files = make_graphs(_engine_of(weights))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
+    for name, data in files.items():
+        with writing(folder / name, force=force) as file:
+            file.write(data)
+    return [folder / name for name in files]
+
+
+def add_graphs(weights: Weights) -> None:
+    """Add to weights their graphs, or replace those that they have; errors as of `write_graphs`."""
+    paths = write_graphs(weights, weights.folder, force=True)
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    files, facts = {**weights.config["files"], **sums}, facts_of(_engine_of(weights))
+    with writing(weights.folder / CONFIG, force=True) as file:
+        file.write(to_json({**weights.config, "files": files, GRAPHS_KEY: facts}).encode())
+
+
+def _engine_of(weights: Weights) -> TorchEngine:
+    pixels: bool = load(by_name(weights.modality).codec).pixels
+    return TorchEngine(weights, "cpu", "fp32", pixels=pixels)
