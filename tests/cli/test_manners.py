@@ -84,6 +84,27 @@ def test_trivial_faults_are_told_without_torch(
     assert heavy == ""
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "extra"),
+    [
+        ("train image photo.png -o r", "accelerate", "train"),
+        ("train prior photo.png -o r --codec tiny", "tensorboard", "train"),
+        ("export . mine", "accelerate", "train"),
+        ("inspect photo.png --model tiny", "matplotlib", "evaluate"),
+        ("benchmark --growth g.png --model tiny", "matplotlib", "evaluate"),
+    ],
+)
+def test_a_missing_extra_is_told_without_torch(
+    photo: Path, command: str, module: str, extra: str
+) -> None:
+    code = f"import sys; sys.modules['{module}'] = None{WATCHED}"
+    watched = [sys.executable, "-c", code, *command.split()]
+    done = subprocess.run(watched, cwd=photo.parent, capture_output=True, check=False)
+    error, heavy, *rest = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and f"{module} is not installed" in error and not rest, done.stderr
+    assert f"vqcodec[{extra}]" in error and heavy.replace(module, "").strip() == ""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell closes streams")
 def test_closed_and_full_streams(photo: Path) -> None:
     folder, codes = photo.parent, []
