@@ -122,7 +122,7 @@ def test_graphs_run_with_onnxruntime_alone(
         "sys.modules['torch'] = sys.modules['vqcodec'] = None\n"
         "runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     )
-    command = [sys.executable, "-c", program, EXAMPLE, "graphs", "photo.png", "back.png"]
+    command = [sys.executable, "-c", program, str(EXAMPLE), "graphs", "photo.png", "back.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     codec = Codec.load(graphed_weights[0], engine="onnx")
