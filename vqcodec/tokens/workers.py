@@ -1,0 +1,232 @@
+"""Processes that share shards: those of one run, and those of others on the same folder."""
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from vqcodec.coding.threads import usable_cores
+from vqcodec.errors import MediaError, OutputError, VqcodecError
+from vqcodec.modality import Modality, load
+from vqcodec.tokens.commit import claim
+from vqcodec.tokens.encode import encode_shard, target, working_name
+from vqcodec.tokens.inputs import Shard
+from vqcodec.tokens.manifest import Record, Settings
+
+GRACE = 20.0  # seconds in which workers may end by themselves
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done.
+
+    Attributes:
+        shards: of the input.
+        output: the folder of all output.
+        settings: how.
+        modality: what is coded.
+        model: the weights, a name or a path.
+        device: where to compute.
+    """
+
+    shards: tuple[Shard, ...]
+    output: Path
+    settings: Settings
+    modality: Modality
+    model: str
+    device: str
+
+    def is_done(self, shard: Shard) -> bool:
+        """Return whether a shard is there."""
+        return target(self.output, shard, self.settings).exists()
+
+    def claim(self, shard: Shard) -> "contextlib.AbstractContextManager[bool]":
+        """Hold a shard; see `commit.claim`."""
+        name = working_name(self.output, shard, self.settings)
+        return claim(name.with_name(f"{name.name}.claim"))
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker tells.
+
+    Attributes:
+        worker: its number.
+        shard: what it is at.
+        done: the part of the shard that is done.
+        samples: of the shard, coded so far.
+        errors: of the shard, so far.
+        record: what became of the shard, when it is committed.
+        problem: why the shard could not be done.
+    """
+
+    worker: int
+    shard: Shard
+    done: float = 0.0
+    samples: int = 0
+    errors: int = 0
+    record: Record | None = None
+    problem: str = ""
+
+
+Tell = Callable[[Event], None]
+
+
+class _Turns:
+    """Deals shards out to the workers of one run: each is offered once, and again at the end.
+
+    The second time is for shards that another process had claimed, and then left.
+    """
+
+    def __init__(self, number: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._number, self._next = number, context.Value("q", 0)
+        self._failed = context.Array("b", number)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield positions of shards."""
+        while True:
+            with self._next.get_lock():
+                turn = self._next.value
+                self._next.value += 1
+            if turn >= 2 * self._number:
+                return
+            position = turn % self._number
+            if not self._failed[position]:
+                yield position
+
+    def fail(self, position: int) -> None:
+        """Offer a shard no more."""
+        self._failed[position] = 1
+
+
+def default_workers(device: str) -> int:
+    """Return how many processes keep a machine busy: one a core, or one on a GPU."""
+    from vqcodec.codec.device import choose_device
+
+    return usable_cores() if choose_device(device).type == "cpu" else 1
+
+
+def run(task: Task, workers: int, tell: Tell) -> None:
+    """Do what is left of a task, as far as no other process does it.
+
+    Args:
+        task: what to do.
+        workers: how many processes; one is this process itself.
+        tell: is told of all that happens; what it raises ends the work.
+
+    Raises:
+        VqcodecError: no shard can be done: the weights are missing, the disk is full.
+        OSError, MemoryError: as well.
+    """
+    turns = _Turns(len(task.shards))
+    if workers == 1:
+        _work(task, turns, 0, tell)
+        return
+    context = multiprocessing.get_context("spawn")
+    processes, ends = [], list[Connection]()
+    try:
+        for number in range(workers):
+            ours, theirs = context.Pipe(duplex=True)
+            arguments = (task, turns, number, theirs)
+            process = context.Process(target=_worker, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            processes.append(process)
+            ends.append(ours)
+        _listen(list(ends), tell)
+    finally:
+        for end in ends:
+            end.close()  # which ends a worker at its next word
+        for process in processes:
+            process.join(GRACE)
+            if process.is_alive():
+                process.terminate()
+
+
+def _listen(ends: list[Connection], tell: Tell) -> None:
+    """Pass on what workers tell, until all have ended; raise what ended one of them early."""
+    killed = 0
+    while ends:
+        for end in wait(ends):
+            assert isinstance(end, Connection)
+            try:
+                told = end.recv()
+            except (EOFError, OSError):
+                killed += 1
+                told = None
+                ends.remove(end)
+                continue
+            if told is None:
+                ends.remove(end)
+            elif isinstance(told, Exception):
+                raise told
+            else:
+                tell(told)
+    if killed:
+        raise OutputError(
+            f"{killed} of the workers were killed, perhaps for want of memory; "
+            "run again, with fewer --workers"
+        )
+
+
+def _worker(task: Task, turns: _Turns, number: int, end: Connection) -> None:
+    """Work in a process of its own."""
+
+    def tell(event: Event) -> None:
+        end.send(event)  # raises if nobody listens any more
+
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+        try:
+            _work(task, turns, number, tell)
+            end.send(None)
+        except (VqcodecError, OSError, MemoryError, ImportError) as error:
+            end.send(error)
+
+
+def _work(task: Task, turns: _Turns, number: int, tell: Tell) -> None:
+    codec: Any = None
+    suffixes = load(task.modality.suffixes)()
+    for position in turns:
+        shard = task.shards[position]
+        if task.is_done(shard):
+            continue
+        with contextlib.ExitStack() as stack:
+            if not stack.enter_context(task.claim(shard)) or task.is_done(shard):
+                continue
+            if codec is None:
+                codec = _load(task)
+            from vqcodec.codec.device import one_thread
+
+            stack.enter_context(one_thread())
+
+            def at(done: float, samples: int, errors: int, shard: Shard = shard) -> None:
+                tell(Event(number, shard, done, samples, errors))
+
+            try:
+                record = encode_shard(codec, shard, task.output, task.settings, suffixes, at)
+            except MediaError as error:
+                turns.fail(position)
+                tell(Event(number, shard, problem=str(error)))
+            else:
+                _release(task, shard)
+                samples, errors = record.samples, record.errors
+                tell(Event(number, shard, 1.0, samples, errors, record))
+
+
+def _load(task: Task) -> Any:
+    codec = load(task.modality.codec).load(task.model, task.device, task.settings.precision)
+    if codec.weights.codebook_id.hex() != task.settings.codebook_id:
+        raise OutputError(f"{task.output}: its shards are of another codebook; name a new folder")
+    return codec
+
+
+def _release(task: Task, shard: Shard) -> None:
+    """Remove the file of a claim: the shard is there, so nobody needs it any more."""
+    name = working_name(task.output, shard, task.settings)
+    with contextlib.suppress(OSError):
+        os.unlink(name.with_name(f"{name.name}.claim"))
