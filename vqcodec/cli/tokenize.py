@@ -258,10 +258,16 @@ class _Progress:
 
 def _run(task: "Task", workers: int | None, max_errors: int | None, as_json: bool) -> None:
     """Do what is left of a task."""
-    from vqcodec.tokens.manifest import begin, read_record, write_totals
-    from vqcodec.tokens.workers import default_workers, run
+    from vqcodec.tokens.encode import target
+    from vqcodec.tokens.manifest import begin
+    from vqcodec.tokens.workers import default_workers, find_stale, finish, run
 
     begin(task.output, task.settings)
+    for shard in find_stale(task):
+        raise MediaError(
+            f"{shard.path}: has changed since its shard was done; remove "
+            f"{target(task.output, shard, task.settings)} to do it again"
+        )
     workers = workers or default_workers(task.device)
     left = sum(not task.is_done(shard) for shard in task.shards)
     with progress_bar("tokenising") as bar:
@@ -270,8 +276,7 @@ def _run(task: "Task", workers: int | None, max_errors: int | None, as_json: boo
             run(task, min(workers, left), progress.tell)
     done = [shard for shard in task.shards if task.is_done(shard)]
     if len(done) == len(task.shards):
-        records = [read_record(task.output, shard.name) for shard in task.shards]
-        write_totals(task.output, task.settings, records)
+        finish(task)
     if not as_json:
         console.note(progress.summary())
     others = len(task.shards) - len(done) - progress.failed
@@ -303,5 +308,5 @@ def _verify(task: "Task", number: int, as_json: bool) -> None:
         told = {"verified": len(values), "measure": measure.key, "mean": mean}
         console.say(json.dumps({**told, "card": card}))
         return
-    beside = "" if card is None else f"; {measure.format(card)} when its model was trained"
+    beside = "" if card is None else f" (the model's card: {measure.format(card)})"
     console.say(f"{len(values)} samples decoded: {label} {measure.format(mean)}{beside}")

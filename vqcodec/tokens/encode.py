@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vqcodec.errors import MediaError, VqcodecError
+from vqcodec.errors import VqcodecError
 from vqcodec.tokens.commit import HOME, committing, sweep
 from vqcodec.tokens.entry import Entry
 from vqcodec.tokens.formats import find_format
@@ -60,14 +60,16 @@ def encode_shard(
     sweep(temporary)
     samples = Samples(shard, suffixes, settings.keep, last_dot=settings.format == "shar")
     errors: list[dict[str, str]] = []
-    coded = indices = 0
+    coded = indices = passed_over = 0
     told = time.monotonic()
     with committing(path, temporary) as file:
         writer = find_format(settings.format).Writer(file, settings, codec.maps)
         for sample, entry in _entries(codec, samples, settings):
             if isinstance(entry, str):
                 writer.skip(sample.key)
-                errors.append({"key": sample.key, "file": sample.name, "error": entry})
+                passed_over += sample.foreign
+                if not sample.foreign:
+                    errors.append({"key": sample.key, "file": sample.name, "error": entry})
             else:
                 writer.write(entry)
                 coded += 1
@@ -79,7 +81,8 @@ def encode_shard(
         writer.close()
         tar = shard.path if shard.files is None else None
         size = tar.stat().st_size if tar else 0
-        record = Record(shard.name, tar.name if tar else "", size, coded, len(errors), indices)
+        counts = coded, len(errors), passed_over, indices
+        record = Record(shard.name, tar.name if tar else "", size, *counts)
         write_record(output, record, errors)  # before the shard itself, which is the commit
     return record
 
@@ -109,11 +112,3 @@ def _entries(
             yield sample, Entry.of(sample.key, codes, more)
     for sample in waiting:
         yield sample, sample.problem
-
-
-def check_source(shard: Shard, record: Record) -> None:
-    """Raise MediaError if a tar is no longer what it was when its shard was done."""
-    if shard.files is None and shard.path.stat().st_size != record.source_bytes:
-        raise MediaError(
-            f"{shard.path}: has changed since its shard was done; remove that shard to do it again"
-        )

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Record:
         source_bytes: how large the tar was.
         samples: how many were coded.
         errors: how many could not be.
+        passed_over: how many hold nothing to code.
         indices: how many all maps hold.
     """
 
@@ -64,6 +66,7 @@ class Record:
     source_bytes: int
     samples: int
     errors: int
+    passed_over: int
     indices: int
 
 
@@ -96,14 +99,16 @@ def begin(output: Path, settings: Settings) -> None:
     Raises:
         OutputError: the folder holds something else, or cannot be written.
     """
-    end = time.monotonic() + PATIENCE
+    end, lock = time.monotonic() + PATIENCE, home(output, f"{MANIFEST}.claim")
     while True:
-        with claim(home(output, f"{MANIFEST}.claim")) as ours:
+        with claim(lock) as ours:
             known = read_settings(output)
             if known is None and ours:
                 check_fresh(output)
                 _write(output, settings)
-                return
+                known = settings
+            if ours:
+                lock.unlink(missing_ok=True)  # whoever waits for it sees the manifest
         if known is not None:
             check_same(output, known, settings)
             return
@@ -115,7 +120,7 @@ def begin(output: Path, settings: Settings) -> None:
 def check_fresh(output: Path) -> None:
     """Raise OutputError unless a folder without a manifest is empty or not there."""
     if output.is_dir():
-        other = next((p.name for p in output.iterdir() if p.name != HOME), None)
+        other = min((p.name for p in output.iterdir() if p.name != HOME), default=None)
         if other:
             raise OutputError(
                 f"{output}: holds '{other}' and no manifest of tokens; name a new folder"
@@ -165,11 +170,19 @@ def read_record(output: Path, shard: str) -> Record:
         raise OutputError(f"{path}: cannot be read, though the shard is there") from None
 
 
-def write_totals(output: Path, settings: Settings, records: list[Record]) -> None:
-    """Add to the manifest how much there is of a corpus that is complete."""
-    counts = ("samples", "errors", "indices")
-    totals = {key: sum(getattr(r, key) for r in records) for key in counts}
-    _write(output, settings, {"totals": {"shards": len(records), **totals}})
+def records(output: Path) -> Iterator[Record]:
+    """Yield what became of all shards that were ever written, sorted by name."""
+    for path in sorted((output / HOME).rglob("*.json")):
+        shard = path.relative_to(output / HOME).as_posix().removesuffix(".json")
+        if path.name != MANIFEST:
+            yield read_record(output, shard)
+
+
+def write_totals(output: Path, settings: Settings, found: list[Record]) -> None:
+    """Add to the manifest how much there is in the shards of these records."""
+    counts = ("samples", "errors", "passed_over", "indices")
+    totals = {key: sum(getattr(record, key) for record in found) for key in counts}
+    _write(output, settings, {"totals": {"shards": len(found), **totals}})
 
 
 def _write(output: Path, settings: Settings, more: dict[str, Any] | None = None) -> None:

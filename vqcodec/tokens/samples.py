@@ -23,6 +23,7 @@ class Sample:
         data: its bytes.
         kept: bytes of other files to copy, by extension.
         problem: why it cannot be coded; empty where nothing is known to stand in the way.
+        foreign: none of its files is to be coded.
         done: the part of the shard that has been read with it.
     """
 
@@ -31,6 +32,7 @@ class Sample:
     data: bytes = b""
     kept: dict[str, bytes] = field(default_factory=dict)
     problem: str = ""
+    foreign: bool = False
     done: float = 0.0
 
 
@@ -73,7 +75,7 @@ class Samples:
         files = self.shard.files or ()
         for number, name in enumerate(files, 1):
             sample = Sample(key_of(name), name, done=number / len(files))
-            sample.problem = _fault(sample.key)
+            sample.problem = fault_of(sample.key)
             if not sample.problem and self.wanted(sample.key):
                 path = self.shard.path / name
                 sample.data = _read_loose(path)
@@ -119,18 +121,22 @@ class Samples:
         """Read the files of a sample."""
         media = [m for m in members if f".{m[0]}" in self.suffixes]
         media = media or [m for m in members if os.path.splitext(m[0])[1] in self.suffixes]
-        sample = Sample(key, media[0][1].name if media else members[0][1].name, problem=_fault(key))
-        if len(media) != 1 and not sample.problem:
-            found = ", ".join(extension for extension, _ in members[:8])
-            sample.problem = f"holds {len(media)} files to code, not one (it has: {found})"
+        sample = Sample(
+            key, media[0][1].name if media else members[0][1].name, problem=fault_of(key)
+        )
+        if not media:
+            sample.problem, sample.foreign = "holds nothing to code", True
+        elif len(media) > 1 and not sample.problem:
+            found = ", ".join(extension for extension, _ in media[:8])
+            sample.problem = f"holds {len(media)} files to code, not one: {found}"
         if not sample.problem and self.wanted(key):
             sample.data = _read_member(media[0][1], file)
             sample.kept = {e: _read_member(s, file) for e, s in members if e in self.keep}
         return sample
 
 
-def _fault(key: str) -> str:
-    """Return what is wrong with a key, if anything."""
+def fault_of(key: str) -> str:
+    """Return what is wrong with a key, of which names of files are made, if anything."""
     try:
         key.encode()
     except UnicodeEncodeError:

@@ -3,6 +3,8 @@
 import contextlib
 import multiprocessing
 import os
+import re
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -12,11 +14,13 @@ from typing import Any
 from vqcodec.coding.threads import usable_cores
 from vqcodec.errors import MediaError, OutputError, VqcodecError
 from vqcodec.modality import Modality, load
-from vqcodec.tokens.commit import claim
+from vqcodec.tokens.commit import HOME, claim
 from vqcodec.tokens.encode import encode_shard, target, working_name
+from vqcodec.tokens.formats import find_format
 from vqcodec.tokens.inputs import Shard
-from vqcodec.tokens.manifest import Record, Settings
+from vqcodec.tokens.manifest import Record, Settings, read_record, records, write_totals
 
+LEFT = (".claim", ".tmp")
 GRACE = 20.0  # seconds in which workers may end by themselves
 
 
@@ -104,6 +108,14 @@ class _Turns:
         self._failed[position] = 1
 
 
+def find_stale(task: Task) -> Iterator[Shard]:
+    """Yield the shards that were done of tars which have another size by now."""
+    for shard in filter(task.is_done, task.shards):
+        size = 0 if shard.files is not None else shard.path.stat().st_size
+        if size != read_record(task.output, shard.name).source_bytes:
+            yield shard
+
+
 def default_workers(device: str) -> int:
     """Return how many processes keep a machine busy: one a core, or one on a GPU."""
     from vqcodec.codec.device import choose_device
@@ -139,13 +151,15 @@ def run(task: Task, workers: int, tell: Tell) -> None:
             processes.append(process)
             ends.append(ours)
         _listen(list(ends), tell)
-    finally:
-        for end in ends:
-            end.close()  # which ends a worker at its next word
+    except BaseException:
         for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process, end in zip(processes, ends, strict=True):
             process.join(GRACE)
-            if process.is_alive():
-                process.terminate()
+            process.kill()
+            end.close()
 
 
 def _listen(ends: list[Connection], tell: Tell) -> None:
@@ -159,8 +173,6 @@ def _listen(ends: list[Connection], tell: Tell) -> None:
             except (EOFError, OSError):
                 killed += 1
                 told = None
-                ends.remove(end)
-                continue
             if told is None:
                 ends.remove(end)
             elif isinstance(told, Exception):
@@ -178,8 +190,9 @@ def _worker(task: Task, turns: _Turns, number: int, end: Connection) -> None:
     """Work in a process of its own."""
 
     def tell(event: Event) -> None:
-        end.send(event)  # raises if nobody listens any more
+        end.send(event)  # raises if nobody listens any more, since the first process was killed
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
         try:
             _work(task, turns, number, tell)
@@ -211,11 +224,25 @@ def _work(task: Task, turns: _Turns, number: int, tell: Tell) -> None:
                 record = encode_shard(codec, shard, task.output, task.settings, suffixes, at)
             except MediaError as error:
                 turns.fail(position)
+                _release(task, shard)
                 tell(Event(number, shard, problem=str(error)))
             else:
                 _release(task, shard)
                 samples, errors = record.samples, record.errors
                 tell(Event(number, shard, 1.0, samples, errors, record))
+
+
+def finish(task: Task) -> None:
+    """Count what there is, and tidy up, when all shards of a task are done."""
+    name_of = find_format(task.settings.format).name_of
+    found = [r for r in records(task.output) if (task.output / name_of(r.shard)).exists()]
+    write_totals(task.output, task.settings, found)
+    ours = {f"{s.name}.{end}" for s in task.shards for end in ("json", "errors.jsonl")}
+    ours |= {name_of(shard.name) for shard in task.shards}
+    for path in (task.output / HOME).rglob("*"):  # what was left by processes that were killed
+        name = path.relative_to(task.output / HOME).as_posix()
+        if re.sub(r"\.claim|\.[^.]+-\d+\.tmp", "", name) in ours and path.suffix in LEFT:
+            path.unlink(missing_ok=True)
 
 
 def _load(task: Task) -> Any:
@@ -226,7 +253,7 @@ def _load(task: Task) -> Any:
 
 
 def _release(task: Task, shard: Shard) -> None:
-    """Remove the file of a claim: the shard is there, so nobody needs it any more."""
+    """Remove the file of a claim, of a shard that is done or cannot be."""
     name = working_name(task.output, shard, task.settings)
     with contextlib.suppress(OSError):
         os.unlink(name.with_name(f"{name.name}.claim"))
