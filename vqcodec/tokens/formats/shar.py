@@ -2,8 +2,8 @@
 
 Keys and their order are those of the recordings, so the field joins the cuts that are there:
 ``CutSet.from_shar(fields={"cuts": [...], "codes": [...]})``, and then ``cut.load_codes()``. Each
-array, (channels, time), is followed by what Lhotse calls its manifest; recordings that could not be
-coded have an empty place. There is no room for what decoding needs beside indices.
+array, (time, channels), since Lhotse cuts along the first axis, is followed by what it calls a
+manifest; recordings that could not be coded have an empty place. There is no room for what decoding needs beside indices.
 """
 
 import json
@@ -40,12 +40,12 @@ class Writer:
         (grid,) = entry.maps
         array = {"storage_type": "shar", "storage_path": "", "storage_key": ""}
         told = {
-            "array": {**array, "shape": list(grid.shape)},
-            "temporal_dim": grid.ndim - 1,
+            "array": {**array, "shape": list(grid.T.shape)},
+            "temporal_dim": 0,
             "frame_shift": self._shift,
             "start": 0,
         }
-        self._tar.add(f"{entry.key}.npy", npy(grid))
+        self._tar.add(f"{entry.key}.npy", npy(grid.T))
         self._tar.add(f"{entry.key}.json", json.dumps(told).encode() + b"\n")
 
     def skip(self, key: str) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".tar"
 MEMBER = re.compile(r"(.+?)\.indices(?:\.(\d{1,2}))?\.(npy|json)", re.DOTALL)
-SHAR_MEMBER = re.compile(r"(.+)()\.(npy)", re.DOTALL)  # of Lhotse's arrays
+SHAR_MEMBER = re.compile(r"(.+)()\.(npy)", re.DOTALL)  # of Lhotse, whose arrays have time first
 
 
 def name_of(shard: str) -> str:
@@ -67,7 +67,8 @@ def read(path: Path) -> Iterator[Entry]:
     try:
         with path.open("rb") as file:
             for source in walk(path):
-                found = MEMBER.fullmatch(source.name) or SHAR_MEMBER.fullmatch(source.name)
+                own = MEMBER.fullmatch(source.name)
+                found = own or SHAR_MEMBER.fullmatch(source.name)
                 if not found:
                     continue
                 key, number, kind = found.groups()
@@ -80,7 +81,8 @@ def read(path: Path) -> Iterator[Entry]:
                 elif int(number or 0) != len(entry.maps):
                     raise FormatError(f"{path}: the maps of '{key}' are not in order")
                 else:
-                    entry.maps += (_array(source, file),)
+                    array = _array(source, file)
+                    entry.maps += (array if own else array.T,)
         if entry is not None:
             yield _whole(path, entry)
     except MediaError as error:
