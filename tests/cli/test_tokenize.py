@@ -167,7 +167,7 @@ def test_interrupted_it_leaves_nothing_half_written(tmp_path: Path) -> None:
         "--model",
         "tiny",
     ]
-    options = ["--workers", "2", "--shard-size", "200"]
+    options = ["--workers", "2", "--shard-size", "200", "--precision", "fp32"]
     with subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE) as process:
         while not list((tmp_path / "out").rglob("*.tmp")):
             time.sleep(0.02)

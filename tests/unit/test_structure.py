@@ -32,9 +32,7 @@ FLOORS = {
     ),
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
-    "tokens": (
-        *("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),
-    ),
+    "tokens": (*("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
     "benchmark": (
         *("codec", "coding", "maps", "media", "metrics", "models", "sampling", "voice", "weights"),

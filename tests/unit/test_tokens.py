@@ -1,6 +1,7 @@
 """Token shards: what they hold, that they are made exactly once, and what stands in the way."""
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -78,6 +79,7 @@ def task_of(
         codebook_id=weights.codebook_id.hex(),
         codebook_sizes=weights.codebook_sizes,
         axes=modality.axes,
+        engine="torch",
         precision="fp32",
         shard_size=shard_size,
         loose=found.digest,
@@ -193,6 +195,18 @@ def test_recordings_become_codes_and_a_field_of_a_shar(tmp_path: Path) -> None:
     make(task_of(tmp_path / "wds", loose, modality=AUDIO, model="spoken"))
     for (key, codes), name in zip(tokens.read_codes(tmp_path / "wds"), data, strict=True):
         assert key == name.replace(".", "_") and codes == codec.encode(loose / f"{name}.wav")
+
+
+@pytest.mark.usefixtures("paired_weights")
+def test_several_maps_lie_side_by_side(corpus: Path, tmp_path: Path) -> None:
+    make(task_of(tmp_path / "out", corpus, model="paired"))
+    codec = Codec.load("paired", "cpu", "fp32")
+    assert f"0/000.indices.{len(codec.maps) - 1}.npy" in members(tmp_path / "out" / "00000.tar")
+    key, found = next(tokens.read_codes(tmp_path / "out"))
+    assert key == "0/000" and found == codec.encode(Image.open(io.BytesIO(png(0, 24, 24))))
+    if importlib.util.find_spec("pyarrow"):
+        make(task_of(tmp_path / "parquet", corpus, model="paired", format="parquet"))
+        assert next(tokens.read_codes(tmp_path / "parquet")) == (key, found)
 
 
 def test_bytes_follow_from_the_input_alone(corpus: Path, tmp_path: Path) -> None:
@@ -320,7 +334,7 @@ def test_nothing_is_added_to_what_was_made_otherwise(corpus: Path, tmp_path: Pat
     make(task_of(out, corpus))
     known = read_settings(out)
     assert known
-    for change in ({"codebook_id": "00000000"}, {"precision": "bf16"}, {"keep": ("cls",)}):
+    for change in ({"codebook_id": "00000000"}, {"engine": "onnx"}, {"keep": ("cls",)}):
         with pytest.raises(OutputError, match="name a new folder"):
             begin(out, Settings(**(vars(known) | change)))
     with pytest.raises(OutputError, match=r"holds '00000.tar' and no manifest"):

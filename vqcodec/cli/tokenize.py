@@ -79,6 +79,7 @@ def tokenize(
     ] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per shard.")
     ] = False,
@@ -96,7 +97,7 @@ def tokenize(
     kept = tuple(names(keep))
     _check(inputs, output, file_format, kept)
     modality = by_name(find_weights(model).modality) if model else find_modality(inputs)
-    loading = Loading(model or modality.weights, device, precision)
+    loading = Loading(model or modality.weights, device, precision, engine)
     loading.check(modality)
     if file_format == "shar" and (modality is not AUDIO or kept or with_vqc):
         raise UsageError(f"--format shar is for {AUDIO.media}, and holds nothing beside indices")
@@ -142,21 +143,30 @@ def _settings(
     found: "Inputs",
 ) -> "Settings":
     """Return how to make shards, and check that those which are there are made like that."""
-    from vqcodec.codec.device import choose_bf16, choose_device
+    from vqcodec.codec.engines import choose_engine
     from vqcodec.tokens.manifest import Settings, check_fresh, check_same, read_settings
 
     weights = find_weights(loading.model)
     known = read_settings(output)
-    device, precision = choose_device(loading.device), loading.precision
-    if known is not None and precision == "auto":
-        precision = known.precision  # another machine would choose another
+    device, precision, engine = loading.device, loading.precision, loading.engine
+    if known is not None:  # another machine would choose others
+        precision = known.precision if precision == "auto" else precision
+        engine = known.engine if engine == "auto" else engine
+    engine = choose_engine(weights, engine, device, precision, None)
+    if precision == "auto":
+        precision = "fp32"
+        if engine == "torch":
+            from vqcodec.codec.device import choose_bf16, choose_device
+
+            precision = "bf16" if choose_bf16("auto", choose_device(device)) else "fp32"
     settings = Settings(
         modality.name,
         weights.name,
         weights.codebook_id.hex(),
         weights.codebook_sizes,
         modality.axes,
-        "bf16" if choose_bf16(precision, device) else "fp32",
+        engine,
+        precision,
         file_format,
         shard_size,
         kept,
@@ -268,7 +278,7 @@ def _run(task: "Task", workers: int | None, max_errors: int | None, as_json: boo
             f"{shard.path}: has changed since its shard was done; remove "
             f"{target(task.output, shard, task.settings)} to do it again"
         )
-    workers = workers or default_workers(task.device)
+    workers = workers or default_workers(task)
     left = sum(not task.is_done(shard) for shard in task.shards)
     with progress_bar("tokenising") as bar:
         progress = _Progress(task, max_errors, as_json, bar)
@@ -293,7 +303,8 @@ def _verify(task: "Task", number: int, as_json: bool) -> None:
     from vqcodec.tokens.verify import draw
 
     handler = handler_of(task.modality)
-    codec = Loading(task.model, task.device, task.settings.precision).codec(task.modality)
+    how = task.settings.precision, task.settings.engine
+    codec = Loading(task.model, task.device, *how).codec(task.modality)
     values = []
     with progress_bar("verifying", number) as bar:
         for count, (name, data, codes) in enumerate(draw(task, number), 1):

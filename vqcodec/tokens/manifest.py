@@ -26,7 +26,8 @@ class Settings:
         codebook_id: in hexadecimal digits.
         codebook_sizes: K of each index map.
         axes: of the maps.
-        precision: ``fp32`` or ``bf16``: in another one, some indices would differ.
+        engine: what computes, see `codec.engines.choose_engine`.
+        precision: ``fp32`` or ``bf16``; in another one, or by another engine, some indices differ.
         format: of the shards.
         shard_size: loose files in a shard.
         keep: extensions that are copied.
@@ -39,6 +40,7 @@ class Settings:
     codebook_id: str
     codebook_sizes: tuple[int, ...]
     axes: str
+    engine: str
     precision: str
     format: str
     shard_size: int

@@ -34,7 +34,7 @@ class Task:
         settings: how.
         modality: what is coded.
         model: the weights, a name or a path.
-        device: where to compute.
+        device: where to compute; engine and precision are among the settings.
     """
 
     shards: tuple[Shard, ...]
@@ -116,11 +116,14 @@ def find_stale(task: Task) -> Iterator[Shard]:
             yield shard
 
 
-def default_workers(device: str) -> int:
+def default_workers(task: Task) -> int:
     """Return how many processes keep a machine busy: one a core, or one on a GPU."""
-    from vqcodec.codec.device import choose_device
+    if task.settings.engine == "torch":
+        from vqcodec.codec.device import choose_device
 
-    return usable_cores() if choose_device(device).type == "cpu" else 1
+        if choose_device(task.device).type == "cuda":
+            return 1
+    return usable_cores()
 
 
 def run(task: Task, workers: int, tell: Tell) -> None:
@@ -202,6 +205,13 @@ def _worker(task: Task, turns: _Turns, number: int, end: Connection) -> None:
 
 
 def _work(task: Task, turns: _Turns, number: int, tell: Tell) -> None:
+    from vqcodec.codec.device import one_thread
+
+    with one_thread():
+        _take_turns(task, turns, number, tell)
+
+
+def _take_turns(task: Task, turns: _Turns, number: int, tell: Tell) -> None:
     codec: Any = None
     suffixes = load(task.modality.suffixes)()
     for position in turns:
@@ -213,9 +223,6 @@ def _work(task: Task, turns: _Turns, number: int, tell: Tell) -> None:
                 continue
             if codec is None:
                 codec = _load(task)
-            from vqcodec.codec.device import one_thread
-
-            stack.enter_context(one_thread())
 
             def at(done: float, samples: int, errors: int, shard: Shard = shard) -> None:
                 tell(Event(number, shard, done, samples, errors))
@@ -246,7 +253,9 @@ def finish(task: Task) -> None:
 
 
 def _load(task: Task) -> Any:
-    codec = load(task.modality.codec).load(task.model, task.device, task.settings.precision)
+    codec = load(task.modality.codec).load(
+        task.model, task.device, task.settings.precision, task.settings.engine
+    )
     if codec.weights.codebook_id.hex() != task.settings.codebook_id:
         raise OutputError(f"{task.output}: its shards are of another codebook; name a new folder")
     return codec

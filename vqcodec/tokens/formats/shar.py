@@ -3,7 +3,8 @@
 Keys and their order are those of the recordings, so the field joins the cuts that are there:
 ``CutSet.from_shar(fields={"cuts": [...], "codes": [...]})``, and then ``cut.load_codes()``. Each
 array, (time, channels), since Lhotse cuts along the first axis, is followed by what it calls a
-manifest; recordings that could not be coded have an empty place. There is no room for what decoding needs beside indices.
+manifest; recordings that could not be coded have an empty place. There is no room for what
+decoding needs beside indices.
 """
 
 import json
