@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vqcodec.files.codes import Codes
     from vqcodec.files.contents import ImageInfo
     from vqcodec.media.image import Image
+    from vqcodec.metrics.measure import Measure
 
 
 class ImageHandler(Handler):
@@ -97,6 +98,15 @@ class ImageHandler(Handler):
         from vqcodec.media.image import Image
 
         return Image.open(io.BytesIO(data), name)
+
+    def fidelity(
+        self, codec: "Codec", data: bytes, name: str, codes: "Codes"
+    ) -> "tuple[Measure, float | None]":
+        """Return the PSNR."""
+        from vqcodec.metrics.image import PSNR
+
+        original = self.read(data, name)
+        return PSNR, PSNR.measure(original.pixels, codec.decode(codes).pixels)
 
     def draw(
         self, codec: "Codec", name: str, codes: "Codes", media: "Image | None", bar: Move
