@@ -15,9 +15,10 @@ from vqcodec.weights import DECODER, ENCODER, GRAPHS, SPEAKER
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_codes.py"
 CODING = [
-    "encode photo.png talk.wav -o codes",
+    "encode photo.png talk.wav -o arrays",
     "encode photo.png talk.wav -o codes --format vqc",
-    "decode codes -o decoded --force",
+    "decode arrays -o decoded",
+    "decode codes -o again",
     "convert-voice talk.wav --speaker vcc16-TM2 -o converted.flac",
     "convert-voice talk.wav --like talk.wav --i-have-consent -o alike.wav",
     "encode photo.png -o verified.vqc --verify --scale 0.5",
@@ -122,7 +123,7 @@ def test_graphs_run_with_onnxruntime_alone(
         "sys.modules['torch'] = sys.modules['vqcodec'] = None\n"
         "runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     )
-    command = [sys.executable, "-c", program, EXAMPLE, "graphs", "photo.png", "back.png"]
+    command = [sys.executable, "-c", program, str(EXAMPLE), "graphs", "photo.png", "back.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     codec = Codec.load(graphed_weights[0], engine="onnx")

@@ -140,9 +140,10 @@ def _exported(
     outputs: list[str],
 ) -> "ModelProto":
     """Trace a module on an example whose `axes` are open."""
+    module.eval()(*example)  # what it keeps for later shall be real, and not what tracing makes
     with _quiet():
         program = torch.onnx.export(
-            module.eval(),
+            module,
             example,
             dynamo=True,
             opset_version=OPSET,
