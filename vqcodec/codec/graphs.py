@@ -175,7 +175,7 @@ def _content(proto: "ModelProto", told: dict[str, str]) -> bytes:
     graph = proto.graph
     del graph.value_info[:]
     for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        part.doc_string = ""
+        part.ClearField("doc_string")
         del part.metadata_props[:]
     for key, value in told.items():
         proto.metadata_props.add(key=key, value=value)
