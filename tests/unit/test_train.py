@@ -327,4 +327,4 @@ def test_training_from_the_command_line(photos: Path, tmp_path: Path, run: Run) 
     assert (tmp_path / "w" / "mine" / "model.safetensors").is_file()
     assert "--minutes 0.02" in (tmp_path / "w" / "mine" / "README.md").read_text()
     if find_spec("onnxscript"):
-        assert Codec.load(tmp_path / "w" / "mine", "cpu", engine="onnx").codebook_sizes == (32,)
+        assert Codec.load(tmp_path / "w" / "mine", "cpu", engine="onnx").codebook_sizes == (512,)
