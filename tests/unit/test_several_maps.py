@@ -22,11 +22,11 @@ from vqcodec.train.config import split
 from vqcodec.train.export import export
 from vqcodec.train.image.task import ImageData, train_image
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Job
+from vqcodec.train.run import TrainingJob
 
 PRESETS = ("vqvae2", "vqvae2-three", "image-residual", "image-product")
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=32", "train.picture_side=48"]
-SMALL += ["train.evaluate_every=4", "train.reseed_every=3", "train.warmup_steps=2"]
+SMALL += ["train.evaluate_every=4", "train.restart_every=3", "train.warmup_steps=2"]
 
 
 def signal(number: int, side: int) -> torch.Tensor:
@@ -122,7 +122,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(photos: Path, run: Path, config: Tree, **arguments: Any) -> Progress:
-    return train_image(Job([photos], run, config, [], **arguments))
+    return train_image(TrainingJob([photos], run, config, [], **arguments))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -188,7 +188,7 @@ def learned(table: Tree, x: torch.Tensor, steps: int) -> VQVAE:
         optimizer.step()
         if step % 20 == 19:
             for book, latents in zip(model.quantizer.codebooks, terms.latents, strict=True):
-                book.reseed(latents, step)
+                book.restart(latents, step)
     return model.eval()
 
 

@@ -24,7 +24,7 @@ from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
 from vqcodec.media.soundfiles import open_sound
-from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
+from vqcodec.media.soundformats import MAX_RATE, MIN_RATE, check_format
 from vqcodec.modality import AUDIO
 from vqcodec.weights import Weights
 
@@ -220,8 +220,8 @@ class SpeechCodec(BaseCodec):
             check_format(media.size[0], media.sample_rate, "the sound")
         except MediaError as error:
             raise FormatError(str(error)) from None
-        if sample_rate is not None and not LEAST_RATE <= sample_rate <= MOST_RATE:
-            raise UsageError(f"a rate of {sample_rate} Hz; must be {LEAST_RATE} to {MOST_RATE}")
+        if sample_rate is not None and not MIN_RATE <= sample_rate <= MAX_RATE:
+            raise UsageError(f"a rate of {sample_rate} Hz; must be {MIN_RATE} to {MAX_RATE}")
         cond = self.engine.condition(media.speaker)
         renderer: Renderer = FastRenderer(self.engine, cond)
         if drawing is not None:

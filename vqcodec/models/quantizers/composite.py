@@ -56,9 +56,9 @@ class CompositeConfig(vq.Learning):
         return vq.Config(size, dim, **(shared | changed))
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """Numbers in the codebooks."""
-        return sum(book.least_parameters for book in self.books())
+        return sum(book.min_parameters for book in self.books())
 
 
 class CompositeQuantizer(Quantizer):
