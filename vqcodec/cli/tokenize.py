@@ -85,7 +85,7 @@ def tokenize(
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Turn a data set into shards of indices, exactly once.
+    """Turn a data set into shards of indices.
 
     Killed at any moment, the same command goes on, and the same command beside it, on this machine
     or another, shares the work. Samples that cannot be coded are listed in _vqcodec/ in the folder.
