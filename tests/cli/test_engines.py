@@ -15,9 +15,10 @@ from vqcodec.weights import DECODER, ENCODER, GRAPHS, SPEAKER
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_codes.py"
 CODING = [
-    "encode photo.png talk.wav -o codes",
+    "encode photo.png talk.wav -o arrays",
     "encode photo.png talk.wav -o codes --format vqc",
-    "decode codes -o decoded --force",
+    "decode arrays -o decoded",
+    "decode codes -o again",
     "convert-voice talk.wav --speaker vcc16-TM2 -o converted.flac",
     "convert-voice talk.wav --like talk.wav --i-have-consent -o alike.wav",
     "encode photo.png -o verified.vqc --verify --scale 0.5",

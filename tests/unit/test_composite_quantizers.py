@@ -243,11 +243,11 @@ def test_the_reach_of_a_hierarchy_is_true_and_tight() -> None:
     changed = torch.nonzero((quantizer.lookup(indices) - said).abs().amax((0, 1, 2))).ravel()
     # in whole cells of the coarse grid: how far from the changed one others are that notice
     apart = max(12 - int(changed.min()) // 4, int(changed.max()) // 4 - 12)
-    assert apart == -(-quantizer.reach // 4)
+    assert apart == -(-quantizer.halo // 4)
     indices[0][0, 12, 12] = 0
     indices[1][0, 24, 24] = 3
     changed = torch.nonzero((quantizer.lookup(indices) - said).abs().amax((0, 1, 2))).ravel()
-    assert max(24 - int(changed.min()) // 2, int(changed.max()) // 2 - 24) <= quantizer.reach // 2
+    assert max(24 - int(changed.min()) // 2, int(changed.max()) // 2 - 24) <= quantizer.halo // 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -282,7 +282,7 @@ def test_codes_restart_map_by_map(kind: str) -> None:
         book.counts.fill_(10.0)
         before = [other.codebook.clone() for other in quantizer.codebooks]
         book.counts[2] = 0.0
-        assert book.reseed(latents[level], seed=0) == 1
+        assert book.restart(latents[level], seed=0) == 1
         assert (latents[level] == book.codebook[2]).all(1).any()
         changed = [
             not torch.equal(other.codebook, old)

@@ -102,17 +102,17 @@ def test_initialization_finds_clusters_and_survives_the_first_update() -> None:
     assert (vq.codebook - before).norm() < 0.05 * before.norm()
 
 
-def test_reseeding_moves_dead_codes_and_their_averages() -> None:
+def test_restarts_moves_dead_codes_and_their_averages() -> None:
     vq = make(dead_below=0.1)
     vq.counts.fill_(10.0)
     vq.counts[[2, 5]] = 0.01
     alive = vq.codebook[[0, 1, 3, 4, 6, 7, 8, 9, 10]].clone()
     vectors = torch.randn(40, 4) + 100
-    assert vq.reseed(vectors, seed=0) == 2
+    assert vq.restart(vectors, seed=0) == 2
     assert (vq.codebook[[2, 5]] > 50).all()
     assert torch.equal(vq.codebook[[0, 1, 3, 4, 6, 7, 8, 9, 10]], alive)
     torch.testing.assert_close(vq.sums[[2, 5]] / vq.counts[[2, 5], None], vq.codebook[[2, 5]])
-    assert vq.reseed(vectors, seed=0) == 0
+    assert vq.restart(vectors, seed=0) == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
     from vqcodec.train.loop import Progress
-    from vqcodec.train.run import Job, Ready
+    from vqcodec.train.run import Ready, TrainingJob
 
 app = typer.Typer(
     help="Train models of your own. Needs: pip install 'vqcodec[train]'",
@@ -194,7 +194,7 @@ def _job(
     held_out: list[Path] | None,
     used: list[str],
     device: str,
-) -> "Iterator[Job]":
+) -> "Iterator[TrainingJob]":
     """Give what is asked, and tell how it goes while it is done."""
     from vqcodec.config import load_preset, override
 
@@ -205,12 +205,12 @@ def _job(
         find_weights(weights)
     options.check_exist([*data, *(held_out or [])])
     require("accelerate", "tensorboard")
-    from vqcodec.train.run import Job
+    from vqcodec.train.run import TrainingJob
 
     report = _Report(config["train"])
     calls = report.encode, report.start, report.step
     try:
-        yield Job(data, output, config, held_out or [], minutes, device, *calls)
+        yield TrainingJob(data, output, config, held_out or [], minutes, device, *calls)
     finally:
         report.stop()
     report.summary(output)

@@ -140,9 +140,10 @@ def _exported(
     outputs: list[str],
 ) -> "ModelProto":
     """Trace a module on an example whose `axes` are open."""
+    module.eval()(*example)  # what it keeps for later shall be real, and not what tracing makes
     with _quiet():
         program = torch.onnx.export(
-            module.eval(),
+            module,
             example,
             dynamo=True,
             opset_version=OPSET,
@@ -174,7 +175,7 @@ def _content(proto: "ModelProto", told: dict[str, str]) -> bytes:
     graph = proto.graph
     del graph.value_info[:]
     for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        part.doc_string = ""
+        part.ClearField("doc_string")
         del part.metadata_props[:]
     for key, value in told.items():
         proto.metadata_props.add(key=key, value=value)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vqcodec.codec.base import Report
-from vqcodec.codec.image import SWEEPS, Codec
+from vqcodec.codec.image import SWEEPS, ImageCodec
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
-from vqcodec.files.frames import Prior
+from vqcodec.files.frames import CodingPrior
 from vqcodec.media.image import Image
 from vqcodec.weights import find_coding_priors
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 DEFAULT_EFFORT = 4
 SCALES = (1.0, 0.75, 0.5)
-LEAST_WEIGHT, FIRST_WEIGHT, MOST_WEIGHT = (
+MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
     30.0,
     200.0,
     1e5,
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
-MORE_SWEEPS, MOST_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
+MORE_SWEEPS, MAX_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
 CLOSE = 0.985  # of the bytes asked for is close enough
 # A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
 # times more is beaten by a smaller one, or out of reach.
@@ -42,7 +42,7 @@ def weight_of(quality: int) -> float:
 
 
 def encode_to(
-    codec: Codec,
+    codec: ImageCodec,
     image: Image,
     target_bytes: int,
     *,
@@ -109,7 +109,9 @@ class _Attempt:
         best: the squared error and the codes of the best that fit, if any did.
     """
 
-    def __init__(self, codec: Codec, image: Image, scale: float, priors: Sequence[Prior]) -> None:
+    def __init__(
+        self, codec: ImageCodec, image: Image, scale: float, priors: Sequence[CodingPrior]
+    ) -> None:
         self.codec, self.image, self.priors = codec, image, priors
         self.codes = codec.encode(image, scale=scale)
         self.bytes = self._measure()
@@ -119,7 +121,7 @@ class _Attempt:
         """Return about how many bytes the smallest file takes: after sweeps for bytes alone."""
         search = self._search()
         for _ in range(FLOOR_SWEEPS):
-            search.sweep(MOST_WEIGHT)
+            search.sweep(MAX_WEIGHT)
         codes = replace(self.codes, grids=(search.grid,))
         return len(codes.to_bytes(".vqc", prior=self.priors))
 
@@ -138,15 +140,15 @@ class _Attempt:
         """
         search = self._search()
         weight, hopeless = 0.0, 0
-        for sweep in range(1, sweeps + MOST_MORE + 1):
+        for sweep in range(1, sweeps + MAX_MORE + 1):
             if self.bytes > target or weight:
                 step = math.exp(max(-1.0, min(1.5, GAIN * (self.bytes / target - 1))))
-                weight = min(MOST_WEIGHT, max(LEAST_WEIGHT, (weight or FIRST_WEIGHT) * step))
-            hopeless += weight == MOST_WEIGHT
+                weight = min(MAX_WEIGHT, max(MIN_WEIGHT, (weight or FIRST_WEIGHT) * step))
+            hopeless += weight == MAX_WEIGHT
             if hopeless > 2:
                 break
             search.sweep(weight)
-            report(sweep / (sweeps + MOST_MORE))
+            report(sweep / (sweeps + MAX_MORE))
             self.codes = replace(self.codes, grids=(search.grid.copy(),))
             self.bytes = self._measure()
             if self.bytes <= target:
@@ -155,7 +157,7 @@ class _Attempt:
                 if self.best is None or error < self.best[0]:
                     self.best = error, self.codes
                 # then come closer from below, unless bits are as good as free already
-                near = self.bytes >= CLOSE * target or weight <= LEAST_WEIGHT
+                near = self.bytes >= CLOSE * target or weight <= MIN_WEIGHT
                 if sweep >= sweeps + (0 if near else MORE_SWEEPS):
                     break
 

@@ -10,11 +10,11 @@ from vqcodec.modality import by_name, load
 from vqcodec.models.vqvae import build_prior, for_maps
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Job, Training, claim, train
+from vqcodec.train.run import Training, TrainingJob, claim, train
 from vqcodec.weights import find_weights
 
 
-def train_prior(job: Job, codec_name: str) -> Progress:
+def train_prior(job: TrainingJob, codec_name: str) -> Progress:
     """Train a prior on codes of pictures or recordings, or continue the run in the job's folder.
 
     They are encoded once; their codes are kept in the folder.

@@ -21,7 +21,7 @@ from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import Task
 
 SETTINGS = "run.json"
-MOST_HELD_OUT = 100
+MAX_HELD_OUT = 100
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class Training:
     """
 
     prior_settings: type
-    prepare_prior: "Callable[[Any, Any, Job], Ready]"
+    prepare_prior: "Callable[[Any, Any, TrainingJob], Ready]"
     measured: str
     figures: str
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What is asked of a run.
 
     Attributes:
@@ -97,7 +97,7 @@ class Job:
         return choose_device(self.device).type == "cpu"
 
 
-def claim(job: Job, **own: Any) -> None:
+def claim(job: TrainingJob, **own: Any) -> None:
     """Write what is asked into the job's folder, or make sure that a run there was asked the same.
 
     Args:
@@ -121,7 +121,7 @@ def claim(job: Job, **own: Any) -> None:
     state.wait_for_everyone()
 
 
-def train(job: Job, config: Config, ready: Ready, *, started: bool = False) -> Progress:
+def train(job: TrainingJob, config: Config, ready: Ready, *, started: bool = False) -> Progress:
     """Train a task in a folder that was claimed, from its last checkpoint if it has one.
 
     Args:
@@ -166,7 +166,7 @@ def hold_out(
     if held_out:
         others = find_sources(held_out, modality)
         return sources, others, [*sources.notes, *others.notes]
-    every = max(20, len(sources) // MOST_HELD_OUT)
+    every = max(20, len(sources) // MAX_HELD_OUT)
     stretches = [sources[start : start + every] for start in range(0, len(sources), every)]
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda stretch: _first_readable(stretch, read), stretches)

@@ -37,11 +37,11 @@ class Config(CompositeConfig):
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """Numbers in the codebooks and in the inner kernels."""
         block = 10 * self.width * (self.residual_width or self.width)
         networks = len(self.codebook_sizes) - 1
-        return super().least_parameters + networks * self.blocks * block
+        return super().min_parameters + networks * self.blocks * block
 
     def build(self) -> "HierarchicalQuantizer":
         """Make the quantizer with random codebooks and fresh weights."""
@@ -69,8 +69,8 @@ class HierarchicalQuantizer(CompositeQuantizer):
         self.fuse = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for _ in range(number - 1))
         keep_variance(self)
         # in cells of the finer grid: a first 3x3 window and one for each block, and the up-sampling
-        reach = 2 * (1 + config.blocks) + 1
-        self.reach = sum(reach << level for level in range(number - 1))
+        halo = 2 * (1 + config.blocks) + 1
+        self.halo = sum(halo << level for level in range(number - 1))
 
     def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
         """Quantize features, (B, D, *grid) each, coarse to fine.

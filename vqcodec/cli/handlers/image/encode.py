@@ -17,7 +17,7 @@ from vqcodec.errors import MediaError, VqcodecError
 from vqcodec.files.codes import read_stream
 
 if TYPE_CHECKING:
-    from vqcodec.codec.image import Codec
+    from vqcodec.codec.image import ImageCodec
     from vqcodec.files.codes import Codes
     from vqcodec.media.image import Image
 
@@ -26,7 +26,7 @@ HEAVY_PIXELS = 1 << 24  # larger ones are not read ahead, so that only one is in
 
 
 def encode_pictures(
-    codec: "Codec",
+    codec: "ImageCodec",
     jobs: list[Job],
     own: Encoding,
     container: Container,
@@ -40,7 +40,7 @@ def encode_pictures(
 
 
 def _finish(
-    codec: "Codec",
+    codec: "ImageCodec",
     job: Job,
     result: "tuple[Image, Codes, float] | Exception",
     own: Encoding,
@@ -112,7 +112,7 @@ Encoded = list[tuple[Job, "tuple[Image, Codes, float] | Exception"]]
 
 
 def _encode_batch(
-    codec: "Codec",
+    codec: "ImageCodec",
     batch: Loaded,
     own: Encoding,
     bar: Move | None,
@@ -163,7 +163,7 @@ def _announcing(bar: Move | None) -> Move:
     return move
 
 
-def _encode_one(codec: "Codec", image: "Image", own: Encoding, bar: Move | None) -> "Codes":
+def _encode_one(codec: "ImageCodec", image: "Image", own: Encoding, bar: Move | None) -> "Codes":
     report = _announcing(bar) if own.sweeps else bar
     if own.target_bytes is not None:
         from vqcodec.codec.rate import encode_to
@@ -194,7 +194,7 @@ def _facts(job: Job, image: "Image", codes: "Codes", size: int, seconds: float) 
     return facts
 
 
-def _verify(codec: "Codec", image: "Image", codes: "Codes") -> float | None:
+def _verify(codec: "ImageCodec", image: "Image", codes: "Codes") -> float | None:
     """Return the PSNR of the round trip; None where it is infinite (JSON has no such number)."""
     import math
 
