@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from vqcodec import Codec, Image
-from vqcodec.figures.codebook import Codebook
+from vqcodec.figures.codebook import CodebookChart
 from vqcodec.metrics.basic import perplexity, psnr
 
 
@@ -78,7 +78,7 @@ show(decoded)
 # a map with it and decode that.
 
 # %%
-codebook = Codebook.of(codec)
+codebook = CodebookChart.of(codec)
 most = int(counts.argmax())
 near, distances = codebook.nearest(most, 5)
 everywhere = np.linalg.norm(codebook.vectors - codebook.vectors[most], axis=1)

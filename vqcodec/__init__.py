@@ -16,10 +16,10 @@ Example:
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Audio", "Codec", "Codes", "Image", "SpeechCodec", "VqcodecError"]
+__all__ = ["Audio", "Codec", "Codes", "Image", "ImageCodec", "SpeechCodec", "VqcodecError"]
 
 if TYPE_CHECKING:
-    from vqcodec.codec.image import Codec
+    from vqcodec.codec.image import Codec, ImageCodec
     from vqcodec.codec.speech import SpeechCodec
     from vqcodec.errors import VqcodecError
     from vqcodec.files.codes import Codes
@@ -31,6 +31,7 @@ _HOMES = {
     "Codec": "vqcodec.codec.image",
     "Codes": "vqcodec.files.codes",
     "Image": "vqcodec.media.image",
+    "ImageCodec": "vqcodec.codec.image",
     "SpeechCodec": "vqcodec.codec.speech",
     "VqcodecError": "vqcodec.errors",
 }

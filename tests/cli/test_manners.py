@@ -84,6 +84,27 @@ def test_trivial_faults_are_told_without_torch(
     assert heavy == ""
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "extra"),
+    [
+        ("train image photo.png -o r", "accelerate", "train"),
+        ("train prior photo.png -o r --codec tiny", "tensorboard", "train"),
+        ("export . mine", "accelerate", "train"),
+        ("inspect photo.png --model tiny", "matplotlib", "evaluate"),
+        ("benchmark --growth g.png --model tiny", "matplotlib", "evaluate"),
+    ],
+)
+def test_a_missing_extra_is_told_without_torch(
+    photo: Path, command: str, module: str, extra: str
+) -> None:
+    code = f"import sys; sys.modules['{module}'] = None{WATCHED}"
+    watched = [sys.executable, "-c", code, *command.split()]
+    done = subprocess.run(watched, cwd=photo.parent, capture_output=True, check=False)
+    error, heavy, *rest = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and f"{module} is not installed" in error and not rest, done.stderr
+    assert f"vqcodec[{extra}]" in error and heavy.replace(module, "").strip() == ""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell closes streams")
 def test_closed_and_full_streams(photo: Path) -> None:
     folder, codes = photo.parent, []
@@ -203,3 +224,33 @@ def test_presets_and_models_are_listed(run: Run, babbling_weights: Path) -> None
     assert str(babbling_weights) in run("models", "-v").stdout.decode()
     shipped = next(row for row in rows if row.startswith("image-f4 "))
     assert "0.562 bpp" in shipped and "coding prior, sampling prior" in shipped
+
+
+def test_a_long_search_is_announced(
+    photo: Path, run: Run, coded_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["encode", "photo.png", "--force", "--model", "coded", "--effort", "2"]
+    assert run(*command).stderr == b""
+    monkeypatch.setattr("vqcodec.cli.handlers.image.encode.LONG", 0.0)
+    assert re.fullmatch(
+        rb"vqcodec: the search takes up to about \d+ seconds\n", run(*command).stderr
+    )
+    command = ["encode", "photo.png", "-o", "x.vqc", "--model", "coded", "--target-bytes", "200"]
+    assert run(*command).stderr.count(b"search takes") == 1
+    assert run(*command, "--force", "-q").stderr == b""
+
+
+def test_evaluate_and_train_take_a_device(
+    photo: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for command in (
+        ["evaluate", "photo.png", "-o", "r", *MODEL],
+        ["train", "image", "photo.png", "-o", "r"],
+        ["train", "prior", "photo.png", "-o", "r", "--codec", "tiny"],
+    ):
+        fails(run(*command, "--device", "cuda"), 2, "no CUDA device is available")
+        fails(run(*command, "--device", "tpu"), 2, "there are: auto, cpu, cuda")
+        assert not (photo.parent / "r").exists()
+    result = run("evaluate", "photo.png", "-o", "r", "--against", "", "--device", "cpu", *MODEL)
+    assert result.returncode == 0, result.stderr

@@ -141,6 +141,22 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert Image.open(tmp_path / "y.png").size == (256, 384)
 
 
+def test_the_loader_of_the_cookbook_reads_every_sample_once(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = re.search(r"<!-- loader -->\n```python\n(.*?)```", COOKBOOK, re.DOTALL)
+    assert found
+    (tmp_path / "photos").mkdir()
+    for i in range(5):
+        Image(picture(32, 48, seed=i)).save(tmp_path / "photos" / f"{i}.png")
+    options = ("--model", "tiny", "--shard-size", "2", "--workers", "1")
+    assert run("tokenize", "photos", "-o", "tokens", *options).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    exec(found[1], {})
+    keys = tuple(map(str, range(5)))
+    assert capsys.readouterr().out == f"{keys} torch.Size([5, 8, 12])\n"
+
+
 def test_the_training_example_works(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

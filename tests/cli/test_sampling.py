@@ -15,7 +15,7 @@ from vqcodec.config import load_preset, override
 from vqcodec.evaluate.bits import SAMPLING, BitMeter
 from vqcodec.sampling.image import Sampler
 from vqcodec.train.priors import train_prior
-from vqcodec.train.run import Job
+from vqcodec.train.run import TrainingJob
 
 SMALL = (
     "prior.width=16", "prior.dilations=[1, 2]", "prior.embedding=8", "prior.first=[1, 1]",
@@ -43,7 +43,7 @@ def trained(
     folder = tmp_path_factory.mktemp("trained")
     run, weights = folder / "run", folder / "tiny"
     config = override(load_preset("prior-image"), list(SMALL))
-    train_prior(Job([photos], run, config, [photos / "3.png"]), str(tiny_weights))
+    train_prior(TrainingJob([photos], run, config, [photos / "3.png"]), str(tiny_weights))
     shutil.copytree(tiny_weights, weights)
     return run, weights
 
@@ -154,8 +154,8 @@ def test_completion_keeps_the_upper_codes(model: Path) -> None:
     image = Image(picture(48, 40), alpha)
     decoded = sampler.codec.decode(sampler.codec.encode(image)).pixels
     half = sampler.complete(image)
-    reach = sampler.codec.stride * sampler.codec.model.decoder.reach
-    upper = slice(0, max(1, 24 - reach))
+    halo = sampler.codec.stride * sampler.codec.model.decoder.halo
+    upper = slice(0, max(1, 24 - halo))
     np.testing.assert_array_equal(half.pixels[upper], decoded[upper])
     assert not np.array_equal(half.pixels, decoded)
     assert half.alpha is not None

@@ -14,7 +14,7 @@ from tests.helpers import Run, voice
 from vqcodec import Audio
 from vqcodec.codec.convert import Target, convert, named
 from vqcodec.codec.speech import SpeechCodec
-from vqcodec.voice.timbre import Likening, Timbre
+from vqcodec.voice.timbre import EnvelopeTransfer, Timbre
 from vqcodec.weights import CONFIG, TIMBRES
 
 
@@ -63,7 +63,7 @@ def test_the_sounds_of_a_named_voice_are_taken(
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     decoded = converted(codec, talk, plain)
     assert np.abs(wanted - decoded).max() > 0.01
-    np.testing.assert_allclose(wanted[0], Likening(by_hand).apply(decoded[0]), atol=1e-6)
+    np.testing.assert_allclose(wanted[0], EnvelopeTransfer(by_hand).apply(decoded[0]), atol=1e-6)
 
 
 def test_damaged_sounds_are_a_sentence(heard_weights: Path, tmp_path: Path, run: Run) -> None:

@@ -91,11 +91,11 @@ def test_a_code_depends_on_no_more_than_the_encoder_reaches() -> None:
     x = torch.from_numpy(voice(STRIDE * 80).samples)[None]
     (whole,) = encoder(x)
     assert whole.shape == (1, 4, 80)
-    for start, stop in ((40 * STRIDE - encoder.reach, None), (0, 41 * STRIDE + encoder.reach)):
+    for start, stop in ((40 * STRIDE - encoder.halo, None), (0, 41 * STRIDE + encoder.halo)):
         part = torch.zeros_like(x)
         part[..., start:stop] = x[..., start:stop]
         torch.testing.assert_close(encoder(part)[0][..., 40], whole[..., 40])
-    assert encoder.reach == (1 + 2 * 3) * STRIDE + (WINDOW - STRIDE) // 2
+    assert encoder.halo == (1 + 2 * 3) * STRIDE + (WINDOW - STRIDE) // 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from vqcodec import Codec, Image
 from vqcodec.figures import panels
-from vqcodec.figures.codebook import Codebook, false_colours
+from vqcodec.figures.codebook import CodebookChart, false_colours
 from vqcodec.figures.colour import from_oklab, to_oklab
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import ImageInfo
@@ -13,13 +13,13 @@ from vqcodec.maps import MapSpec
 
 
 @pytest.fixture(scope="module")
-def codebook() -> Codebook:
+def codebook() -> CodebookChart:
     """64 codes on a shuffled plane, 8 x 8, their patches as light as one coordinate says."""
     rng = np.random.default_rng(0)
     plane = np.indices((8, 8)).reshape(2, -1).T[rng.permutation(64)]
     vectors = (plane @ rng.normal(size=(2, 6))).astype(np.float32)
     patches = np.broadcast_to(plane[:, :1, None, None] * 30 + 20, (64, 4, 4, 3)).astype(np.uint8)
-    return Codebook(vectors, patches, false_colours(vectors, patches))
+    return CodebookChart(vectors, patches, false_colours(vectors, patches))
 
 
 def test_oklab_is_its_own_way_back() -> None:
@@ -29,7 +29,7 @@ def test_oklab_is_its_own_way_back() -> None:
     assert white == pytest.approx([1, 0, 0], abs=1e-3) and grey[1:] == pytest.approx(0, abs=1e-3)
 
 
-def test_near_codes_have_like_colours(codebook: Codebook) -> None:
+def test_near_codes_have_like_colours(codebook: CodebookChart) -> None:
     lab = to_oklab(codebook.colours)
     a, b = np.random.default_rng(1).integers(64, size=(2, 2000))
     apart = np.linalg.norm(codebook.vectors[a] - codebook.vectors[b], axis=1)
@@ -43,12 +43,12 @@ def test_near_codes_have_like_colours(codebook: Codebook) -> None:
 def test_small_codebooks_have_colours_and_an_order(size: int, dim: int) -> None:
     vectors = np.random.default_rng(0).normal(size=(size, dim)).astype(np.float32)
     patches = np.zeros((size, 4, 4, 3), np.uint8)
-    small = Codebook(vectors, patches, false_colours(vectors, patches))
+    small = CodebookChart(vectors, patches, false_colours(vectors, patches))
     assert len(np.unique(small.colours, axis=0)) == size
     assert sorted(small.arranged(3)) == list(range(size))
 
 
-def test_the_order_puts_near_codes_side_by_side(codebook: Codebook) -> None:
+def test_the_order_puts_near_codes_side_by_side(codebook: CodebookChart) -> None:
     def between(order: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> float:
         grid = codebook.vectors[order].reshape(8, 8, -1)
         return sum(float(np.linalg.norm(np.diff(grid, axis=i), axis=-1).mean()) for i in (0, 1))
@@ -58,7 +58,7 @@ def test_the_order_puts_near_codes_side_by_side(codebook: Codebook) -> None:
     assert between(order) < 0.6 * between(np.arange(64))
 
 
-def test_neighbours_are_those_of_a_full_search(codebook: Codebook) -> None:
+def test_neighbours_are_those_of_a_full_search(codebook: CodebookChart) -> None:
     near, distances = codebook.nearest(3, 5)
     every = [float(np.linalg.norm(v - codebook.vectors[3])) for v in codebook.vectors]
     assert 3 not in near
@@ -68,7 +68,7 @@ def test_neighbours_are_those_of_a_full_search(codebook: Codebook) -> None:
 
 def test_patches_are_what_codes_decode_to() -> None:
     codec = Codec.load("tiny")
-    patches = Codebook.of(codec).patches
+    patches = CodebookChart.of(codec).patches
     assert patches.shape == (32, 4, 4, 3)
     filled = codec.decode_batch((np.full((1, 40, 40), 7, np.uint16),))[0]
     np.testing.assert_array_equal(patches[7], filled[80:84, 80:84])
@@ -83,7 +83,7 @@ def test_the_busiest_square_is_found() -> None:
     assert panels.busiest(colours[:1, :2], 6) == (slice(0, 1), slice(0, 2))
 
 
-def test_maps_are_drawn_in_the_colours_of_their_codes(codebook: Codebook) -> None:
+def test_maps_are_drawn_in_the_colours_of_their_codes(codebook: CodebookChart) -> None:
     grid = np.random.default_rng(0).integers(0, 64, (5, 6)).astype(np.uint16)
     codes = Codes((grid,), (64,), "hw", "x", b"1234", ImageInfo((18, 24), (18, 24)))
     drawn = panels.code_map(codebook, codes, 0, MapSpec(64, (4, 4)), (36, 48))
@@ -92,7 +92,7 @@ def test_maps_are_drawn_in_the_colours_of_their_codes(codebook: Codebook) -> Non
     assert panels.code_map(codebook, codes, 0, MapSpec(64, (4, 4)), (2, 3)).shape == (2, 3, 3)
 
 
-def test_bars_are_as_high_as_their_share(codebook: Codebook) -> None:
+def test_bars_are_as_high_as_their_share(codebook: CodebookChart) -> None:
     counts = np.zeros(64, int)
     counts[[5, 9]] = 10, 40
     drawn = panels.bars(codebook.colours, counts, (20, 8))

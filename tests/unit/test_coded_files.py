@@ -110,7 +110,7 @@ def test_a_range_coded_grid_is_of_bounded_size(
     original = codes(coded_weights, 20, 20)
     data = original.to_bytes(".vqc")
     assert is_coded(data)
-    monkeypatch.setattr(vqc, "MOST_CODED", 399)
+    monkeypatch.setattr(vqc, "MAX_CODED", 399)
     with pytest.raises(FormatError, match="claims 400 range-coded indices"):
         Codes.from_bytes(data, "large")
     assert not is_coded(original.to_bytes(".vqc"))

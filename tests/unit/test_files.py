@@ -33,16 +33,16 @@ def test_unpacking_reverses_packing(count: int, width: int) -> None:
 
 
 @pytest.mark.parametrize("total", [1, 9, 10, 11, 12, 37, 100])
-@pytest.mark.parametrize("reach", [0, 1, 4])
-def test_spans_cover_once_and_keep_only_what_the_reach_allows(total: int, reach: int) -> None:
+@pytest.mark.parametrize("halo", [0, 1, 4])
+def test_spans_cover_once_and_keep_only_what_the_reach_allows(total: int, halo: int) -> None:
     window = 10
-    found = spans(total, window, reach)
+    found = spans(total, window, halo)
     assert [i for s in found for i in range(s.keep_start, s.keep_stop)] == list(range(total))
     assert len({span.stop - span.start for span in found}) == 1
     for span in found:
         assert span.stop - span.start <= window
-        assert span.start == 0 or span.keep_start - span.start >= reach
-        assert span.stop == total or span.stop - span.keep_stop >= reach
+        assert span.start == 0 or span.keep_start - span.start >= halo
+        assert span.stop == total or span.stop - span.keep_stop >= halo
 
 
 def test_spans_refuse_a_window_that_the_reach_eats_up() -> None:

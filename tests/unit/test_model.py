@@ -38,8 +38,8 @@ def test_reach_of_the_encoder_is_true_and_tight(tiny_model: VQVAE) -> None:
     rows = torch.nonzero(touched.sum(1)).ravel()
     ((stride, _),) = encoder.strides
     own = 12 * stride
-    assert own - rows.min() == encoder.reach
-    assert rows.max() - (own + stride - 1) == encoder.reach
+    assert own - rows.min() == encoder.halo
+    assert rows.max() - (own + stride - 1) == encoder.halo
 
 
 def test_reach_of_the_decoder_is_true(tiny_model: VQVAE) -> None:
@@ -51,8 +51,8 @@ def test_reach_of_the_decoder_is_true(tiny_model: VQVAE) -> None:
     patch = out[0, :, own * s : (own + 1) * s, own * s : (own + 1) * s]
     torch.autograd.backward(patch.sum())
     rows = torch.nonzero(z_q.grad.abs().sum((0, 1, 3))).ravel()  # type: ignore[union-attr]
-    assert own - rows.min() <= decoder.reach and rows.max() - own <= decoder.reach
-    assert decoder.reach <= max(own - rows.min(), rows.max() - own) + 1
+    assert own - rows.min() <= decoder.halo and rows.max() - own <= decoder.halo
+    assert decoder.halo <= max(own - rows.min(), rows.max() - own) + 1
 
 
 @pytest.mark.parametrize("log_scale", [-5.0, -3.0, -1.0, 1.0])

@@ -102,17 +102,17 @@ def test_initialization_finds_clusters_and_survives_the_first_update() -> None:
     assert (vq.codebook - before).norm() < 0.05 * before.norm()
 
 
-def test_reseeding_moves_dead_codes_and_their_averages() -> None:
+def test_restarts_moves_dead_codes_and_their_averages() -> None:
     vq = make(dead_below=0.1)
     vq.counts.fill_(10.0)
     vq.counts[[2, 5]] = 0.01
     alive = vq.codebook[[0, 1, 3, 4, 6, 7, 8, 9, 10]].clone()
     vectors = torch.randn(40, 4) + 100
-    assert vq.reseed(vectors, seed=0) == 2
+    assert vq.restart(vectors, seed=0) == 2
     assert (vq.codebook[[2, 5]] > 50).all()
     assert torch.equal(vq.codebook[[0, 1, 3, 4, 6, 7, 8, 9, 10]], alive)
     torch.testing.assert_close(vq.sums[[2, 5]] / vq.counts[[2, 5], None], vq.codebook[[2, 5]])
-    assert vq.reseed(vectors, seed=0) == 0
+    assert vq.restart(vectors, seed=0) == 0
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,18 @@ def test_reseeding_moves_dead_codes_and_their_averages() -> None:
 def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         Config(**{"codebook_size": 8, "dim": 4, **settings})  # type: ignore[arg-type]
+
+
+def test_vectors_that_are_codes_have_a_gradient() -> None:
+    """In a map of few vectors all may be; beside a mean distance of zero, others are infinite."""
+    vq = make(norm="layer", entropy_weight=0.1).eval()
+    z_e = torch.randn(1, 4, 6)
+    vq.codebook[:6] = vq((z_e,)).latents[0]
+    found = vq.train()((z_e.requires_grad_(),), soft=True)
+    assert torch.equal(found.indices[0], torch.arange(6)[None])
+    assert (found.assignments[0].mean(0) == 0).any()
+    (found.loss + found.assignments[0].square().sum()).backward()
+    assert z_e.grad is not None and z_e.grad.isfinite().all()
 
 
 def test_soft_assignments_are_made_where_they_are_used_only() -> None:

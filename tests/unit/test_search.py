@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests.helpers import Run, add_coding_prior, picture, tiny_config
 from vqcodec import Codec, Image
-from vqcodec.codec import search
+from vqcodec.codec import rate, search
 from vqcodec.codec.rate import encode_to, weight_of
 from vqcodec.codec.search import PictureSearch, Search
 from vqcodec.errors import MediaError, UsageError
@@ -118,7 +118,7 @@ def test_files_of_a_wanted_size(codec: Codec) -> None:
         quality = psnr(image.pixels, codec.decode(codes).pixels)
         if target == full:
             assert quality > psnr(image.pixels, codec.decode(nearest).pixels)
-    with pytest.raises(MediaError, match="smallest file found has"):
+    with pytest.raises(MediaError, match="of this picture do not go below"):
         encode_to(codec, image, 62, effort=1)
     with pytest.raises(MediaError, match="a single code throughout$"):
         encode_to(codec, image, 20, effort=1)
@@ -143,6 +143,12 @@ def test_the_search_for_a_size_ends_soon_even_on_noise(
     codes = encode_to(codec, noise, full // 2, effort=1)
     assert len(codes.to_bytes(".vqc")) <= full // 2
     assert len(sweeps) <= 3 * 13
+    sweeps.clear()
+    monkeypatch.setattr(rate, "DOUBTFUL", 1.2)  # tiny files are mostly what no search changes
+    monkeypatch.setattr(rate, "NEAR", 1.02)
+    with pytest.raises(MediaError, match="of this picture do not go below"):
+        encode_to(codec, Image(picture(96, 120)), 99, effort=9)
+    assert sweeps == 3 * [1e5]  # which tell that there is no hope
     prior = codec.search(noise.pixels, (codec.encode(noise).grids[0],), rate=True).tiles[0][2].prior
     again = codec.search(noise.pixels, (codec.encode(noise).grids[0],), rate=True).tiles[0][2].prior
     assert prior is again  # made of its integers but once

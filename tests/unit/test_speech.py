@@ -56,17 +56,17 @@ def test_decoding_gives_just_the_samples_that_there_were(
 def test_windows_give_what_the_network_gives_at_once(codec: SpeechCodec, samples: int) -> None:
     audio = voice(samples, 16000, 2)
     codes = codec.encode(audio)
-    stride, margin = codec.stride, -(-codec.model.encoder.reach // codec.stride)
+    stride, margin = codec.stride, -(-codec.model.encoder.halo // codec.stride)
     gain = 10 ** (codes.audio.level / 20)
     after = margin * stride + -samples % stride
     padded = np.pad(audio.samples * gain, ((0, 0), (margin * stride, after))).clip(-1, 1)
     whole = codec.engine.encode(padded.astype(np.float32))[0][:, margin:-margin]
     assert np.mean(whole == codes.grids[0]) > 0.999  # the rest are ties
 
-    reach = codec.model.decoder.reach
+    halo = codec.model.decoder.halo
     cond = np.frombuffer(codes.audio.speaker, np.int8).astype(np.float32) / np.float32(127)
-    edges = np.pad(codes.grids[0], ((0, 0), (reach, reach)), mode="edge")
-    sound = codec.engine.decode((edges,), cond)[:, reach * stride :][:, :samples] / gain
+    edges = np.pad(codes.grids[0], ((0, 0), (halo, halo)), mode="edge")
+    sound = codec.engine.decode((edges,), cond)[:, halo * stride :][:, :samples] / gain
     np.testing.assert_allclose(codec.decode(codes).samples, sound.clip(-1, 1), atol=1e-5)
 
 

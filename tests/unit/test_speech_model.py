@@ -1,4 +1,4 @@
-"""The networks of speech: shapes, reach, spectra, speaker vectors."""
+"""The networks of speech: shapes, halos, spectra, speaker vectors."""
 
 import numpy as np
 import pytest
@@ -64,8 +64,8 @@ def test_a_code_depends_on_no_more_than_the_encoder_reaches() -> None:
     z_e[0, :, 30].sum().backward()
     assert x.grad is not None
     seen = x.grad[0, 0].nonzero().flatten()
-    assert 30 * 64 - int(seen.min()) == encoder.reach
-    assert int(seen.max()) - (31 * 64 - 1) == encoder.reach
+    assert 30 * 64 - int(seen.min()) == encoder.halo
+    assert int(seen.max()) - (31 * 64 - 1) == encoder.halo
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4])
@@ -81,7 +81,7 @@ def test_a_sample_depends_on_no_more_codes_than_the_decoder_reaches(frames: int)
     assert z_q.grad is not None
     seen = z_q.grad[0].abs().sum(0).nonzero().flatten()
     before, after = 40 - int(seen.min()), int(seen.max()) - 40
-    assert max(before, after) <= decoder.reach <= max(before, after) + 1
+    assert max(before, after) <= decoder.halo <= max(before, after) + 1
 
 
 def test_frames_of_one_sine_add_up_to_that_sine() -> None:
@@ -177,8 +177,8 @@ def test_a_condition_may_change_along_the_sound(frames: int) -> None:
         local[:, :, 30] += 3
         moved = (decoder.reconstruct(z_q, local) - told).abs().amax((0, 1)) > 1e-6
     assert moved[30 * 64 : 31 * 64].any()
-    assert not moved[: (30 - decoder.reach) * 64].any()
-    assert not moved[(31 + decoder.reach) * 64 :].any()
+    assert not moved[: (30 - decoder.halo) * 64].any()
+    assert not moved[(31 + decoder.halo) * 64 :].any()
 
 
 def test_weights_whose_conditioner_was_the_speaker_are_read(tiny_speech_model: VQVAE) -> None:

@@ -32,6 +32,7 @@ FLOORS = {
     ),
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
+    "tokens": (*("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
     "benchmark": (
         *("codec", "coding", "maps", "media", "metrics", "models", "sampling", "voice", "weights"),
@@ -46,7 +47,7 @@ FLOORS = {
     ),
     "cli": (
         *("benchmark", "codec", "config", "data", "evaluate", "figures", "files", "media"),
-        *("metrics", "modality", "sampling", "train", "voice", "weights"),
+        *("metrics", "modality", "sampling", "tokens", "train", "voice", "weights"),
     ),
 }
 # an engine is all that these know of what computes

@@ -8,7 +8,7 @@ from vqcodec.train.speech.condensing import condensed
 from vqcodec.voice import voiceshift
 from vqcodec.voice.formants import CEPSTRA, cepstra_of, give_cepstra
 from vqcodec.voice.frames import RATE
-from vqcodec.voice.timbre import LEAST, NEIGHBOURS, SMOOTH, Likening, Scale, Timbre
+from vqcodec.voice.timbre import MIN, NEIGHBOURS, SMOOTH, EnvelopeTransfer, Scale, Timbre
 from vqcodec.voice.voiceshift import VoiceShifter
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -56,10 +56,10 @@ def test_moments_sound_like_the_nearest_ones_of_the_voice() -> None:
     for n, row in enumerate(asked):  # one by one, in double precision
         distances = np.square(known.astype(np.float64) - row).sum(1)
         wanted[n] = np.concatenate(cepstra)[np.argsort(distances)[:NEIGHBOURS]].mean(0)
-    reach = len(SMOOTH) // 2
+    halo = len(SMOOTH) // 2
     smooth = np.zeros_like(wanted)
     for n in range(len(wanted)):
-        for offset, weight in zip(range(-reach, reach + 1), SMOOTH, strict=True):
+        for offset, weight in zip(range(-halo, halo + 1), SMOOTH, strict=True):
             smooth[n] += wanted[np.clip(n + offset, 0, len(wanted) - 1)] * weight / sum(SMOOTH)
     np.testing.assert_allclose(timbre.like(asked), smooth, atol=1e-4)
 
@@ -77,7 +77,7 @@ def test_features_are_those_of_a_scaled_voice() -> None:
 def test_speech_takes_on_the_sounds_of_the_other() -> None:
     said, order = ORDERS[0], ORDERS[1]
     mine, theirs = vowels(said), vowels(said, -1.0)  # the same, as the other would
-    taken = Likening(Timbre.heard([vowels(order, -1.0)])).apply(mine)
+    taken = EnvelopeTransfer(Timbre.heard([vowels(order, -1.0)])).apply(mine)
     assert taken.shape == mine.shape and taken.dtype == np.float32
     own, other, found = (cepstra_of(x)[:, 1:] for x in (mine, theirs, taken))
     loud = cepstra_of(mine)[:, 0] > -3
@@ -90,8 +90,8 @@ def test_speech_takes_on_the_sounds_of_the_other() -> None:
 def test_what_says_little_of_its_voice_is_taken_as_before() -> None:
     timbre = Timbre.heard([vowels(ORDERS[1], -1.0)])
     short = vowels([0, 1], seconds=0.1)
-    assert len(cepstra_of(short)) < LEAST
-    fresh, used = Likening(timbre), Likening(timbre)
+    assert len(cepstra_of(short)) < MIN
+    fresh, used = EnvelopeTransfer(timbre), EnvelopeTransfer(timbre)
     np.testing.assert_array_equal(fresh.apply(short), short)
     silence = np.zeros(RATE * 2, np.float32)
     np.testing.assert_array_equal(fresh.apply(silence), silence)

@@ -28,12 +28,12 @@ from vqcodec.train.image.data import Crops, Pictures, Prefetcher, centre_squares
 from vqcodec.train.image.task import ImageVQVAE, _start_from, train_image
 from vqcodec.train.loop import Progress
 from vqcodec.train.muon import Muon, orthogonalize, split_parameters
-from vqcodec.train.run import Job, Ready
+from vqcodec.train.run import Ready, TrainingJob
 from vqcodec.train.tasks import Loss, Tensors
 from vqcodec.weights import coding_priors, read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
-SMALL += ["train.evaluate_every=4", "train.reseed_every=3", "train.warmup_steps=2"]
+SMALL += ["train.evaluate_every=4", "train.restart_every=3", "train.warmup_steps=2"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def averaged(run: Path) -> dict[str, torch.Tensor]:
 
 
 def train(photos: Path, run: Path, *more: str, **arguments: Any) -> Progress:
-    return train_image(Job([photos], run, settings(*more), [], **arguments))
+    return train_image(TrainingJob([photos], run, settings(*more), [], **arguments))
 
 
 def test_sources_come_from_folders_tars_and_files(photos: Path, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_run_learns_logs_and_exports(photos: Path, tmp_path: Path) -> None:
     assert "None." in card and config["codebook_id"] in card
     with pytest.raises(OutputError):
         export(tmp_path / "run", "mine", tmp_path, notes="", force=False)
-    job = Job([photos], tmp_path / "fine", settings(), [])
+    job = TrainingJob([photos], tmp_path / "fine", settings(), [])
     again = train_image(job, start_from=str(tmp_path / "mine"))
     assert again.figures["psnr"] > progress.figures["psnr"] - 1
 
@@ -173,7 +173,7 @@ def test_a_prior_learned_along_is_exported_and_taken_up_again(
 ) -> None:
     config = settings()
     config["model"]["prior"] = {"kind": "integer", "rate_weight": 2.0, "units": 8, "blocks": 1}
-    progress = train_image(Job([photos], tmp_path / "run", config, []))
+    progress = train_image(TrainingJob([photos], tmp_path / "run", config, []))
     assert 0 < progress.figures["bits_per_index"] < 10
     export(tmp_path / "run", "along", tmp_path, notes="", force=False)
     weights = read_weights(tmp_path / "along")
@@ -284,7 +284,7 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path) -> None:
         "import torch\n"
         "from vqcodec.train.image.task import train_image\n"
         "from vqcodec.train.loop import Loop\n"
-        "from vqcodec.train.run import Job\n"
+        "from vqcodec.train.run import TrainingJob\n"
         "torch.set_num_threads(1)\n"
         "kept = []\n"
         "start = Loop.__init__\n"
@@ -292,7 +292,7 @@ def test_two_processes_hold_one_codebook(photos: Path, tmp_path: Path) -> None:
         "    start(self, *a, **k); kept.append(self)\n"
         "Loop.__init__ = remember\n"
         "for name, config in json.loads(Path('configs.json').read_text()).items():\n"
-        "    train_image(Job([Path(sys.argv[1])], Path(name), config, []))\n"
+        "    train_image(TrainingJob([Path(sys.argv[1])], Path(name), config, []))\n"
         "    state = {k: v.detach() for k, v in kept[-1].task.model.state_dict().items()}\n"
         "    torch.save(state, f'{name}{os.environ[\"RANK\"]}.pt')\n"
     )

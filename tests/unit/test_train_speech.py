@@ -22,7 +22,7 @@ from vqcodec.files.vqc import is_stream
 from vqcodec.media.audio import Audio
 from vqcodec.modality import AUDIO
 from vqcodec.models.pretrained import load_decoder, load_wavenet_alone
-from vqcodec.train.run import Job
+from vqcodec.train.run import TrainingJob
 from vqcodec.train.speech.codes import encode_sounds
 from vqcodec.train.speech.crops import SoundCrops
 from vqcodec.train.speech.data import Sounds, middles
@@ -32,7 +32,7 @@ from vqcodec.voice.named import timbre_of
 from vqcodec.weights import read_weights
 
 SMALL = ["train.steps=6", "train.batch_size=2", "train.crop_size=2560", "train.reference_size=4096"]
-SMALL += ["train.evaluate_every=3", "train.reseed_every=3", "train.warmup_steps=1"]
+SMALL += ["train.evaluate_every=3", "train.restart_every=3", "train.warmup_steps=1"]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_crops_are_a_function_of_seed_and_step(recordings: Path) -> None:
 
 def test_a_run_exports_weights_that_decode(recordings: Path, tmp_path: Path, run: Run) -> None:
     config = override(tiny_speech_config(), SMALL)
-    job = Job([recordings], tmp_path / "run", config, [recordings / "speaker1"])
+    job = TrainingJob([recordings], tmp_path / "run", config, [recordings / "speaker1"])
     progress = train_speech(job)
     assert progress.step == 6
     assert {"mel_distance", "perplexity", "usage"} <= set(progress.figures)

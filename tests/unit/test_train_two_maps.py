@@ -22,11 +22,11 @@ from vqcodec.sampling.image import Sampler
 from vqcodec.train.export import export
 from vqcodec.train.image.task import _start_from, train_image
 from vqcodec.train.loop import Progress, Usage
-from vqcodec.train.run import Job
+from vqcodec.train.run import TrainingJob
 from vqcodec.weights import coding_priors, read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
-SMALL += ["train.evaluate_every=4", "train.reseed_every=3", "train.warmup_steps=2"]
+SMALL += ["train.evaluate_every=4", "train.restart_every=3", "train.warmup_steps=2"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def settings(*more: str) -> Tree:
 
 
 def train(photos: Path, run: Path, config: Tree | None = None, **arguments: Any) -> Progress:
-    return train_image(Job([photos], run, config or settings(), [], **arguments))
+    return train_image(TrainingJob([photos], run, config or settings(), [], **arguments))
 
 
 def test_figures_are_told_of_each_map_and_the_run_exports(photos: Path, tmp_path: Path) -> None:
@@ -65,7 +65,9 @@ def test_figures_are_told_of_each_map_and_the_run_exports(photos: Path, tmp_path
     codes = codec.encode(Image(picture(20, 20)))
     assert codes.model == "mine" and codec.decode(codes).size == (20, 20)
     assert "| perplexity 1 |" in (tmp_path / "mine" / "README.md").read_text()
-    again = train_image(Job([photos], tmp_path / "more", settings(), []), str(tmp_path / "mine"))
+    again = train_image(
+        TrainingJob([photos], tmp_path / "more", settings(), []), str(tmp_path / "mine")
+    )
     assert again.figures["psnr"] > progress.figures["psnr"] - 1
 
 
@@ -104,7 +106,7 @@ def test_each_codebook_begins_as_clusters_of_its_own_latents(
         seen.append((len(self.codebook), latents, self.codebook.clone()))
 
     monkeypatch.setattr(VectorQuantizer, "initialize", remember)
-    train(photos, tmp_path / "run", settings("train.steps=1", "train.reseed_every=9"))
+    train(photos, tmp_path / "run", settings("train.steps=1", "train.restart_every=9"))
     assert [size for size, *_ in seen] == list(twomaps.SIZES)
     for size, latents, codebook in seen:
         assert len(latents) >= 16 * size
@@ -121,8 +123,8 @@ def test_dead_codes_of_one_map_restart_from_its_own_latents() -> None:
     bottom.counts.fill_(10.0)  # type: ignore[attr-defined]
     top.counts[3] = 0.0  # type: ignore[attr-defined]
     alive = bottom.codebook.clone()
-    assert top.reseed(torch.full((40, 4), 7.0), seed=0) == 1
-    assert bottom.reseed(torch.full((40, 4), -7.0), seed=0) == 0
+    assert top.restart(torch.full((40, 4), 7.0), seed=0) == 1
+    assert bottom.restart(torch.full((40, 4), -7.0), seed=0) == 0
     assert torch.equal(top.codebook[3], torch.full((4,), 7.0))
     assert torch.equal(bottom.codebook, alive)
 
@@ -141,7 +143,7 @@ def test_a_dead_codebook_cannot_hide_behind_a_live_one(
     usage.add((torch.zeros(2, 4).long(), torch.arange(32)))
     assert usage.perplexity(Accelerator(cpu=True)) == pytest.approx([1, 32])
     # codes of the coarse map that are all the same stop the run
-    monkeypatch.setattr("vqcodec.models.quantizers.vq.VectorQuantizer.reseed", lambda *_: 0)
+    monkeypatch.setattr("vqcodec.models.quantizers.vq.VectorQuantizer.restart", lambda *_: 0)
     from vqcodec.models.quantizers.vq import VectorQuantizer
 
     nearest = VectorQuantizer.nearest

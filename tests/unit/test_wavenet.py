@@ -82,7 +82,7 @@ def test_logits_depend_on_codes_around_and_on_the_speaker(bands: int) -> None:
     assert (decoder(levels, levels, z_q, cond + 1) != before).any(3).all()
     z_q[:, :, 7] += 1
     changed = (decoder(levels, levels, z_q, cond) != before).any(3)[0].any(1)
-    first = (7 - decoder.reach) * TINY.stride // bands
+    first = (7 - decoder.halo) * TINY.stride // bands
     assert not changed[:first].any() and changed[first] and changed[-1]
 
 
@@ -225,7 +225,7 @@ def test_output_depends_on_codes_and_seed_alone(bands: int) -> None:
     assert not np.array_equal(generate(decoder, z_q, cond, seed=4), whole)
     # what comes later, beyond what the conditioning sees, changes nothing before
     start = generate(decoder, z_q[:, :30], cond, seed=3)
-    end = (30 - decoder.reach - 2) * TINY.stride
+    end = (30 - decoder.halo - 2) * TINY.stride
     np.testing.assert_array_equal(start[:end], whole[:end])
     assert generate(decoder, z_q[:, :0], cond).shape == (0,)
 
@@ -238,7 +238,7 @@ def test_batches_of_chunks_give_the_same_signal(
     """What a GPU does, on a CPU."""
     decoder = make(bands)
     together = Chunks(decoder, seed=1)
-    cells = 2 * together.reach + together.window
+    cells = 2 * together.halo + together.window
     z_q = torch.randn(2, 2, TINY.dim, cells, generator=torch.Generator().manual_seed(7))
     apart = Chunks(decoder, seed=1)
     monkeypatch.setattr(together, "_one_by_one", together._in_step)
@@ -361,7 +361,7 @@ def test_presets_build(name: str) -> None:
     assert table.pop("kind") == "wavenet"
     config = parse(Config, table, "decoder")
     decoder = config.build()
-    assert config.least_parameters <= sum(p.numel() for p in decoder.parameters())
+    assert config.min_parameters <= sum(p.numel() for p in decoder.parameters())
     network = decoder.network()
     loop_bytes = sum(a.nbytes for a in (network.gate, network.mix, network.skip, network.hidden))
     assert loop_bytes + network.out.nbytes < 2 << 20

@@ -11,7 +11,7 @@ import torch
 from vqcodec.benchmark.coders import AVIF, PLAIN, WEBP, Coder, coders, ours, quick_formats
 from vqcodec.benchmark.process import round_trip, run_python
 from vqcodec.codec.base import Report
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.media.image import Image
 from vqcodec.metrics.basic import psnr
 
@@ -67,7 +67,7 @@ def measure(
         For each number of threads what was found, ready for JSON.
     """
     image = Image(image.pixels)
-    codec = Codec.load(name)
+    codec = ImageCodec.load(name)
     large = image.size[0] * image.size[1] >= LARGE
     rounds = 1 if large else rounds
     every = {n: quick_formats(image) if large else coders(codec, image, n) for n in threads}
@@ -131,7 +131,7 @@ def start_up(
     name: str, threads: int, rounds: int, report: Report = lambda done: None
 ) -> dict[str, float]:
     """Return median seconds of commands in fresh processes, taking turns, by their name."""
-    weights = str(Codec.load(name).weights.folder.resolve())
+    weights = str(ImageCodec.load(name).weights.folder.resolve())
     commands = {
         "vqcodec --help": ("-m", "vqcodec", "--help"),
         "import torch": ("-c", "import torch"),
@@ -165,7 +165,7 @@ def _result(size: int | None, before: "Pixels", after: "Pixels") -> dict[str, An
     return {"bytes": size, "psnr": round(psnr(before, after), 3)}
 
 
-def _speeds(codec: Codec, image: Image, label: str, pair: Pair) -> dict[str, dict[str, float]]:
+def _speeds(codec: ImageCodec, image: Image, label: str, pair: Pair) -> dict[str, dict[str, float]]:
     height, width = image.size
     codes = -(-height // codec.stride) * -(-width // codec.stride)
     found = {}

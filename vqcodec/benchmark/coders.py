@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.media.image import Image
 from vqcodec.models.nn.pixels import to_pixels
 from vqcodec.models.pretrained import load_model
@@ -41,11 +41,11 @@ def ours(precision: str) -> str:
     return f"vqcodec, {precision}"
 
 
-def coders(codec: Codec, image: Image, threads: int) -> dict[str, Coder]:
+def coders(codec: ImageCodec, image: Image, threads: int) -> dict[str, Coder]:
     """Return every coder of a picture by its name, the codec's own precision first."""
     codecs = {codec.precision: codec}
     if codec.engine.bf16:
-        codecs["fp32"] = Codec(codec.weights, codec.device.type, "fp32")
+        codecs["fp32"] = ImageCodec(codec.weights, codec.device.type, "fp32")
     found = {ours(kind): _codec(one, image) for kind, one in codecs.items()}
     return {
         **found,
@@ -64,7 +64,7 @@ def _avif(image: Image, threads: int) -> Coder:
     return _format(image, "AVIF", speed=4, max_threads=threads)
 
 
-def _codec(codec: Codec, image: Image) -> Coder:
+def _codec(codec: ImageCodec, image: Image) -> Coder:
     return Coder(
         lambda: codec.encode(image),
         lambda codes: codec.decode(codes).pixels,
@@ -72,7 +72,7 @@ def _codec(codec: Codec, image: Image) -> Coder:
     )
 
 
-def _plain(codec: Codec, image: Image) -> Coder:
+def _plain(codec: ImageCodec, image: Image) -> Coder:
     """Run the network as a notebook would: float32, contiguous, whole, with autograd's records."""
     import numpy as np
 

@@ -93,7 +93,7 @@ def generation_speed(decoder: WaveNet, threads: int, rounds: int) -> dict[str, f
     cond = torch.zeros(1, config.cond_dim, device=decoder.device) if config.cond_dim else None
     speaker = None if cond is None else cond[0]
     cached = _median(lambda: generate(decoder, z_q[0], speaker, threads=threads), rounds)
-    around = -(-decoder.memory // decoder.stride) + 2 * decoder.reach
+    around = -(-decoder.memory // decoder.stride) + 2 * decoder.halo
     shape = (1, around * decoder.stride // config.bands, config.bands)
     levels = torch.randint(256, shape, generator=random).to(decoder.device)
     near = z_q[:, :, torch.arange(around) % cells]

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from vqcodec.benchmark.benchmark import synthetic_picture
 from vqcodec.benchmark.process import round_trip
 from vqcodec.codec.base import Report
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 
 
 def grow(
@@ -24,7 +24,7 @@ def grow(
         For each size the seconds to encode and to decode, start-up and files left out, and the
         most memory in use, everything included, in MiB.
     """
-    folder = Codec.load(name).weights.folder
+    folder = ImageCodec.load(name).weights.folder
     found = []
     for size in megapixels:
         height = max(1, round(math.sqrt(size * 1e6 / 1.5)))

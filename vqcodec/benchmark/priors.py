@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.benchmark.benchmark import synthetic_picture
 from vqcodec.benchmark.sampling import speedup
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.coding.contextmodel import ContextModel
 from vqcodec.weights import SAMPLING_PRIOR, coding_priors
 
@@ -28,7 +28,7 @@ def measure_priors(name: str, rounds: int) -> dict[str, Any]:
         ``coding``: for each map its shape, bits per index, and seconds and codes per second of the
         range coder; ``sampling``: what `vqcodec.benchmark.sampling.speedup` finds, or None.
     """
-    codec = Codec.load(name)
+    codec = ImageCodec.load(name)
     priors = coding_priors(codec.weights)
     coding = []
     for height, width in SIDES:

@@ -21,6 +21,7 @@ from vqcodec.cli import (
     inspect,
     models,
     sample,
+    tokenize,
     train,
 )
 from vqcodec.cli.examples import epilog
@@ -38,6 +39,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "encode": encode.encode,
     "decode": decode.decode,
+    "tokenize": tokenize.tokenize,
     "convert-voice": convert.convert_voice,
     "speakers": convert.speakers,
     "repack": files.repack,

@@ -110,24 +110,29 @@ def note(text: str) -> None:
         say(text, err=True)
 
 
+def duration(seconds: float) -> str:
+    """Say about how long something takes."""
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+
+
 class ProgressLines:
     """Tells what is left to do in a line now and then, where there is no terminal for a bar."""
 
     EVERY = 30.0  # seconds
 
-    def __init__(self, label: str) -> None:
-        self.label, self.start, self.said = label, (0.0, 0.0), 0.0
+    def __init__(self, label: str, total: int | None = None) -> None:
+        self.label, self.total, self.start, self.said = label, total or 1, (0.0, 0.0), 0.0
 
     def __call__(self, done: float, note: str = "") -> None:
-        """Take the fraction done; the first is what was done before, and took no time."""
+        """Take how much is done; the first is what was done before, and took no time."""
+        done /= self.total
         now = time.monotonic()
         if not self.said:
             self.start, self.said = (now, done), now
         since, before = self.start
         if now - self.said >= self.EVERY and before < done < 1:
             left = (now - since) * (1 - done) / (done - before)
-            words = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
-            say(f"{self.label}: {done:.0%} done, about {words} left", err=True)
+            say(f"{self.label}: {done:.0%} done, about {duration(left)} left", err=True)
             self.said = now
 
 
@@ -138,14 +143,14 @@ def progress_bar(label: str, total: int | None = None, *, lines: bool = False) -
     Args:
         label: what is being done.
         total: how many things are to be done, which are counted; None for one.
-        lines: whether to tell the same of one thing in lines where stderr is no terminal.
+        lines: whether to tell the same in lines where stderr is no terminal.
 
     Yields:
         A function to move it: by the number done, or the fraction of one, and with a note.
     """
     if _state.quiet or not sys.stderr.isatty():
         shown = lines and not _state.quiet
-        yield ProgressLines(label) if shown else lambda done, note="": None
+        yield ProgressLines(label, total) if shown else lambda done, note="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -11,7 +11,7 @@ from vqcodec.cli import console, options
 from vqcodec.cli.consent import require_consent
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Codecs
-from vqcodec.cli.handlers.speech.convert import Coded, convert_sound
+from vqcodec.cli.handlers.speech.convert import CodedSource, convert_sound
 from vqcodec.cli.handlers.speech.options import drawing_of
 from vqcodec.cli.handlers.speech.sound import Rendering, decode_sound, sentence
 from vqcodec.cli.jobs import STREAM, Job, bytes_of, plan, stdin
@@ -208,7 +208,7 @@ class _Converting:
             codec = self.codecs.get(AUDIO, self._best() or codes.model)
             target = self.wanted.known_to(codec)
             if codec is not own or target.needs_sound:
-                return convert_sound(codec, job, Coded(codes, own), target, self.how, bar)
+                return convert_sound(codec, job, CodedSource(codes, own), target, self.how, bar)
             media = replace(codes.audio, speaker=target.vector)
             facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
         except (FormatError, WeightsError) as error:

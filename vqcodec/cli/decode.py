@@ -1,5 +1,6 @@
 """`vqcodec decode`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Codecs, check_suffix, deal, handler_of, handlers
 from vqcodec.cli.jobs import STREAM, Job, bytes_of, plan, stdin
 from vqcodec.cli.outcome import Facts, Outcome, check_there, each, left_to_do, work_off
+from vqcodec.cli.shards import Samples, holds_tokens
 from vqcodec.errors import FormatError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, axes_of, read_stream
 from vqcodec.files.stream import StreamFrames
@@ -20,7 +22,8 @@ from vqcodec.modality import MODALITIES, by_axes
 
 def decode(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Code files or folders of them; - for standard input.")
+        list[Path],
+        typer.Argument(help="Code files, folders of them, token shards; - for standard input."),
     ],
     output: Annotated[
         Path | None,
@@ -34,6 +37,9 @@ def decode(
             "--format",
             help="Suffix of pictures or sounds where -o names none. [default: png, wav]",
         ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Of token shards, decode the sample of this key alone.")
     ] = None,
     model: Annotated[
         str | None,
@@ -57,7 +63,7 @@ def decode(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Turn code files into pictures and sound.
+    """Turn code files and token shards into pictures and sound.
 
     image.npz becomes image.decoded.png, talk.npz talk.decoded.wav. A stream of sound from
     standard input is decoded as it comes.
@@ -71,15 +77,9 @@ def decode(
         suffix_there = suffix or _own_suffix(source)
         return path.with_suffix(suffix_there if to_folder else f".decoded{suffix_there}")
 
-    jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
-    if output is not None and jobs[0].target == output != STREAM:  # the user named a file
-        check_suffix(output.suffix, str(output))
-    codecs = Codecs(model, device, precision, engine, 4 * bytes_of(jobs))
-    outcome = Outcome(jobs, "decoded", as_json=as_json)
-    jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
-
-    def run(job: Job, bar: Move | None) -> Facts:
-        source = _read(job.source)
+    def decode_one(
+        codecs: Codecs, job: Job, source: Codes | StreamFrames, bar: Move | None
+    ) -> Facts:
         header = source.header if isinstance(source, StreamFrames) else source
         name = "standard input" if job.source == STREAM else str(job.source)
         try:
@@ -93,7 +93,21 @@ def decode(
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
 
-    work_off("decoding", len(jobs), each(jobs, run), outcome)
+    if key is not None or any(map(holds_tokens, inputs)):
+        samples = Samples(inputs, output, key, suffix)
+        codecs = Codecs(model, device, precision, engine, None if key is None else 0)
+        outcome = Outcome(samples.jobs, "decoded", as_json=as_json)
+        jobs = left_to_do(samples.jobs, outcome, force=force, skip=skip_existing, check=None)
+        work = samples.work(jobs, partial(decode_one, codecs))
+    else:
+        jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
+        if output is not None and jobs[0].target == output != STREAM:  # the user named a file
+            check_suffix(output.suffix, str(output))
+        codecs = Codecs(model, device, precision, engine, 4 * bytes_of(jobs))
+        outcome = Outcome(jobs, "decoded", as_json=as_json)
+        jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
+        work = each(jobs, lambda job, bar: decode_one(codecs, job, _read(job.source), bar))
+    work_off("decoding", len(jobs), work, outcome)
     outcome.close()
 
 

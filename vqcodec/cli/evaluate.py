@@ -70,6 +70,7 @@ def evaluate(
         bool, typer.Option("--force", help="Start over where the folder holds a report.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
+    device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
     """Measure a model beside other codecs, and write a report.
@@ -79,15 +80,16 @@ def evaluate(
     own: dict[str, Any] = {"quality": quality, "target_bytes": target_bytes}
     own |= {"phones": phones, "voices": voices, "babble": babble}
     takers = {handler.modality: handler.evaluation for handler in handlers()}
-    options.check_exist(data)
     if model is None:
+        options.check_exist(data)
         modality = options.modality_of(data, asked_for(own, takers))
     else:
         modality = by_name(find_weights(model).modality)
     found = f"{model or modality.weights} codes {modality.codes}"
     dealt = deal(own, takers, [modality], lambda kind: kind.codes, found)
+    options.check_exist(data)
     handler_of(modality).evaluate(
-        data, output, model, against, dealt[modality], force=force, as_json=as_json
+        data, output, model, against, dealt[modality], device=device, force=force, as_json=as_json
     )
 
 

@@ -11,6 +11,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "vqcodec decode codes -o back --format jpg",
         "vqcodec decode talk.vqc --decoder wavenet",
     ),
+    "tokenize": (
+        "vqcodec tokenize photos -o tokens",
+        "vqcodec tokenize shards -o tokens --keep cls,txt --workers 8 --verify 16",
+        "vqcodec tokenize recordings -o tokens --format parquet",
+    ),
     "convert-voice": (
         "vqcodec convert-voice talk.wav --speaker hifi-92",
         "vqcodec convert-voice talk.wav --like me.wav --i-have-consent -o mine.wav",

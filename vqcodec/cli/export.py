@@ -52,9 +52,9 @@ def export(
         bool, typer.Option("--force", help="Replace weights of this name, or graphs.")
     ] = False,
 ) -> None:
-    """Turn a training run into weights, or weights into ONNX graphs.
+    """Turn a training run into weights, or these into graphs.
 
-    Weights are a folder of config.json, safetensors, a model card and graphs, with which they code
+    Weights are a folder of config.json, safetensors, a model card and ONNX graphs, which code
     without torch.
     """
     if onnx is not None:

@@ -4,7 +4,12 @@ import importlib.util
 
 from vqcodec.errors import VqcodecError
 
-EXTRAS = {"matplotlib": "evaluate", "accelerate": "train", "tensorboard": "train"}  # by module
+EXTRAS = {  # by module
+    "matplotlib": "evaluate",
+    "accelerate": "train",
+    "tensorboard": "train",
+    "pyarrow": "tokenize",
+}
 
 
 def require(*modules: str) -> None:

@@ -114,7 +114,8 @@ def work_off(
         work: yields each job with its work; it moves the bar itself where there is one job.
         outcome: where it is reported.
     """
-    with progress_bar(label, None if total == 1 else total) as bar:
+    with progress_bar(label, None if total == 1 else total, lines=True) as bar:
+        bar(0)
         for count, (job, finish) in enumerate(work(bar if total == 1 else None), 1):
             with outcome.catching(job):
                 outcome.done(*finish())

@@ -18,7 +18,7 @@ from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
     from vqcodec.train.loop import Progress
-    from vqcodec.train.run import Job, Ready
+    from vqcodec.train.run import Ready, TrainingJob
 
 app = typer.Typer(
     help="Train models of your own. Needs: pip install 'vqcodec[train]'",
@@ -92,6 +92,7 @@ def image(
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("Pictures")] = None,
     start_from: From = None,
+    device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
     """Train a VQ-VAE on pictures.
@@ -99,7 +100,7 @@ def image(
     Repeat the command to continue a run that was interrupted.
     """
     used = [] if start_from is None else [start_from]
-    with _job(data, output, preset, assignments, minutes, held_out, used) as job:
+    with _job(data, output, preset, assignments, minutes, held_out, used, device) as job:
         from vqcodec.train.image.task import train_image
 
         train_image(job, start_from)
@@ -127,6 +128,7 @@ def speech(
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("Recordings")] = None,
     start_from: From = None,
+    device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
     """Train a VQ-VAE on speech, or a decoder of its codes.
@@ -139,7 +141,7 @@ def speech(
         raise UsageError("--from belongs to --stage codes")
     used = [codec] if stage == "decoder" else [] if start_from is None else [start_from]
     preset = preset or ("speech-64x" if stage == "codes" else "wavenet-bands")
-    with _job(data, output, preset, assignments, minutes, held_out, used) as job:
+    with _job(data, output, preset, assignments, minutes, held_out, used, device) as job:
         if stage == "codes":
             from vqcodec.train.speech.task import train_speech
 
@@ -164,6 +166,7 @@ def prior(
     assignments: Assignments = None,
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("The same,")] = None,
+    device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
     """Train a prior on the codes of a codec.
@@ -175,7 +178,7 @@ def prior(
     """
     if preset is None:
         preset = by_name(find_weights(codec).modality).prior_preset
-    with _job(data, output, preset, assignments, minutes, held_out, [codec]) as job:
+    with _job(data, output, preset, assignments, minutes, held_out, [codec], device) as job:
         from vqcodec.train.priors import train_prior
 
         train_prior(job, codec)
@@ -190,7 +193,8 @@ def _job(
     minutes: float | None,
     held_out: list[Path] | None,
     used: list[str],
-) -> "Iterator[Job]":
+    device: str,
+) -> "Iterator[TrainingJob]":
     """Give what is asked, and tell how it goes while it is done."""
     from vqcodec.config import load_preset, override
 
@@ -201,12 +205,12 @@ def _job(
         find_weights(weights)
     options.check_exist([*data, *(held_out or [])])
     require("accelerate", "tensorboard")
-    from vqcodec.train.run import Job
+    from vqcodec.train.run import TrainingJob
 
     report = _Report(config["train"])
     calls = report.encode, report.start, report.step
     try:
-        yield Job(data, output, config, held_out or [], minutes, *calls)
+        yield TrainingJob(data, output, config, held_out or [], minutes, device, *calls)
     finally:
         report.stop()
     report.summary(output)
@@ -220,7 +224,7 @@ class _Report:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-        self._console = Console(stderr=True, soft_wrap=True)
+        self._console = Console(stderr=True, soft_wrap=True, quiet=console.is_quiet())
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         self._bar = bars.Progress(*columns, console=self._console, transient=True)
         self._samples = settings["batch_size"] * settings["accumulation"]
@@ -278,7 +282,7 @@ class _Report:
             self._bar.stop()
 
     def summary(self, folder: Path) -> None:
-        if not self._begun:
+        if not self._begun or console.is_quiet():
             return  # the first of several processes tells it
         if self._progress is None:
             console.say(f"{folder}: was finished already")

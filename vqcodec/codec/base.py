@@ -1,11 +1,12 @@
 """What the codecs of pictures and of speech have in common: trained weights, loaded."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from vqcodec.errors import FormatError, WeightsError
+from vqcodec.errors import FormatError, VqcodecError, WeightsError
+from vqcodec.files.codes import Codes
 from vqcodec.maps import Maps, MapSpec
 from vqcodec.modality import NAMES, Modality
 from vqcodec.weights import Weights, find_named, find_weights
@@ -85,6 +86,16 @@ class BaseCodec:
     ) -> Self:
         """Load weights by published name only: for names that come from a file, not from a user."""
         return cls(find_named(name), device, precision, engine, work)
+
+    def encode_files(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Codes | VqcodecError]:
+        """Yield the codes of many media files, in their order, or what is wrong with one of them.
+
+        What can be computed together is, and so a few files are read ahead of what is yielded.
+
+        Args:
+            files: what messages call each, and its bytes.
+        """
+        raise NotImplementedError
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the weights' folder and the settings."""

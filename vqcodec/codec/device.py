@@ -1,5 +1,9 @@
 """Which device and precision to compute with: by what the hardware can do, never by timing."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import UsageError
@@ -43,3 +47,21 @@ def check_names(device: str, precision: str) -> None:
         raise UsageError(f"no device '{device}'; there are: {', '.join(DEVICES)}")
     if precision not in PRECISIONS:
         raise UsageError(f"no precision '{precision}'; there are: {', '.join(PRECISIONS)}")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let any engine compute on one core: sums come out the same, however many cores there are."""
+    torch, told = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS")
+    before = torch.get_num_threads() if torch else 0
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if told is not None:
+            os.environ["OMP_NUM_THREADS"] = told
+        if torch:
+            torch.set_num_threads(before)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Indices = NDArray[np.uint16]
 
-MOST = 4096  # samples per index along an axis, and cells of a halo
+MAX = 4096  # samples per index along an axis, and cells of a halo
 MAX_SPEAKER = 255  # numbers of a vector
 
 
@@ -57,12 +57,12 @@ class OnnxEngine(Engine):
 
     def _check(self) -> None:
         """Raise ValueError for numbers that no graph can have."""
-        check_range("encoder_halo", self.encoder_halo, 0, MOST)
-        check_range("decoder_halo", self.decoder_halo, 0, MOST)
+        check_range("encoder_halo", self.encoder_halo, 0, MAX)
+        check_range("decoder_halo", self.decoder_halo, 0, MAX)
         check_range("speaker_size", self.speaker_size, 0, MAX_SPEAKER)
         for spec in self.maps:
             for step in spec.stride:
-                check_range("stride", step, 1, MOST)
+                check_range("stride", step, 1, MAX)
         sizes = tuple(spec.codebook_size for spec in self.maps)
         axes = {len(spec.stride) for spec in self.maps}
         if sizes != self.weights.codebook_sizes or axes != {2 if self.pixels else 1}:

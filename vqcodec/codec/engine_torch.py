@@ -49,9 +49,9 @@ class TorchEngine(Engine):
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.maps = self.model.maps
         coarse, fine = min(self.maps[0].stride), max(self.maps[-1].stride)
-        around = self.model.quantizer.reach  # cells of the finest map, as the decoder's are
-        self.encoder_halo = -(-around * fine // coarse) + -(-self.model.encoder.reach // coarse)
-        self.decoder_halo = -(-(around + self.model.decoder.reach) * fine // coarse)
+        around = self.model.quantizer.halo  # cells of the finest map, as the decoder's are
+        self.encoder_halo = -(-around * fine // coarse) + -(-self.model.encoder.halo // coarse)
+        self.decoder_halo = -(-(around + self.model.decoder.halo) * fine // coarse)
         conditioner = self.model.conditioner
         self.speaker_size = 0 if conditioner is None else conditioner.dim
 

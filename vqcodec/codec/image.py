@@ -1,12 +1,14 @@
 """Media to `Codes` and back, with a trained model."""
 
 import functools
+import io
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.tiles import Span, tiles
-from vqcodec.errors import FormatError, UsageError
+from vqcodec.errors import FormatError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import ImageInfo
 from vqcodec.maps import filled, ratio
@@ -15,6 +17,7 @@ from vqcodec.modality import IMAGE
 from vqcodec.weights import coding_priors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -29,10 +32,11 @@ if TYPE_CHECKING:
 
 WINDOW = 160  # cells of the finest map along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
+READ_AHEAD, MAX_AHEAD = 1 << 21, 1 << 10  # pixels, and files, that `encode_files` holds
 SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
 
 
-class Codec(BaseCodec):
+class ImageCodec(BaseCodec):
     """Turns pictures into index maps and back."""
 
     modality, pixels = IMAGE, True
@@ -117,6 +121,31 @@ class Codec(BaseCodec):
                 maps = tuple(g[row] for g in grids)
                 codes[position] = self._codes(maps, images[position], shape[:2])
         return [codes[position] for position in range(len(images))]
+
+    def encode_files(
+        self, files: "Iterable[tuple[str, bytes]]"
+    ) -> "Iterator[Codes | VqcodecError]":
+        """See `BaseCodec.encode_files`; transparency is left out."""
+        found: list[Image | VqcodecError] = []
+        room = READ_AHEAD
+        for name, data in files:
+            try:
+                image = replace(Image.open(io.BytesIO(data), name), alpha=None)
+                room -= image.size[0] * image.size[1]
+                found.append(image)
+            except VqcodecError as error:
+                found.append(error)
+            if room <= 0 or len(found) >= MAX_AHEAD:
+                yield from self._encode_opened(found)
+                found, room = [], READ_AHEAD
+        yield from self._encode_opened(found)
+
+    def _encode_opened(
+        self, found: "list[Image | VqcodecError]"
+    ) -> "Iterator[Codes | VqcodecError]":
+        codes = iter(self.encode_images([image for image in found if isinstance(image, Image)]))
+        for image in found:
+            yield next(codes) if isinstance(image, Image) else image
 
     def decode(
         self, codes: Codes, *, levels: int | None = None, report: Report | None = None
@@ -211,11 +240,11 @@ class Codec(BaseCodec):
         check_size(height, width, "the coded picture")
         check_size(codes.media.size[0], codes.media.size[1], "the decoded picture")
 
-    def _tiles(self, size: tuple[int, ...], reach: int) -> list[tuple[Span, Span]]:
-        """Return the tiles of a picture, in cells of the coarsest map; `reach` is in them, too."""
+    def _tiles(self, size: tuple[int, ...], halo: int) -> list[tuple[Span, Span]]:
+        """Return the tiles of a picture, in cells of the coarsest map; `halo` is in them, too."""
         coarse, (down, right) = self.maps[0], ratio(self.maps[0], self.maps[-1])
         height, width = coarse.shape(size)
-        return list(tiles((height, width), WINDOW // max(down, right), reach))
+        return list(tiles((height, width), WINDOW // max(down, right), halo))
 
     def _cropped(self, grids: "Grids", size: tuple[int, ...]) -> "Grids":
         """Return what maps, (..., h, w), of a picture that was filled up say of one of `size`."""
@@ -290,3 +319,6 @@ def _in_cells(tile: tuple[Span, Span], ratio: tuple[int, ...]) -> tuple[Span, Sp
     """Return the rows and columns of a tile in cells of a finer map, or in pixels."""
     rows, columns = tile
     return rows.times(ratio[0]), columns.times(ratio[1])
+
+
+Codec = ImageCodec  # an older name

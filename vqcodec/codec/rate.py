@@ -3,30 +3,37 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vqcodec.codec.base import Report
-from vqcodec.codec.image import SWEEPS, Codec
+from vqcodec.codec.image import SWEEPS, ImageCodec
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
-from vqcodec.files.frames import Prior
+from vqcodec.files.frames import CodingPrior
 from vqcodec.media.image import Image
 from vqcodec.weights import find_coding_priors
 
+if TYPE_CHECKING:
+    from vqcodec.codec.search import PictureSearch
+
 DEFAULT_EFFORT = 4
 SCALES = (1.0, 0.75, 0.5)
-LEAST_WEIGHT, FIRST_WEIGHT, MOST_WEIGHT = (
+MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
     30.0,
     200.0,
     1e5,
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
-MORE_SWEEPS, MOST_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
+MORE_SWEEPS, MAX_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
 CLOSE = 0.985  # of the bytes asked for is close enough
 # A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
 # times more is beaten by a smaller one, or out of reach.
 WORTH_TRYING, TOO_MANY = 0.8, 2.5
+# Nearest codes that take so many times the bytes at the smallest scale may be out of reach; this
+# many sweeps tell how small a file gets, to within a tenth.
+DOUBTFUL, FLOOR_SWEEPS, NEAR = 1.5, 3, 1.1
 
 
 def weight_of(quality: int) -> float:
@@ -35,7 +42,7 @@ def weight_of(quality: int) -> float:
 
 
 def encode_to(
-    codec: Codec,
+    codec: ImageCodec,
     image: Image,
     target_bytes: int,
     *,
@@ -52,33 +59,46 @@ def encode_to(
     """
     # those that whoever reads the file will look for
     priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
-    plainest = codec.encode(image, scale=SCALES[-1])
-    plainest = replace(plainest, grids=tuple(np.zeros_like(g) for g in plainest.grids))
-    least = len(plainest.to_bytes(".vqc", prior=priors))
+    smallest = _Attempt(codec, image, SCALES[-1], priors)
+    plainest = tuple(np.zeros_like(g) for g in smallest.codes.grids)
+    least = len(replace(smallest.codes, grids=plainest).to_bytes(".vqc", prior=priors))
     if least > target_bytes:
         kept = " and its transparency kept; put it on a --background"
         raise MediaError(
             f"cannot be coded in {target_bytes:,} bytes: a picture of this size takes {least:,} "
             f"with a single code throughout{kept if image.alpha is not None else ''}"
         )
+    if smallest.bytes > DOUBTFUL * target_bytes:  # before a long search, see if there is hope
+        least = smallest.floor()
+        if least > NEAR * target_bytes:
+            raise _unreachable(target_bytes, least)
     best: tuple[float, Codes] | None = None
     least = 0
-    for done, scale in enumerate(SCALES, 1):
-        attempt = _Attempt(codec, image, scale, priors)
+    for done, scale in enumerate(SCALES):
+        attempt = smallest if scale == SCALES[-1] else _Attempt(codec, image, scale, priors)
         if best is not None and attempt.bytes < WORTH_TRYING * target_bytes:
             break
         if attempt.bytes <= TOO_MANY * target_bytes or scale == SCALES[-1]:
-            attempt.run(target_bytes, SWEEPS[effort])
+
+            def partly(swept: float, done: int = done) -> None:
+                if report:
+                    report((done + swept) / len(SCALES))
+
+            attempt.run(target_bytes, SWEEPS[effort], partly)
         if attempt.best and (best is None or attempt.best[0] < best[0]):
             best = attempt.best
         least = min(least or attempt.bytes, attempt.bytes)
         if report:
-            report(done / len(SCALES))
+            report((done + 1) / len(SCALES))
     if best is None:
-        raise MediaError(
-            f"cannot be coded in {target_bytes:,} bytes; the smallest file found has {least:,}"
-        )
+        raise _unreachable(target_bytes, least)
     return best[1]
+
+
+def _unreachable(target: int, least: int) -> MediaError:
+    return MediaError(
+        f"cannot be coded in {target:,} bytes: files of this picture do not go below {least:,}"
+    )
 
 
 class _Attempt:
@@ -89,26 +109,46 @@ class _Attempt:
         best: the squared error and the codes of the best that fit, if any did.
     """
 
-    def __init__(self, codec: Codec, image: Image, scale: float, priors: Sequence[Prior]) -> None:
+    def __init__(
+        self, codec: ImageCodec, image: Image, scale: float, priors: Sequence[CodingPrior]
+    ) -> None:
         self.codec, self.image, self.priors = codec, image, priors
         self.codes = codec.encode(image, scale=scale)
         self.bytes = self._measure()
         self.best: tuple[float, Codes] | None = None
 
-    def run(self, target: int, sweeps: int) -> None:
-        """Sweep until the file fits, and `sweeps` times at least."""
+    def floor(self) -> int:
+        """Return about how many bytes the smallest file takes: after sweeps for bytes alone."""
+        search = self._search()
+        for _ in range(FLOOR_SWEEPS):
+            search.sweep(MAX_WEIGHT)
+        codes = replace(self.codes, grids=(search.grid,))
+        return len(codes.to_bytes(".vqc", prior=self.priors))
+
+    def _search(self) -> "PictureSearch":
         height, width = self.codes.media.coded_size
         pixels = self.image.resize((height, width)).pixels
-        search = self.codec.search(pixels, self.codes.grids, rate=True)
+        return self.codec.search(pixels, self.codes.grids, rate=True)
+
+    def run(self, target: int, sweeps: int, report: Report) -> None:
+        """Sweep until the file fits, and `sweeps` times at least.
+
+        Args:
+            target: bytes.
+            sweeps: how many at least.
+            report: called with the fraction done, of all that may be needed.
+        """
+        search = self._search()
         weight, hopeless = 0.0, 0
-        for sweep in range(1, sweeps + MOST_MORE + 1):
+        for sweep in range(1, sweeps + MAX_MORE + 1):
             if self.bytes > target or weight:
                 step = math.exp(max(-1.0, min(1.5, GAIN * (self.bytes / target - 1))))
-                weight = min(MOST_WEIGHT, max(LEAST_WEIGHT, (weight or FIRST_WEIGHT) * step))
-            hopeless += weight == MOST_WEIGHT
+                weight = min(MAX_WEIGHT, max(MIN_WEIGHT, (weight or FIRST_WEIGHT) * step))
+            hopeless += weight == MAX_WEIGHT
             if hopeless > 2:
                 break
             search.sweep(weight)
+            report(sweep / (sweeps + MAX_MORE))
             self.codes = replace(self.codes, grids=(search.grid.copy(),))
             self.bytes = self._measure()
             if self.bytes <= target:
@@ -117,7 +157,7 @@ class _Attempt:
                 if self.best is None or error < self.best[0]:
                     self.best = error, self.codes
                 # then come closer from below, unless bits are as good as free already
-                near = self.bytes >= CLOSE * target or weight <= LEAST_WEIGHT
+                near = self.bytes >= CLOSE * target or weight <= MIN_WEIGHT
                 if sweep >= sweeps + (0 if near else MORE_SWEEPS):
                     break
 

@@ -73,7 +73,7 @@ class PictureSearch:
         )
         filled = np.pad(pixels, filling, mode="edge")
         self.tiles: list[tuple[Span, Span, Search]] = []
-        for rows, columns in tiles(grid.shape[:2], WINDOW, model.decoder.reach):
+        for rows, columns in tiles(grid.shape[:2], WINDOW, model.decoder.halo):
             top, left = rows.start * stride, columns.start * stride
             part = filled[top : rows.stop * stride, left : columns.stop * stride]
             x = torch.from_numpy(part.transpose(2, 0, 1)[None].copy()).to(self.device)
@@ -189,7 +189,7 @@ class Search:
         scores = self._scores(embedded)
         bits = self._bits(scores, grid)
         (gradient,) = torch.autograd.grad(bits.sum(), embedded)
-        left, right, up, _ = self.prior.window.reach
+        left, right, up, _ = self.prior.window.halo
         inner = gradient[:, :, up:, left : gradient.shape[3] - right]
         g = inner.movedim(1, -1)[at]
         table = self.prior.embedding.weight

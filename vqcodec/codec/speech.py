@@ -1,5 +1,6 @@
 """Speech to `Codes` and back, with a trained model."""
 
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,14 @@ from vqcodec.codec.streaming import (
     SpeechEncoder,
     check_sizes,
 )
-from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
+from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import AudioInfo
 from vqcodec.files.header import Header
 from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.media.audio import Audio
-from vqcodec.media.soundformats import LEAST_RATE, MOST_RATE, check_format
+from vqcodec.media.soundfiles import open_sound
+from vqcodec.media.soundformats import MAX_RATE, MIN_RATE, check_format
 from vqcodec.modality import AUDIO
 from vqcodec.weights import Weights
 
@@ -82,6 +84,15 @@ class SpeechCodec(BaseCodec):
         grid, name = np.concatenate(parts, axis=1), self.weights.name
         identity = self.weights.codebook_id
         return Codes((grid,), self.codebook_sizes, AUDIO.axes, name, identity, encoder.media)
+
+    def encode_files(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Codes | VqcodecError]:
+        """See `BaseCodec.encode_files`; recordings are decoded block by block."""
+        for name, data in files:
+            try:
+                with open_sound(io.BytesIO(data), name) as sound:
+                    yield self.encode_blocks(sound.blocks(), sound.channels, sound.sample_rate)
+            except VqcodecError as error:
+                yield error
 
     def decode(
         self,
@@ -209,8 +220,8 @@ class SpeechCodec(BaseCodec):
             check_format(media.size[0], media.sample_rate, "the sound")
         except MediaError as error:
             raise FormatError(str(error)) from None
-        if sample_rate is not None and not LEAST_RATE <= sample_rate <= MOST_RATE:
-            raise UsageError(f"a rate of {sample_rate} Hz; must be {LEAST_RATE} to {MOST_RATE}")
+        if sample_rate is not None and not MIN_RATE <= sample_rate <= MAX_RATE:
+            raise UsageError(f"a rate of {sample_rate} Hz; must be {MIN_RATE} to {MAX_RATE}")
         cond = self.engine.condition(media.speaker)
         renderer: Renderer = FastRenderer(self.engine, cond)
         if drawing is not None:

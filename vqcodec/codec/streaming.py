@@ -1,6 +1,6 @@
 """Speech to indices and back, as it comes: what files are coded with, and streams alike.
 
-Sound and indices are computed in windows of one fixed shape that overlap by the network's reach, so
+Sound and indices are computed in windows of one fixed shape that overlap by the network's halo, so
 that neither the length of a recording nor how it arrives has any influence. Before and behind a
 recording the encoder hears silence, and the decoder sees the first and the last index go on.
 """
@@ -34,19 +34,19 @@ class Renderer(Protocol):
 
     Attributes:
         window: cells of a window whose sound is kept.
-        reach: cells on either side of them that it needs to see.
+        halo: cells on either side of them that it needs to see.
         together: windows that it works on best at once.
     """
 
     window: int
-    reach: int
+    halo: int
     together: int
 
     def __call__(self, windows: "Indices", first: int) -> "Samples":
         """Return the sound, (N, channels, window * stride), of N consecutive windows.
 
         Args:
-            windows: (N, channels, reach + window + reach).
+            windows: (N, channels, halo + window + halo).
             first: the number of the first one, from 0 at the start of the recording.
         """
 
@@ -175,10 +175,10 @@ class SpeechDecoder:
 
     def feed(self, indices: "Indices") -> "Samples":
         """Return the samples, (channels, m), that are ready after indices, (channels, n)."""
-        reach, window = self._render.reach, self._render.window
+        halo, window = self._render.halo, self._render.window
         self._append(indices)
         # The last window waits for the end, which may lie inside it.
-        number = (self._buffer.shape[1] - 2 * reach - 1) // window
+        number = (self._buffer.shape[1] - 2 * halo - 1) // window
         number -= number % self._render.together
         return np.clip(self._resampler.feed(self._advance(max(0, number))), -1, 1)
 
@@ -189,13 +189,13 @@ class SpeechDecoder:
             FormatError: its sizes are not those of the indices.
         """
         check_sizes(media)
-        reach, window = self._render.reach, self._render.window
-        cells = self._buffer.shape[1] - reach
+        halo, window = self._render.halo, self._render.window
+        cells = self._buffer.shape[1] - halo
         length = media.coded_size[1] - self._windows * window * self._stride
         if cells < 1 or cells != -(-length // self._stride):
             raise FormatError("the number of indices is not that of the samples")
         number = -(-cells // window)
-        missing = number * window - cells + reach
+        missing = number * window - cells + halo
         self._buffer = np.pad(self._buffer, ((0, 0), (0, missing)), mode="edge")
         samples = self._resampler.feed(self._advance(number)[:, :length])
         total = media.size[1]
@@ -205,16 +205,16 @@ class SpeechDecoder:
 
     def _append(self, indices: "Indices") -> None:
         if not self._windows and not self._buffer.size and indices.size:
-            indices = np.pad(indices, ((0, 0), (self._render.reach, 0)), mode="edge")
+            indices = np.pad(indices, ((0, 0), (self._render.halo, 0)), mode="edge")
         self._buffer = np.concatenate([self._buffer, indices], axis=1)
 
     def _advance(self, number: int) -> "Samples":
         """Render the next `number` windows."""
-        reach, window = self._render.reach, self._render.window
+        halo, window = self._render.halo, self._render.window
         parts = [np.zeros((len(self._buffer), 0), np.float32)]
         for first in range(0, number, self._render.together):
             several = range(first, min(number, first + self._render.together))
-            cut = [self._buffer[:, i * window : (i + 1) * window + 2 * reach] for i in several]
+            cut = [self._buffer[:, i * window : (i + 1) * window + 2 * halo] for i in several]
             parts += list(self._render(np.stack(cut), self._windows + first) * self._gain)
         self._buffer = self._buffer[:, number * window :]
         self._windows += number
@@ -243,12 +243,12 @@ class FastRenderer:
         self._engine, self._cond = engine, cond
         (self._stride,) = engine.maps[0].stride
         self.window = -(-2 * RATE // self._stride)
-        self.reach = engine.decoder_halo
+        self.halo = engine.decoder_halo
 
     def __call__(self, windows: "Indices", first: int) -> "Samples":
         """Return the sound of windows; see `Renderer`."""
         stride = self._stride
-        inner = slice(self.reach * stride, (self.reach + self.window) * stride)
+        inner = slice(self.halo * stride, (self.halo + self.window) * stride)
         return np.stack([self._rows(window)[:, inner] for window in windows])
 
     def _rows(self, indices: "Indices") -> "Samples":

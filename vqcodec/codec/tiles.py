@@ -1,7 +1,7 @@
 """Tiles of one fixed shape that together give what one pass over the whole would.
 
-A network of finite reach computes a cell from its surroundings only. So a large grid is computed
-in windows that overlap by the reach; from each window only the cells whose surroundings lie inside
+A network of finite halo computes a cell from its surroundings only. So a large grid is computed
+in windows that overlap by the halo; from each window only the cells whose surroundings lie inside
 it, or end with the picture as they do in one pass, are kept.
 """
 
@@ -42,32 +42,32 @@ class Span:
         return Span(*(ratio * end for end in ends))
 
 
-def spans(total: int, window: int, reach: int) -> list[Span]:
-    """Cover `total` cells by windows of at most `window`; `reach` cells at inner edges are waste.
+def spans(total: int, window: int, halo: int) -> list[Span]:
+    """Cover `total` cells by windows of at most `window`; `halo` cells at inner edges are waste.
 
     All windows have the same length, no longer than their number needs, and the last one is moved
     back to end with the grid; a grid that fits into one window is one span.
     """
     if total <= window:
         return [Span(0, total, 0, total)]
-    if window <= 2 * reach:
-        raise ValueError(f"a window of {window} cells is too small for a reach of {reach}")
-    number = -(-(total - 2 * reach) // (window - 2 * reach))
-    window = -(-(total + 2 * reach * (number - 1)) // number)
+    if window <= 2 * halo:
+        raise ValueError(f"a window of {window} cells is too small for a halo of {halo}")
+    number = -(-(total - 2 * halo) // (window - 2 * halo))
+    window = -(-(total + 2 * halo * (number - 1)) // number)
     found = []
     kept = 0
     while kept < total:
-        start = max(0, min(kept - reach, total - window))
+        start = max(0, min(kept - halo, total - window))
         stop = start + window
-        keep_stop = total if stop == total else stop - reach
+        keep_stop = total if stop == total else stop - halo
         found.append(Span(start, stop, kept, keep_stop))
         kept = keep_stop
     return found
 
 
-def tiles(shape: tuple[int, int], window: int, reach: int) -> Iterator[tuple[Span, Span]]:
+def tiles(shape: tuple[int, int], window: int, halo: int) -> Iterator[tuple[Span, Span]]:
     """Yield (rows, columns) of every tile of a grid, in reading order."""
-    columns = spans(shape[1], window, reach)
-    for rows in spans(shape[0], window, reach):
+    columns = spans(shape[1], window, halo)
+    for rows in spans(shape[0], window, halo):
         for column in columns:
             yield rows, column

@@ -45,7 +45,7 @@ class WaveNetRenderer:
             temperature=drawing.temperature,
             threads=threads or torch.get_num_threads(),
         )
-        self.window, self.reach = self._chunks.window, self._chunks.reach
+        self.window, self.halo = self._chunks.window, self._chunks.halo
         self.together = self._chunks.together
 
     @torch.inference_mode()

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.layout import MOST_DILATION, Taps, of_maps, of_rows
+from vqcodec.coding.layout import MAX_DILATION, Taps, of_maps, of_rows
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
 from vqcodec.coding.threads import one_blas_thread
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     Take = Callable[[Places, NDArray[np.int64]], list[list[int]]]
 
 FRACTION = 8  # bits behind the point of activations
-OTHER_BOUNDS = {"shifts": (0, 20), "dilations": (1, MOST_DILATION)}
+OTHER_BOUNDS = {"shifts": (0, 20), "dilations": (1, MAX_DILATION)}
 LIMIT = (1 << 15) - 1  # activations are clamped to +-LIMIT
-MOST_UNITS = 512  # C; with 16-bit weights, 5 C products of 30 bits each stay below 2^53
+MAX_UNITS = 512  # C; with 16-bit weights, 5 C products of 30 bits each stay below 2^53
 # exp(-d / 2^FRACTION) * 2^24 by repeated multiplication, so that no library's exp is asked
 EXP_RATIO = 4_278_222_805  # 2^32 exp(-1 / 256), rounded
 EXP_LENGTH = 4300
@@ -104,7 +104,7 @@ class ContextModel:
             shapes |= {f"block.{i}.mix": (c, c), f"block.{i}.mix_bias": (c,)}
         if {n: a.shape for n, a in arrays.items() if n != "shifts"} != shapes:
             raise ValueError("its arrays are not those of a coding prior")
-        if c > MOST_UNITS or not 2 <= k <= 1 << 14 or len(shifts) != 2 * blocks + 2:
+        if c > MAX_UNITS or not 2 <= k <= 1 << 14 or len(shifts) != 2 * blocks + 2:
             raise ValueError("its arrays are not those of a coding prior")
         for name, array in arrays.items():
             bound = 1 << (45 if name.endswith("bias") else 15)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 TOTAL_BITS = 16
 TOTAL = 1 << TOTAL_BITS
 STATE_BITS = 48
-LEAST_RANGE = 1 << (STATE_BITS - 8)
+MIN_RANGE = 1 << (STATE_BITS - 8)
 MASK = (1 << STATE_BITS) - 1
 
 
@@ -32,7 +32,7 @@ class RangeEncoder:
         if self._low > MASK:
             self._low &= MASK
             self._carry()
-        while self._range < LEAST_RANGE:
+        while self._range < MIN_RANGE:
             self._out.append(self._low >> (STATE_BITS - 8))
             self._low = (self._low << 8) & MASK
             self._range <<= 8
@@ -75,7 +75,7 @@ class RangeDecoder:
         symbol = bisect_right(cumulative, target) - 1
         self._code -= cumulative[symbol] * unit
         self._range = (cumulative[symbol + 1] - cumulative[symbol]) * unit
-        while self._range < LEAST_RANGE:
+        while self._range < MIN_RANGE:
             following = self._data[self._position] if self._position < len(self._data) else 0
             self._position += 1
             self._code = (self._code << 8 | following) & MASK

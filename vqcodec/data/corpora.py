@@ -18,7 +18,7 @@ from vqcodec.errors import MediaError
 
 
 @dataclass(frozen=True)
-class Layout:
+class CorpusLayout:
     """How a corpus, in English, arranges its files.
 
     Attributes:
@@ -35,27 +35,27 @@ class Layout:
 
 LAYOUTS = (
     # LibriSpeech (openslr.org/12): its README.TXT, section 2.1
-    Layout(
+    CorpusLayout(
         r"(?P<speaker>\d+)/(?P<chapter>\d+)/(?P<id>(?P=speaker)-(?P=chapter)-\d+)",
         "{speaker}-{chapter}.trans.txt",
         r"(?P<id>\S+)\s+(?P<text>.+)",
     ),
     # VCTK (doi.org/10.7488/ds/2645), two microphones; before version 0.92 one. Speaker p315 has
     # no texts.
-    Layout(
+    CorpusLayout(
         r"wav\d+(?:_silence_trimmed)?/(?P<speaker>[ps]\d+)/(?P<id>(?P=speaker)_\d+)(?:_mic\d)?",
         "../../txt/{speaker}/{id}.txt",
         r"(?P<text>.+)",
     ),
     # LJSpeech (keithito.com/LJ-Speech-Dataset), of one speaker: id, text as printed, text as read;
     # no quotation marks around them
-    Layout(
+    CorpusLayout(
         r"wavs/(?P<id>(?P<speaker>LJ)\d{3}-\d+)",
         "../metadata.csv",
         r"(?P<id>[^|]+)\|(?:[^|]*\|)?(?P<text>[^|]+)\|?",
     ),
     # CMU ARCTIC (festvox.org/cmu_arctic)
-    Layout(
+    CorpusLayout(
         r"cmu_us_(?P<speaker>\w+)_arctic/\w+/(?P<id>arctic_[ab]\d+)",
         "../etc/txt.done.data",
         r'\(\s*(?P<id>\S+)\s+"(?P<text>.*)"\s*\)',
@@ -147,7 +147,7 @@ class Catalogue:
         return self._tars[tar].get(place)
 
 
-def _recognise(source: Source) -> tuple[Layout, dict[str, str]] | None:
+def _recognise(source: Source) -> tuple[CorpusLayout, dict[str, str]] | None:
     """Return the layout that a recording is in, and the groups of its path."""
     end = posixpath.splitext(_place(source))[0]
     for layout in LAYOUTS:

@@ -115,12 +115,27 @@ def members(path: Path) -> list[Source]:
     """List the files in an uncompressed tar, as they lie in it.
 
     Raises:
-        MediaError: it is damaged, or no such tar.
+        MediaError: it is damaged, truncated, or no such tar.
+    """
+    return list(walk(path))
+
+
+def walk(path: Path) -> Iterator[Source]:
+    """Yield the files in an uncompressed tar, as they lie in it; memory does not grow with them.
+
+    Raises:
+        MediaError: it is damaged, truncated, or no such tar.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
-            return [Source(path, m.name, m.offset_data, m.size) for m in tar if m.isfile()]
-    except tarfile.TarError as error:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]
+                if member.isfile():
+                    yield Source(path, member.name, member.offset_data, member.size)
+            file.seek(tar.offset)  # where tarfile stops, and does not say why
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0") or file.tell() <= tar.offset:
+                raise MediaError(f"{path}: damaged or truncated tar file")
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         raise MediaError(f"{path}: not an uncompressed tar file ({error})") from None
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Curve = NDArray[np.float64]
 
-LEAST_OVERLAP = 0.25  # of the shorter curve's range; a delta over less says nothing
+MIN_OVERLAP = 0.25  # of the shorter curve's range; a delta over less says nothing
 
 
 def bd_rate(
@@ -62,7 +62,7 @@ def _mean_difference(
     if any(len(xs) < 2 or np.any(np.diff(xs) <= 0) for xs, _ in curves):
         return None
     low, high = max(xs[0] for xs, _ in curves), min(xs[-1] for xs, _ in curves)
-    if high - low < LEAST_OVERLAP * min(xs[-1] - xs[0] for xs, _ in curves):
+    if high - low < MIN_OVERLAP * min(xs[-1] - xs[0] for xs, _ in curves):
         return None
     areas = [_area(xs, ys, low, high) for xs, ys in curves]
     return (areas[1] - areas[0]) / (high - low)

@@ -19,7 +19,7 @@ from vqcodec.metrics.measure import Measure
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """What came of a study.
 
     Attributes:
@@ -66,7 +66,7 @@ class Study(ABC):
 
     def run(
         self, *, force: bool = False, progress: Callable[[float], None] = lambda done: None
-    ) -> Outcome:
+    ) -> StudyOutcome:
         """Measure what has not been measured yet, and write the report.
 
         Args:
@@ -84,7 +84,7 @@ class Study(ABC):
             self.notes.append(f"{len(left_out):,} {self.what} could not be read and are left out")
         tree = self.summarise()
         self.write(tree)
-        return Outcome(tree, self.metrics, left_out)
+        return StudyOutcome(tree, self.metrics, left_out)
 
     def settings(self) -> dict[str, Any]:
         """Return all that figures depend on but for the inputs, in types of JSON."""

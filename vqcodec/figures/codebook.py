@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.codec.base import BaseCodec
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.figures.colour import from_oklab, to_oklab
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SPREAD = (0.17, 0.075, 0.075)  # their standard deviations: lively, and hardly e
 
 
 @dataclass(frozen=True)
-class Codebook:
+class CodebookChart:
     """The codes of one map of a model.
 
     Attributes:
@@ -32,7 +32,7 @@ class Codebook:
     colours: "NDArray[np.uint8]"
 
     @classmethod
-    def of(cls, codec: Codec, level: int = 0) -> "Codebook":
+    def of(cls, codec: ImageCodec, level: int = 0) -> "CodebookChart":
         """Take the codebook of a map, 0 being the coarsest, out of a codec for pictures."""
         import numpy as np
 
@@ -76,8 +76,8 @@ class Codebook:
         order = np.argsort(to_oklab(self.colours)[:, 0], kind="stable")
         rounds = 300
         for turn in range(rounds):
-            reach = max(1, round(min(columns, size / columns) / 3 * (1 - turn / rounds) ** 2))
-            goals = _blurred(self.vectors[order], columns, reach)
+            radius = max(1, round(min(columns, size / columns) / 3 * (1 - turn / rounds) ** 2))
+            goals = _blurred(self.vectors[order], columns, radius)
             for _ in range(8):
                 a, b = rng.permutation(size)[: size // 2 * 2].reshape(2, -1)
                 apart = self.vectors[order[b]] - self.vectors[order[a]]
@@ -99,7 +99,7 @@ def ordinary_code(vectors: "NDArray[np.float32]") -> int:
     return int(((vectors - vectors.mean(0)) ** 2).sum(1).argmin())
 
 
-def _blurred(vectors: "NDArray[np.float32]", columns: int, reach: int) -> "NDArray[np.float64]":
+def _blurred(vectors: "NDArray[np.float32]", columns: int, radius: int) -> "NDArray[np.float64]":
     """Return the mean, (n, D), in a square around each of vectors, (n, D), in rows of `columns`."""
     import numpy as np
 
@@ -108,11 +108,11 @@ def _blurred(vectors: "NDArray[np.float32]", columns: int, reach: int) -> "NDArr
     grid = filled.reshape(-1, columns, vectors.shape[1]).astype(np.float64)
     for axis in (0, 1):
         padding = [(0, 0)] * 3
-        padding[axis] = (reach + 1, reach)
+        padding[axis] = (radius + 1, radius)
         total = np.pad(grid, padding, mode="edge").cumsum(axis)
         here = np.arange(grid.shape[axis])
-        grid = total.take(here + 2 * reach + 1, axis) - total.take(here, axis)
-    return grid.reshape(-1, vectors.shape[1])[:size] / (2 * reach + 1) ** 2
+        grid = total.take(here + 2 * radius + 1, axis) - total.take(here, axis)
+    return grid.reshape(-1, vectors.shape[1])[:size] / (2 * radius + 1) ** 2
 
 
 def false_colours(

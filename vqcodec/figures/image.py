@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.figures import panels
 from vqcodec.figures.canvas import BODY, GREY, INK, SMALL, TITLE, Page
-from vqcodec.figures.codebook import Codebook
+from vqcodec.figures.codebook import CodebookChart
 from vqcodec.maps import MapSpec
 from vqcodec.media.image import Image
 from vqcodec.metrics.basic import perplexity, psnr
@@ -36,7 +36,7 @@ CLOSE = 6  # cells along a side of the close-up
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedPicture:
     """A picture that went through a codec.
 
     Attributes:
@@ -98,9 +98,9 @@ def _indices(number: int) -> str:
     return f"{number:,} index" if number == 1 else f"{number:,} indices"
 
 
-def draw_picture(codec: Codec, coded: Coded) -> Page:
+def draw_picture(codec: ImageCodec, coded: CodedPicture) -> Page:
     """Draw a picture, its code maps, what comes back, what is lost, and the codes."""
-    codebooks = [Codebook.of(codec, level) for level in range(len(codec.maps))]
+    codebooks = [CodebookChart.of(codec, level) for level in range(len(codec.maps))]
     page, finest = Page(WIDTH), codebooks[-1]
     close = panels.busiest(finest.colours[coded.grid], CLOSE)
     box = coded.box(close, codec.stride)
@@ -117,7 +117,9 @@ def draw_picture(codec: Codec, coded: Coded) -> Page:
     return page
 
 
-def draw_model(codec: Codec, counts: "Sequence[NDArray[np.intp]]" = (), pictures: int = 0) -> Page:
+def draw_model(
+    codec: ImageCodec, counts: "Sequence[NDArray[np.intp]]" = (), pictures: int = 0
+) -> Page:
     """Draw the codebooks of a model.
 
     Args:
@@ -129,7 +131,7 @@ def draw_model(codec: Codec, counts: "Sequence[NDArray[np.intp]]" = (), pictures
     page.text(MARGIN, MARGIN, f"The codebook of {codec.weights.name}", TITLE, weight="bold")
     y = MARGIN + 1.5 * TITLE
     for level, spec in enumerate(codec.maps):
-        codebook = Codebook.of(codec, level)
+        codebook = CodebookChart.of(codec, level)
         size, dim = codebook.vectors.shape
         text = (
             f"{size:,} codes, each a vector of {dim} numbers that training has found. One of them "
@@ -150,7 +152,7 @@ def _square(spec: MapSpec) -> str:
     return "×".join(map(str, reversed(spec.stride)))
 
 
-def _title(page: Page, codec: Codec, coded: Coded) -> float:
+def _title(page: Page, codec: ImageCodec, coded: CodedPicture) -> float:
     name = coded.name if len(coded.name) <= 60 else coded.name[:57] + "..."
     title = f"How VQ-VAE codes {name}" if coded.original else f"What VQ-VAE sees in {name}"
     page.text(MARGIN, MARGIN, title, TITLE, weight="bold")
@@ -177,7 +179,12 @@ class _Panel(NamedTuple):
 
 
 def _pictures(
-    page: Page, y: float, codec: Codec, codebooks: list[Codebook], coded: Coded, box: Box
+    page: Page,
+    y: float,
+    codec: ImageCodec,
+    codebooks: list[CodebookChart],
+    coded: CodedPicture,
+    box: Box,
 ) -> float:
     """Draw the picture, its maps and the rest in as many columns as its shape asks for."""
     height, width = coded.decoded.size
@@ -201,7 +208,7 @@ def _pictures(
 
 
 def _drawn(
-    codec: Codec, codebooks: list[Codebook], coded: Coded, size: tuple[int, int]
+    codec: ImageCodec, codebooks: list[CodebookChart], coded: CodedPicture, size: tuple[int, int]
 ) -> list[_Panel]:
     """Return what there is to see of a picture, at (height, width), in the order of coding."""
     dim = codebooks[-1].vectors.shape[1]
@@ -258,8 +265,8 @@ def _close_up(
     page: Page,
     x: float,
     y: float,
-    codebook: Codebook,
-    coded: Coded,
+    codebook: CodebookChart,
+    coded: CodedPicture,
     cells: tuple[slice, slice],
     box: Box,
 ) -> float:
@@ -328,7 +335,7 @@ def draw_usage(
     return y + height + 6 + SMALL
 
 
-def draw_sheet(page: Page, y: float, codebook: Codebook, text: str) -> float:
+def draw_sheet(page: Page, y: float, codebook: CodebookChart, text: str) -> float:
     """Draw every code once, below a text that says how."""
     size = len(codebook.vectors)
     columns = min(size, math.ceil(math.sqrt(2 * size)))
@@ -339,7 +346,7 @@ def draw_sheet(page: Page, y: float, codebook: Codebook, text: str) -> float:
     return y + sheet.shape[0]
 
 
-def draw_neighbours(page: Page, y: float, codebook: Codebook) -> float:
+def draw_neighbours(page: Page, y: float, codebook: CodebookChart) -> float:
     """Draw some codes and their nearest ones, in two columns."""
     import numpy as np
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from vqcodec.figures.codebook import Codebook
+from vqcodec.figures.codebook import CodebookChart
 from vqcodec.maps import MapSpec
 from vqcodec.media.image import Image
 
@@ -93,7 +93,7 @@ def cut(image: Image, box: tuple[float, float, float, float], size: tuple[int, i
 
 
 def code_map(
-    codebook: Codebook, codes: "Codes", level: int, spec: MapSpec, size: tuple[int, int]
+    codebook: CodebookChart, codes: "Codes", level: int, spec: MapSpec, size: tuple[int, int]
 ) -> "Pixels":
     """Return a map in false colours at (height, width), over what it covers of the picture.
 
@@ -140,7 +140,7 @@ def palette(colours: tuple[tuple[int, int, int], ...], number: int) -> "Pixels":
     return np.stack(columns, 1).round().astype(np.uint8)
 
 
-def tiles(codebook: Codebook, order: "NDArray[np.intp]", columns: int, side: int) -> "Pixels":
+def tiles(codebook: CodebookChart, order: "NDArray[np.intp]", columns: int, side: int) -> "Pixels":
     """Return what codes decode to, as tiles of `side` pixels framed in their false colours.
 
     Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.canvas import TITLE, Page
-from vqcodec.figures.codebook import Codebook, code_colours, vectors_of
+from vqcodec.figures.codebook import CodebookChart, code_colours, vectors_of
 from vqcodec.figures.image import draw_neighbours, draw_sheet, draw_usage
 from vqcodec.figures.speech import GAP, INNER, LINE, MARGIN, WIDTH
 from vqcodec.metrics.spectra import DYNAMIC_RANGE, decibels
@@ -33,7 +33,7 @@ def draw_model(
         recordings: how many those were.
     """
     vectors = vectors_of(codec)
-    codebook = Codebook(vectors, draw_spectra(spectra(codec)), code_colours(vectors))
+    codebook = CodebookChart(vectors, draw_spectra(spectra(codec)), code_colours(vectors))
     page = Page(WIDTH)
     size, dim = vectors.shape
     page.text(MARGIN, MARGIN, f"The codebook of {codec.weights.name}", TITLE, weight="bold")
@@ -67,12 +67,12 @@ def spectra(codec: SpeechCodec) -> "NDArray[np.float64]":
 
     (size,) = codec.codebook_sizes
     engine = codec.engine
-    cond, reach = engine.condition(bytes(engine.speaker_size)), engine.decoder_halo
-    middle = slice(reach * codec.stride, (reach + 1) * codec.stride)
+    cond, halo = engine.condition(bytes(engine.speaker_size)), engine.decoder_halo
+    middle = slice(halo * codec.stride, (halo + 1) * codec.stride)
     periods = []
     for start in range(0, size, BATCH):
         codes = np.arange(start, min(start + BATCH, size), dtype=np.uint16)
-        rows = np.repeat(codes[:, None], 2 * reach + 1, axis=1)
+        rows = np.repeat(codes[:, None], 2 * halo + 1, axis=1)
         periods.append(engine.decode((rows,), cond)[:, middle])
     amplitudes = np.abs(np.fft.rfft(np.concatenate(periods))) * 2 / codec.stride
     return decibels(np.square(amplitudes[:, 1 : codec.stride // 2]))

@@ -8,7 +8,7 @@ from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import AXES, Contents
-from vqcodec.files.frames import Prior
+from vqcodec.files.frames import CodingPrior
 from vqcodec.weights import find_coding_priors, needed_coding_prior
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Codes(Contents):
             file.write(data)
         return len(data)
 
-    def to_bytes(self, suffix: str, *, prior: bool | Sequence[Prior] = True) -> bytes:
+    def to_bytes(self, suffix: str, *, prior: bool | Sequence[CodingPrior] = True) -> bytes:
         """Serialise as ``.npz`` or ``.vqc``.
 
         Args:

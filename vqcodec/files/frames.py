@@ -28,17 +28,17 @@ RUN = 1 << 16  # indices in a packed frame
 BLOCKS = {"hw": (256, 256), "ct": (8, 4096), "thw": (1, 256, 256)}
 # Rows, of blocks of one shape, that are coded side by side by one thread, at most.
 TOGETHER = {"hw": 1024, "ct": 32, "thw": 1024}
-MOST_CODED = 1 << 24  # range-coded cells of a file; that many take some ten minutes on one core
+MAX_CODED = 1 << 24  # range-coded cells of a file; that many take some ten minutes on one core
 CRC_BYTES = 4
 # The likeliest index has at most 65,025 parts in 65,536, which is 1 / 708 of a byte; and six bytes
 # of the coder's state may be told by nothing.
-MOST_PER_BYTE, HIDDEN_BYTES = 720, 6
+MAX_PER_BYTE, HIDDEN_BYTES = 720, 6
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Prior(Protocol):
+class CodingPrior(Protocol):
     """What range-coded frames ask of a coding prior."""
 
     @property
@@ -99,7 +99,7 @@ def read_packed(
     return grid.reshape(shape), crc
 
 
-def code(grids: "Sequence[Grid]", axes: str, prior: Prior) -> list[bytes]:
+def code(grids: "Sequence[Grid]", axes: str, prior: CodingPrior) -> list[bytes]:
     """Return the payloads of the blocks of a map.
 
     Args:
@@ -146,7 +146,7 @@ def read_coded(
     before: "Sequence[Grid]",
     shape: tuple[int, ...],
     axes: str,
-    prior: Prior,
+    prior: CodingPrior,
     crc: int,
     *,
     last: bool,
@@ -179,7 +179,7 @@ def read_coded(
         length = read.left - CRC_BYTES if ends else read.varint()
         payloads.append(read.take(max(0, length)))
         stored.append(_stored(read))
-        if math.prod(block) > MOST_PER_BYTE * (length + HIDDEN_BYTES):
+        if math.prod(block) > MAX_PER_BYTE * (length + HIDDEN_BYTES):
             raise FormatError("truncated or damaged: too short for its indices")
     grid = np.empty(shape, np.uint16)
     decoded = _by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, axes)

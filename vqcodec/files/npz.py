@@ -14,19 +14,18 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import (
-    INFOS,
     MAX_CODES,
     MAX_SPEAKER,
     AudioInfo,
     Contents,
     ImageInfo,
-    VideoInfo,
     check_size,
 )
+from vqcodec.files.meta import ints, of_codes, of_media, restore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,19 +43,10 @@ def dump(codes: Contents) -> bytes:
     media = codes.media
     meta = {
         "format": VERSION,
-        "model": codes.model,
-        "codebook_id": codes.codebook_id.hex(),
-        "codebook_sizes": codes.codebook_sizes,
-        "axes": codes.axes,
-        "modality": codes.modality,
-        "size": media.size,
-        "coded_size": media.coded_size,
+        **of_codes(codes),
         "alpha": isinstance(media, ImageInfo) and media.alpha is not None,
+        **of_media(media),
     }
-    if isinstance(media, AudioInfo):
-        meta |= {"sample_rate": media.sample_rate, "level": media.level}
-    if isinstance(media, VideoInfo):
-        meta["frame_rate"] = media.frame_rate
     names = _grid_names(len(codes.grids))
     arrays: dict[str, NDArray[Any]] = dict(zip(names, codes.grids, strict=True))
     arrays["meta"] = np.array(json.dumps(meta))
@@ -124,10 +114,10 @@ def _load(archive: zipfile.ZipFile) -> Contents:
     meta = json.loads(str(text))
     if meta["format"] != VERSION:
         raise FormatError(f"written by another version of vqcodec (format {meta['format']})")
-    size, coded_size = _ints(meta["size"]), _ints(meta["coded_size"])
+    size, coded_size = ints(meta["size"]), ints(meta["coded_size"])
     axes = str(meta["axes"])
     check_size(size, axes)
-    sizes = _ints(meta["codebook_sizes"])
+    sizes = ints(meta["codebook_sizes"])
     check_size(coded_size, axes)
     # A map has at most one index a pixel; wide integers are read too, where there is room for them.
     room = 2 * min(len(sizes) * math.prod(coded_size), MAX_CODES)
@@ -138,46 +128,51 @@ def _load(archive: zipfile.ZipFile) -> Contents:
         if grid.size and (int(grid.min()) < 0 or int(grid.max()) > 65535):
             raise FormatError("an index is out of range")
         grids.append(grid.astype("uint16"))
-    told: dict[str, Any] = {k: int(meta[k]) for k in ("sample_rate", "level") if k in meta}
+    told: dict[str, Any] = {}
     if meta["alpha"]:
         told["alpha"] = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
     if "speaker.npy" in members:
         told["speaker"] = _speaker(_read(archive, members.pop("speaker.npy"), "i", MAX_SPEAKER))
-    if "frame_rate" in meta:
-        told["frame_rate"] = _ints(meta["frame_rate"])
     if members:
         raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
-    return Contents(
-        grids=tuple(grids),
-        codebook_sizes=sizes,
-        axes=axes,
-        model=str(meta["model"]),
-        codebook_id=bytes.fromhex(meta["codebook_id"]),
-        media=INFOS[axes](size, coded_size, **told),  # TypeError for what is none of its own
-    )
+    return restore(meta, tuple(grids), **told)
 
 
 def _read(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str, limit: int
 ) -> "NDArray[Any]":
     """Read one array of dtype kinds `kinds` and at most `limit` bytes, never a pickle."""
+    with archive.open(info) as file:
+        return read_array(cast(BinaryIO, file), info.filename, kinds, limit)
+
+
+def read_array(file: BinaryIO, name: str, kinds: str, limit: int) -> "NDArray[Any]":
+    """Read one array in NumPy's own format, never a pickle.
+
+    Args:
+        file: that holds it and nothing else.
+        name: what messages call it.
+        kinds: of dtypes that it may have.
+        limit: bytes that it may take.
+
+    Raises:
+        FormatError: it is something else. Nothing is allocated before its size is checked.
+        ValueError: it is no array.
+    """
     import numpy as np
 
-    with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise FormatError(f"'{info.filename}' has an unknown array format")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(
-            file, max_header_size=HEADER_BYTES
-        )
-        if dtype.hasobject or dtype.kind not in kinds:
-            raise FormatError(f"'{info.filename}' is of type {dtype}")
-        expected = math.prod(shape) * dtype.itemsize
-        if expected > limit or len(shape) > 8 or min(shape, default=0) < 0:
-            raise FormatError(f"'{info.filename}' claims {expected:,} bytes, more than it may")
-        content = file.read(expected + 1)
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise FormatError(f"'{name}' has an unknown array format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=HEADER_BYTES)
+    if dtype.hasobject or dtype.kind not in kinds:
+        raise FormatError(f"'{name}' is of type {dtype}")
+    expected = math.prod(shape) * dtype.itemsize
+    if expected > limit or len(shape) > 8 or min(shape, default=0) < 0:
+        raise FormatError(f"'{name}' claims {expected:,} bytes, more than it may")
+    content = file.read(expected + 1)
     if len(content) != expected:
-        raise FormatError(f"'{info.filename}' is {len(content):,} bytes long, not {expected:,}")
+        raise FormatError(f"'{name}' is {len(content):,} bytes long, not {expected:,}")
     array: NDArray[Any] = np.frombuffer(content, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
 
@@ -190,9 +185,3 @@ def _speaker(array: "NDArray[Any]") -> bytes:
 
 def _grid_names(number: int) -> list[str]:
     return ["indices"] if number == 1 else [f"indices_{i}" for i in range(number)]
-
-
-def _ints(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(type(v) is int for v in values) or len(values) > 16:
-        raise FormatError("a list of numbers in its 'meta' is malformed")
-    return tuple(values)

@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 from vqcodec.errors import FormatError
 
-MOST_AT_ONCE = 1 << 20  # bytes that a stream may ask for, whatever a length in it says
+MAX_AT_ONCE = 1 << 20  # bytes that a stream may ask for, whatever a length in it says
 
 
 class Reader:
@@ -65,7 +65,7 @@ class StreamReader(Reader):
 
     def take(self, count: int) -> bytes:
         """Return the next `count` bytes."""
-        missing = min(count, MOST_AT_ONCE) - self.left
+        missing = min(count, MAX_AT_ONCE) - self.left
         if missing > 0:
             self.data += self._file.read(missing)
         if count > self.left:

@@ -63,8 +63,8 @@ from typing import TYPE_CHECKING
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo
 from vqcodec.files.frames import (
-    MOST_CODED,
-    Prior,
+    MAX_CODED,
+    CodingPrior,
     code,
     coded_size,
     packed_size,
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
 __all__ = ["MAGIC", "dump", "is_coded", "is_stream", "load"]
 
 
-def dump(codes: Contents, priors: Sequence[Prior] = ()) -> bytes:
+def dump(codes: Contents, priors: Sequence[CodingPrior] = ()) -> bytes:
     """Serialise codes; equal codes give equal bytes.
 
     Args:
@@ -95,7 +95,7 @@ def dump(codes: Contents, priors: Sequence[Prior] = ()) -> bytes:
             them.
     """
     cells = sum(grid.size for grid in codes.grids)
-    if cells > MOST_CODED or tuple(p.codebook_size for p in priors) != codes.codebook_sizes:
+    if cells > MAX_CODED or tuple(p.codebook_size for p in priors) != codes.codebook_sizes:
         priors = ()
     last = len(codes.grids) == 1 and codes.axes != "thw"  # as version 1 is written
     payloads = [
@@ -115,7 +115,7 @@ def dump(codes: Contents, priors: Sequence[Prior] = ()) -> bytes:
 
 
 def _smaller(
-    grids: "Sequence[Grid]", codebook_size: int, axes: str, prior: Prior, *, last: bool
+    grids: "Sequence[Grid]", codebook_size: int, axes: str, prior: CodingPrior, *, last: bool
 ) -> list[bytes] | None:
     """Return what a prior makes of the last of `grids`; None if it is no smaller than packed."""
     payloads = code(grids, axes, prior)
@@ -133,7 +133,7 @@ def is_stream(data: bytes) -> bool:
     return data.startswith(MAGIC) and len(data) > 4 and bool(data[4] & STREAM)
 
 
-FindPrior = Callable[[str, bytes, bytes, int], Prior]
+FindPrior = Callable[[str, bytes, bytes, int], CodingPrior]
 
 
 def load(data: bytes, find_prior: FindPrior) -> Contents:
@@ -166,7 +166,7 @@ def _read_maps(read: Reader, header: Header, find_prior: FindPrior) -> "list[Gri
         raise FormatError(f"claims {header.cells:,} indices, more than any file")
     parts = list(zip(header.maps, header.shapes, header.prior_ids, strict=True))
     cells = sum(math.prod(shape) for _, shape, identity in parts if identity is not None)
-    if cells > MOST_CODED:
+    if cells > MAX_CODED:
         raise FormatError(f"claims {cells:,} range-coded indices; too many")
     implied = sum(packed_size(s, spec.codebook_size) for spec, s, i in parts if i is None)
     whole = len(data := read.data) - read.left + implied

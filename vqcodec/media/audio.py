@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-MOST_IN_MEMORY = 1 << 28  # samples of an `Audio`: 1 GiB; files are read block by block
+MAX_IN_MEMORY = 1 << 28  # samples of an `Audio`: 1 GiB; files are read block by block
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Audio:
             name: what messages call it; the path by default.
 
         Raises:
-            MediaError: it is no sound, empty, damaged, or of more than `MOST_IN_MEMORY` samples.
+            MediaError: it is no sound, empty, damaged, or of more than `MAX_IN_MEMORY` samples.
         """
         import numpy as np
 
@@ -68,7 +68,7 @@ class Audio:
             blocks, total = [], 0
             for block in sound.blocks():
                 total += block.size
-                if total > MOST_IN_MEMORY:
+                if total > MAX_IN_MEMORY:
                     raise MediaError(f"{sound.name}: too long to be held in memory at once")
                 blocks.append(block)
             return cls(np.concatenate(blocks, axis=1), sound.sample_rate, sound.notes)

@@ -7,7 +7,7 @@ import struct
 from typing import BinaryIO
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MOST_CHUNKS = 1000  # of PNG, before its pixels
+MAX_CHUNKS = 1000  # of PNG, before its pixels
 AVIF_HEAD = 1 << 16  # bytes of AVIF that hold its properties
 # by number, those that look as sRGB does, or nearly so, are left out
 PRIMARIES = {4: "System M", 8: "film", 9: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "Display P3"}
@@ -48,7 +48,7 @@ def _numbers(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _of_png(file: BinaryIO) -> tuple[int, int] | None:
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         head = file.read(8)
         if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
             return None

@@ -22,8 +22,8 @@ KBPS_LOW = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # of 
 RATES = {MPEG1: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 XING = (b"Xing", b"Info")
 LOOK = 192  # bytes of a frame that are looked at: all that its header of the file may take
-MOST_PIECES = 100_000  # that a sound lies in, between tags and damage
-MOST_BYTES, LEAST_BYTES = 1441, 24  # of a frame
+MAX_PIECES = 100_000  # that a sound lies in, between tags and damage
+MAX_BYTES, MIN_BYTES = 1441, 24  # of a frame
 TAG_BYTES = 128  # of one at the end of a file
 SEARCH = 1 << 16  # bytes that are searched at once for the next frame
 
@@ -110,7 +110,7 @@ class _Uncounted(Spans):
 
     @property
     def length(self) -> int:
-        return super().length * (MOST_BYTES // LEAST_BYTES)
+        return super().length * (MAX_BYTES // MIN_BYTES)
 
     def read(self, count: int = -1) -> bytes:
         left = self.length - self._at
@@ -151,7 +151,7 @@ def parts(file: BinaryIO, name: str, most: int) -> tuple[list[tuple[Spans, int |
         most: behind so many sounds and one more, no others are looked for.
 
     Raises:
-        MediaError: it is in more than `MOST_PIECES`.
+        MediaError: it is in more than `MAX_PIECES`.
     """
     found, passed = sounds(file, name, most)
     notes = []
@@ -182,8 +182,8 @@ def sounds(file: BinaryIO, name: str, most: int) -> tuple[list[Sound], int]:
         found[-1].add(place, frame.length)
         found[-1].frames += announced is None
         last = (frame.kind, frame.mono)
-        if len(found[-1].spans) > MOST_PIECES:
-            raise MediaError(f"{name}: damaged MP3, in more than {MOST_PIECES:,} pieces")
+        if len(found[-1].spans) > MAX_PIECES:
+            raise MediaError(f"{name}: damaged MP3, in more than {MAX_PIECES:,} pieces")
     file.seek(begin)
     return [sound for sound in found if sound.frames], passed
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
-MOST_SOUNDS = 10_000  # in one file, so that one of nothing but beginnings takes no memory
+MAX_SOUNDS = 10_000  # in one file, so that one of nothing but beginnings takes no memory
 LOSSY_FRAMES = 1 << 12  # libsndfile's Vorbis writer keeps a whole block on the stack
 
 
@@ -111,11 +111,11 @@ def _seekable(file: BinaryIO, head: bytes, name: str, path: Path | None) -> Iter
             return
         # MP3 may begin anywhere, with a tag, or with what was left of a frame
         known = any(head[at:].startswith(magic) for at, magic in MAGICS)
-        parts, notes = ([], []) if known else mp3.parts(file, name, MOST_SOUNDS)
+        parts, notes = ([], []) if known else mp3.parts(file, name, MAX_SOUNDS)
         sounds = [open_libsndfile(part, name, notes, n) for part, n in parts]
-        sounds = sounds or [_one(part, name) for part in links(file, head, MOST_SOUNDS)]
-        if len(sounds) > MOST_SOUNDS:
-            raise MediaError(f"{name}: more than {MOST_SOUNDS:,} sounds in one file; cut it up")
+        sounds = sounds or [_one(part, name) for part in links(file, head, MAX_SOUNDS)]
+        if len(sounds) > MAX_SOUNDS:
+            raise MediaError(f"{name}: more than {MAX_SOUNDS:,} sounds in one file; cut it up")
         first = stack.enter_context(sounds[0] if sounds else _one(file, name, path))
         yield JoinedReader(first, sounds[1:]) if len(sounds) > 1 else first
 

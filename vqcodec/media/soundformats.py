@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-LEAST_RATE, MOST_RATE = 1_000, 768_000  # Hz
-MOST_CHANNELS = 64
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
+MAX_CHANNELS = 64
 
 # suffix -> container and coding, in libsndfile's terms
 KINDS = {
@@ -84,12 +84,11 @@ def mixed(blocks: Iterable["Samples"]) -> Iterator["Samples"]:
 
 def check_format(channels: int, sample_rate: int, name: str) -> None:
     """Raise MediaError if nobody's sound has so many channels, or such a rate in Hz."""
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise MediaError(f"{name}: has {channels:,} channels, must have 1 to {MOST_CHANNELS}")
-    if not LEAST_RATE <= sample_rate <= MOST_RATE:
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise MediaError(f"{name}: has {channels:,} channels, must have 1 to {MAX_CHANNELS}")
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise MediaError(
-            f"{name}: has {sample_rate:,} samples a second, must have {LEAST_RATE:,} to "
-            f"{MOST_RATE:,}"
+            f"{name}: has {sample_rate:,} samples a second, must have {MIN_RATE:,} to {MAX_RATE:,}"
         )
 
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     Signal = NDArray[np.floating]
 
-MOST_DELAY = RATE // 20  # samples: 50 ms either way
+MAX_DELAY = RATE // 20  # samples: 50 ms either way
 STEP = RATE // 1000  # samples that a delay is a multiple of: 1 ms, which no measure here can tell
 
 
 def delay(original: "Signal", other: "Signal") -> int:
-    """Return by how many samples `other` comes later, within `MOST_DELAY`.
+    """Return by how many samples `other` comes later, within `MAX_DELAY`.
 
     It is where the cross-correlation of the two mel spectrograms is largest, summed over bands.
     That of the waveforms would do for codecs that keep them; a vocoder draws periods of its own,
@@ -28,7 +28,7 @@ def delay(original: "Signal", other: "Signal") -> int:
     size = 1 << (len(a) + len(b)).bit_length()
     spectra = np.conj(np.fft.rfft(a, size, axis=0)) * np.fft.rfft(b, size, axis=0)
     correlation = np.fft.irfft(spectra.sum(1), size)
-    lags = np.arange(-MOST_DELAY // STEP, MOST_DELAY // STEP + 1)
+    lags = np.arange(-MAX_DELAY // STEP, MAX_DELAY // STEP + 1)
     return int(lags[np.argmax(correlation[lags % size])]) * STEP
 
 

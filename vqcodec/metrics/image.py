@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BEST_PSNR = 100.0  # dB; equal pictures count as this, so that means stay finite
 # SSIMULACRA2 holds 500 bytes a pixel while it is computed, and MS-SSIM half as many
-MOST_PIXELS = 1 << 22
+MAX_PIXELS = 1 << 22
 LARGE_PIXELS = 1 << 20  # above this, one pair of pictures at a time
 TOOL = "ssimulacra2"  # libjxl's program
 
@@ -47,7 +47,7 @@ class Metric(Measure):
     package: str = ""
     tool: str = ""
     smallest: int = 1
-    largest: int = MOST_PIXELS
+    largest: int = MAX_PIXELS
 
     def source(self) -> str:
         """Return what computes it here, with its version; nothing where it is not installed."""

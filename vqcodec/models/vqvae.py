@@ -28,7 +28,7 @@ OLD_CONDITIONER = "speaker"  # its name in weights made before there were others
 PARTS = {"base", "composite", "independent", "uniform"}
 
 
-class Terms(NamedTuple):
+class LossTerms(NamedTuple):
     """What one training step needs.
 
     Attributes:
@@ -120,7 +120,7 @@ class VQVAE(nn.Module):
         *,
         reference: torch.Tensor | None = None,
         source: torch.Tensor | None = None,
-    ) -> Terms:
+    ) -> LossTerms:
         """Return the terms of equation 3 for x.
 
         Args:
@@ -139,7 +139,7 @@ class VQVAE(nn.Module):
         if self.prior is not None and self.training:
             rate, pull = self._rate(quantized, x[0].numel())
             loss = loss + rate + self.rate_weight * pull
-        return Terms(
+        return LossTerms(
             loss, reconstruction, quantized.loss, rate, quantized.indices, quantized.latents
         )
 
@@ -177,12 +177,12 @@ class VQVAE(nn.Module):
         return ELBO(log_prob, kl, x[0].numel())
 
 
-def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
+def build(model: Tree, max_parameters: int | None = None) -> VQVAE:
     """Make a VQ-VAE with fresh weights from the ``model`` table of a preset or of weights.
 
     Args:
         model: the table.
-        most_parameters: refuse to build a larger one; a config from anywhere can claim any size.
+        max_parameters: refuse to build a larger one; a config from anywhere can claim any size.
 
     Raises:
         UsageError: a part is missing, of an unknown kind, or its settings do not fit.
@@ -197,7 +197,7 @@ def build(model: Tree, most_parameters: int | None = None) -> VQVAE:
     table = conditioner_of(model)
     if table is not None:
         parts["conditioner"] = _config(table, "conditioner", "vqcodec.models.conditioners")
-    _check_size(sum(config.least_parameters for config in parts.values()), most_parameters)
+    _check_size(sum(config.min_parameters for config in parts.values()), max_parameters)
     parts = {part: config.build() for part, config in parts.items()}
     stacked = parts["quantizer"].stacked
     dims = {model["encoder"].get("dim"), model["quantizer"].get("dim")}
@@ -260,7 +260,7 @@ def for_maps(table: Tree, maps: Maps) -> Tree:
     return {**table, "codebook_size": sizes, "channels": 1}
 
 
-def build_prior(table: Any, most_parameters: int | None = None) -> Prior:
+def build_prior(table: Any, max_parameters: int | None = None) -> Prior:
     """Make a prior with fresh weights from the ``prior`` table of a preset or of weights.
 
     With a list of sizes as `codebook_size` it is one of several maps, see `for_maps`. Args and
@@ -271,20 +271,20 @@ def build_prior(table: Any, most_parameters: int | None = None) -> Prior:
         if not 2 <= len(sizes) <= MAX_MAPS:
             raise UsageError(f"a prior of {len(sizes)} maps; must be 2 to {MAX_MAPS}")
         tables = [{**table, "codebook_size": size} for size in sizes]
-        return IndependentPriors([build_prior(own, most_parameters) for own in tables])
+        return IndependentPriors([build_prior(own, max_parameters) for own in tables])
     config = _config(table, "prior", "vqcodec.models.priors")
-    _check_size(config.least_parameters, most_parameters)
+    _check_size(config.min_parameters, max_parameters)
     prior: Prior = config.build()
     return prior
 
 
-def build_decoder(table: Any, most_parameters: int | None = None) -> Decoder:
+def build_decoder(table: Any, max_parameters: int | None = None) -> Decoder:
     """Make a decoder with fresh weights from the ``decoder`` table of a preset or of weights.
 
     Args and errors are those of `build`.
     """
     config = _config(table, "decoder", "vqcodec.models.decoders")
-    _check_size(config.least_parameters, most_parameters)
+    _check_size(config.min_parameters, max_parameters)
     decoder: Decoder = config.build()
     return decoder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from vqcodec.codec.base import Report
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import UsageError
 from vqcodec.maps import filled, ratio
@@ -25,14 +25,14 @@ class Sampler:
         WeightsError: they do not.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: ImageCodec) -> None:
         self.codec = codec
         self.prior = load_sampling_prior(codec.weights).to(codec.device)
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> "Sampler":
-        """Load weights by name or path; see `Codec.load`."""
-        return cls(Codec.load(name, device, precision))
+        """Load weights by name or path; see `ImageCodec.load`."""
+        return cls(ImageCodec.load(name, device, precision))
 
     def sample(
         self,

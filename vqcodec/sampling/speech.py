@@ -17,7 +17,7 @@ from vqcodec.sampling.base import draw
 from vqcodec.voice.frames import RATE
 from vqcodec.voice.named import Voice, find_voice, voices_of
 
-LEAST, MOST = 0.1, 3600.0  # seconds that are drawn
+MIN, MAX = 0.1, 3600.0  # seconds that are drawn
 # Samples that a WaveNet without codes draws in one go, 10 s: where no codes lead two chunks to the
 # same waveform, there is a seam between them.
 UNBROKEN = 10 * RATE
@@ -49,7 +49,7 @@ class SpeechSampler:
         """Return new speech at 16 kHz, and the name of who speaks.
 
         Args:
-            seconds: how long, `LEAST` to `MOST`.
+            seconds: how long, `MIN` to `MAX`.
             params: how to draw.
             speaker: a name that the weights know; drawn among theirs by default.
             drawing: how the weights' WaveNet decodes; by default the fast decoder does.
@@ -116,8 +116,8 @@ class CodelessSampler:
 
 def _samples(seconds: float) -> int:
     """Return how many samples that is; raise UsageError for a length out of range."""
-    if not LEAST <= seconds <= MOST:
-        raise UsageError(f"{seconds} seconds; must be {LEAST} to {MOST:.0f}")
+    if not MIN <= seconds <= MAX:
+        raise UsageError(f"{seconds} seconds; must be {MIN} to {MAX:.0f}")
     return max(1, round(seconds * RATE))
 
 

@@ -24,10 +24,10 @@ class Config:
         final_rate: the cosine schedule ends at this fraction of the peak; 1 for no schedule.
         ema_decay: of the averaged weights that are evaluated and exported; 0 for none.
         precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
-        reseed_every: steps between looks for dead codes; none in the last fifth of the schedule,
+        restart_every: steps between looks for dead codes; none in the last fifth of the schedule,
             so that the average forgets them.
         evaluate_every: steps between evaluations and checkpoints.
-        seed: of the weights, the crops and the re-seeding.
+        seed: of the weights, the crops and the restarts.
     """
 
     steps: int
@@ -41,12 +41,12 @@ class Config:
     final_rate: float
     ema_decay: float
     precision: str
-    reseed_every: int
+    restart_every: int
     evaluate_every: int
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "reseed_every", "evaluate_every"):
+        for name in ("steps", "batch_size", "accumulation", "restart_every", "evaluate_every"):
             check_range(name, getattr(self, name), 1, 10**9)
         check_range("learning_rate", self.learning_rate, 0, 10)
         check_range("muon_learning_rate", self.muon_learning_rate, 0, 10)

@@ -1,6 +1,6 @@
 """The training loop: the only one, for every task.
 
-Batches are a pure function of their number and codes are re-seeded by a seed of the step, so a run
+Batches are a pure function of their number and codes are restarted by a seed of the step, so a run
 continued from a checkpoint sees what it would have seen. A checkpoint is written beside the old
 one and renamed, so that killing the run at any moment leaves a whole one.
 """
@@ -63,17 +63,25 @@ class Loop:
         config: settings.
         folder: where checkpoints and logs go.
         bf16: whether to multiply in bfloat16.
+        cpu: whether to leave a CUDA device alone.
         minutes: stop after this much training time, the schedule stretched or shortened to it;
             None to do `config.steps`.
     """
 
     def __init__(
-        self, task: Task, config: Config, folder: Path, *, bf16: bool, minutes: float | None = None
+        self,
+        task: Task,
+        config: Config,
+        folder: Path,
+        *,
+        bf16: bool,
+        cpu: bool = False,
+        minutes: float | None = None,
     ) -> None:
         self.task, self.config, self.folder, self.minutes = task, config, folder, minutes
         AcceleratorState._reset_state()  # or a second loop could not choose its own precision
         self.accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(),
+            cpu=cpu or not torch.cuda.is_available(),
             mixed_precision="bf16" if bf16 else "no",
             gradient_accumulation_steps=config.accumulation,
             project_config=ProjectConfiguration(project_dir=str(folder)),
@@ -134,8 +142,8 @@ class Loop:
             loss = self._step(batches, rate)
             progress.step += 1
             usage.add(loss.indices)
-            if progress.step % config.reseed_every == 0 and done < 0.8:
-                self._reseed(loss.latents)
+            if progress.step % config.restart_every == 0 and done < 0.8:
+                self._restart(loss.latents)
             progress.seconds = time.monotonic() - before
             last = self._done() >= 1
             if progress.step % config.evaluate_every == 0 or last:
@@ -206,11 +214,11 @@ class Loop:
             found.append(self.accelerator.gather(latents))
         return torch.cat(found)
 
-    def _reseed(self, latents: tuple[torch.Tensor, ...]) -> None:
+    def _restart(self, latents: tuple[torch.Tensor, ...]) -> None:
         quantizer = self.task.quantizer()
         if quantizer is not None:
             for book, own in zip(quantizer.codebooks, latents, strict=True):
-                book.reseed(self.accelerator.gather(own), self.config.seed + self.progress.step)
+                book.restart(self.accelerator.gather(own), self.config.seed + self.progress.step)
 
     def _check(self, loss: Loss) -> None:
         if not math.isfinite(loss.total.item()):
@@ -245,7 +253,7 @@ class Loop:
         if progress.collapsed >= 3:
             raise TrainingError(
                 f"{self.folder}: the codebook has collapsed (perplexity {min(low):.1f} at step "
-                f"{progress.step}); try update = ema, reseed_every = 20, or a lower learning rate"
+                f"{progress.step}); try update = ema, restart_every = 20, or a lower learning rate"
             )
 
     def _save(self) -> None:

@@ -10,11 +10,11 @@ from vqcodec.modality import by_name, load
 from vqcodec.models.vqvae import build_prior, for_maps
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Job, Training, claim, train
+from vqcodec.train.run import Training, TrainingJob, claim, train
 from vqcodec.weights import find_weights
 
 
-def train_prior(job: Job, codec_name: str) -> Progress:
+def train_prior(job: TrainingJob, codec_name: str) -> Progress:
     """Train a prior on codes of pictures or recordings, or continue the run in the job's folder.
 
     They are encoded once; their codes are kept in the folder.
@@ -32,7 +32,7 @@ def train_prior(job: Job, codec_name: str) -> Progress:
     modality = by_name(weights.modality)
     if job.config.get("modality") != modality.name:
         raise UsageError(f"'{codec_name}' codes {modality.name}, and the preset is for other codes")
-    codec: BaseCodec = load(modality.codec)(weights)
+    codec: BaseCodec = load(modality.codec)(weights, job.device)
     training: Training = load(modality.training)
     _, loop_config = split(job.config, training.prior_settings)
     table = job.config.get("prior")

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 
-from vqcodec.codec.device import choose_bf16
+from vqcodec.codec.device import choose_bf16, choose_device
 from vqcodec.config import Tree, to_json
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.errors import MediaError, TrainingError
@@ -22,7 +21,7 @@ from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import Task
 
 SETTINGS = "run.json"
-MOST_HELD_OUT = 100
+MAX_HELD_OUT = 100
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,13 @@ class Training:
     """
 
     prior_settings: type
-    prepare_prior: "Callable[[Any, Any, Job], Ready]"
+    prepare_prior: "Callable[[Any, Any, TrainingJob], Ready]"
     measured: str
     figures: str
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What is asked of a run.
 
     Attributes:
@@ -76,6 +75,7 @@ class Job:
         config: a preset's tree, with what was set on top of it.
         held_out: what to measure on; empty for every twentieth of `data`, at most 100.
         minutes: train this long instead of `train.steps` steps.
+        device: to compute on: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
         on_encode: called with the fraction encoded, where codes are learned.
         on_start: called before the first step, with the step that is continued from, or 0.
         on_step: called after every step, with the fraction done.
@@ -86,12 +86,18 @@ class Job:
     config: Tree
     held_out: list[Path]
     minutes: float | None = None
+    device: str = "auto"
     on_encode: Callable[[float], None] | None = None
     on_start: Callable[[Ready, int], None] | None = None
     on_step: Callable[[Progress, float], None] | None = None
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether no CUDA device is used, though there may be one."""
+        return choose_device(self.device).type == "cpu"
 
-def claim(job: Job, **own: Any) -> None:
+
+def claim(job: TrainingJob, **own: Any) -> None:
     """Write what is asked into the job's folder, or make sure that a run there was asked the same.
 
     Args:
@@ -109,13 +115,13 @@ def claim(job: Job, **own: Any) -> None:
         "minutes": job.minutes,
         "config": job.config,
     }
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=job.on_cpu)
     if state.is_main_process:
         _claim(job.folder, description)
     state.wait_for_everyone()
 
 
-def train(job: Job, config: Config, ready: Ready, *, started: bool = False) -> Progress:
+def train(job: TrainingJob, config: Config, ready: Ready, *, started: bool = False) -> Progress:
     """Train a task in a folder that was claimed, from its last checkpoint if it has one.
 
     Args:
@@ -127,8 +133,8 @@ def train(job: Job, config: Config, ready: Ready, *, started: bool = False) -> P
     Raises:
         TrainingError: see `Loop.run`.
     """
-    bf16 = choose_bf16(config.precision, "cuda" if torch.cuda.is_available() else "cpu")
-    loop = Loop(ready.task, config, job.folder, bf16=bf16, minutes=job.minutes)
+    bf16 = choose_bf16(config.precision, choose_device(job.device))
+    loop = Loop(ready.task, config, job.folder, bf16=bf16, cpu=job.on_cpu, minutes=job.minutes)
     loop.progress.started = started
     main = loop.accelerator.is_main_process
     if job.on_start and main:
@@ -160,7 +166,7 @@ def hold_out(
     if held_out:
         others = find_sources(held_out, modality)
         return sources, others, [*sources.notes, *others.notes]
-    every = max(20, len(sources) // MOST_HELD_OUT)
+    every = max(20, len(sources) // MAX_HELD_OUT)
     stretches = [sources[start : start + every] for start in range(0, len(sources), every)]
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda stretch: _first_readable(stretch, read), stretches)

@@ -17,7 +17,7 @@ WINDOW, HOP = 512, 128  # samples
 BINS = WINDOW // 2 + 1
 CEPSTRA = 30  # samples: voices of up to 500 Hz
 FLOOR = 1e-4  # of a magnitude: keeps silence silent
-MOST = 4.0  # nepers that a frequency may be changed by: 35 dB
+MAX = 4.0  # nepers that a frequency may be changed by: 35 dB
 
 
 def reshape(
@@ -42,7 +42,7 @@ def reshape(
     change = wanted - (envelope if like is samples else _envelope(spectra))
     if tilt is not None:
         change = change + tilt
-    spectra = spectra * np.exp(np.clip(change, -MOST, MOST))
+    spectra = spectra * np.exp(np.clip(change, -MAX, MAX))
     power, wanted_power = (np.square(np.abs(s)).sum(1) + FLOOR for s in (spectra, aim))
     return _sound(spectra * np.sqrt(wanted_power / power)[:, None], len(samples))
 
@@ -61,7 +61,7 @@ def give_cepstra(samples: "Signal", own: "Frames", wanted: "Frames") -> "Signal"
     change = np.zeros((len(own), WINDOW), np.float32)
     change[:, :CEPSTRA] = wanted - own
     change[:, 1 - CEPSTRA :] = change[:, CEPSTRA - 1 : 0 : -1]
-    factors = np.exp(np.clip(np.fft.rfft(change).real, -MOST, MOST))
+    factors = np.exp(np.clip(np.fft.rfft(change).real, -MAX, MAX))
     changed: Signal = _sound((_spectra(samples) * factors).astype(np.complex64), len(samples))
     return changed.clip(-1, 1)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FRAME = RATE // 50  # samples: 20 ms
 WANTED = -23.0  # dB of full scale in the mean power of active frames, as in training
-LEAST, MOST = -30, 24  # dB of gain
+MIN, MAX = -30, 24  # dB of gain
 SILENT = -60.0  # dB: sound whose loud frames are not louder is left alone
 PEAK = 0.97  # of full scale, that the gain lifts no sample above
 
@@ -31,7 +31,7 @@ def gain_for(samples: "Samples") -> int:
         return 0
     level = 10 * math.log10(np.mean(10 ** (active / 10)))
     room = 20 * math.log10(PEAK / float(np.abs(samples).max()))
-    return max(LEAST, min(MOST, round(WANTED - level), math.floor(room)))
+    return max(MIN, min(MAX, round(WANTED - level), math.floor(room)))
 
 
 def seconds_of_speech(samples: "Samples") -> float:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-MOST = 6 * HEAD  # samples that are read, the beginning
-LEAST = 1.0  # seconds of speech: less says little of a voice
+MAX = 6 * HEAD  # samples that are read, the beginning
+MIN = 1.0  # seconds of speech: less says little of a voice
 
 
 def read_reference(path: Path) -> "list[Samples]":
@@ -34,18 +34,18 @@ def read_reference(path: Path) -> "list[Samples]":
         for block in mixed(sound.blocks()):
             parts.append(resampler.feed(block))
             taken += block.shape[1]
-            if taken >= MOST * sound.sample_rate // RATE:
+            if taken >= MAX * sound.sample_rate // RATE:
                 break
         length = resampled_length(taken, sound.sample_rate, RATE)
-        samples = np.concatenate([*parts, resampler.finish(length)], axis=1)[0, :MOST]
+        samples = np.concatenate([*parts, resampler.finish(length)], axis=1)[0, :MAX]
     pieces = [samples[start : start + HEAD] for start in range(0, len(samples), HEAD)]
     spoken = [(seconds, piece) for piece in pieces if (seconds := seconds_of_speech(piece))]
     if not spoken:
         raise MediaError(f"{path}: is silent (below {SILENT:.0f} dB): there is no voice in it")
     total = sum(seconds for seconds, _ in spoken)
-    if total < LEAST:
+    if total < MIN:
         raise MediaError(
             f"{path}: holds {total:.2f} s of speech, too little to know a voice by; "
-            f"take a recording with at least {LEAST:.0f} s, better 10 s"
+            f"take a recording with at least {MIN:.0f} s, better 10 s"
         )
-    return [piece for seconds, piece in spoken if seconds >= min(LEAST, total / len(spoken))]
+    return [piece for seconds, piece in spoken if seconds >= min(MIN, total / len(spoken))]

@@ -27,8 +27,8 @@ NEIGHBOURS = 6  # moments that are averaged
 AVERAGED = 3  # the same, of moments each of which stands for many
 SMOOTH = (0.25, 0.75, 1.0, 0.75, 0.25)  # frames that are averaged in turn
 ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the voice
-LEAST = RATE // HOP  # frames that do, below which they say too little: a second
-MOST = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
+MIN = RATE // HOP  # frames that do, below which they say too little: a second
+MAX = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
 AT_ONCE = 256  # frames that are compared with all of a voice at a time
 
 
@@ -46,7 +46,7 @@ class Scale:
 
         loud = cepstra[:, 0] > np.percentile(cepstra[:, 0], 95) - ACTIVE
         told = cepstra[loud, :COMPARED]
-        if len(told) < LEAST or np.ptp(told[:, 0]) < 1e-3:  # a steady tone, or silence
+        if len(told) < MIN or np.ptp(told[:, 0]) < 1e-3:  # a steady tone, or silence
             return None
         return cls(told.mean(0), np.maximum(told.std(0), 1e-3))
 
@@ -89,7 +89,7 @@ class Timbre:
         self._neighbours = min(neighbours, number)
 
     @classmethod
-    def heard(cls, recordings: "Iterable[Signal]", most: int = MOST) -> "Timbre":
+    def heard(cls, recordings: "Iterable[Signal]", most: int = MAX) -> "Timbre":
         """Return the voice of recordings, (T,) each, of which the first `most` frames are kept.
 
         Raises:
@@ -129,7 +129,7 @@ class Timbre:
         return give_cepstra(samples, own, wanted)
 
 
-class Likening:
+class EnvelopeTransfer:
     """Gives the speech of one voice the sounds of another, part by part.
 
     Where a part says too little of whose voice it is, that is taken from the one before; where
@@ -153,8 +153,8 @@ def _smooth(cepstra: "Frames") -> "Frames":
     """Return moving averages, (N, CEPSTRA)."""
     import numpy as np
 
-    reach = len(SMOOTH) // 2
-    padded = np.pad(cepstra, ((reach, reach), (0, 0)), mode="edge")
+    radius = len(SMOOTH) // 2
+    padded = np.pad(cepstra, ((radius, radius), (0, 0)), mode="edge")
     shifted = np.lib.stride_tricks.sliding_window_view(padded, len(SMOOTH), axis=0)
     smooth: Frames = (shifted @ np.array(SMOOTH) / sum(SMOOTH)).astype(np.float32)
     return smooth

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.pitch import median_pitch, pitch
 from vqcodec.voice.pitchshift import shift_pitch
-from vqcodec.voice.timbre import Likening, Timbre
+from vqcodec.voice.timbre import EnvelopeTransfer, Timbre
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-MOST = 3.0  # the pitch is changed by at most this factor
+MAX = 3.0  # the pitch is changed by at most this factor
 FOLLOW = (
     0.3  # formants move by the factor of the pitch to this power: lower voices are of larger people
 )
@@ -37,7 +37,9 @@ class VoiceShifter:
         import numpy as np
 
         self._wanted = wanted
-        self._likening = None if timbre is None else [Likening(timbre) for _ in range(channels)]
+        self._transfer = (
+            None if timbre is None else [EnvelopeTransfer(timbre) for _ in range(channels)]
+        )
         self._factor: float | None = None
         self._buffer = np.zeros((channels, 0), np.float32)
         self._tail = np.zeros((channels, 0), np.float32)  # of the last part, fading out
@@ -72,12 +74,12 @@ class VoiceShifter:
         if self._factor is None:
             found = self._wanted and median_pitch(pitch(samples[:, :HEAD].mean(0)))
             ratio = self._wanted / found if self._wanted and found else 1.0
-            self._factor = min(MOST, max(1 / MOST, ratio))
+            self._factor = min(MAX, max(1 / MAX, ratio))
         if self._factor != 1:
             formants = self._factor**FOLLOW
             samples = np.stack([shift_pitch(s, self._factor, formants) for s in samples])
-        if self._likening is not None:
-            pairs = zip(self._likening, samples, strict=True)
+        if self._transfer is not None:
+            pairs = zip(self._transfer, samples, strict=True)
             samples = np.stack([likening.apply(s) for likening, s in pairs])
         return samples
 

@@ -16,7 +16,7 @@ class Config:
     dim: int
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """Numbers of the two inner kernels."""
         return 2 * 16 * self.width**2
 
@@ -36,7 +36,7 @@ class Pyramid(Encoder):
         self.third = nn.Conv2d(width, width, 4, stride=2, padding=1)
         self.coarse = nn.Conv2d(width, config.dim, 1)
         self.fine = nn.Conv2d(width, config.dim, 1)
-        self.dim, self.strides, self.reach = config.dim, ((8, 8), (4, 4)), 1 + 2 + 4
+        self.dim, self.strides, self.halo = config.dim, ((8, 8), (4, 4)), 1 + 2 + 4
 
     def forward(
         self, x: torch.Tensor, cond: torch.Tensor | None = None

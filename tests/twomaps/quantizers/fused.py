@@ -18,7 +18,7 @@ class Config:
     dead_below: float = 0.1
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """Numbers in the codebooks."""
         return sum(self.codebook_sizes) * self.dim
 
@@ -31,7 +31,7 @@ class Fused(Quantizer):
     """Quantizes the coarse features, fuses them with the finer ones, and quantizes those."""
 
     levels = (0, 1)
-    reach = 2  # cells of the fine grid: a cell of the coarse one
+    halo = 2  # cells of the fine grid: a cell of the coarse one
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vqcodec.data.sources import Source
     from vqcodec.figures.canvas import Page
     from vqcodec.files.codes import Codes
+    from vqcodec.metrics.measure import Measure
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,15 @@ class Handler(ABC):
         return codes
 
     @abstractmethod
+    def fidelity(
+        self, codec: Any, data: bytes, name: str, codes: "Codes"
+    ) -> "tuple[Measure, float | None]":
+        """Return how near to a file what its codes decode to comes, and by which measure.
+
+        Where `Weights.held_out` tells the same, it is under the measure's label, in lower case.
+        """
+
+    @abstractmethod
     def draw(
         self, codec: Any, name: str, codes: "Codes", media: Any, bar: Move
     ) -> tuple["Page", str]:
@@ -210,6 +220,7 @@ class Handler(ABC):
         against: str | None,
         own: Any,
         *,
+        device: str,
         force: bool,
         as_json: bool,
     ) -> None:

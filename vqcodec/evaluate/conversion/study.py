@@ -78,9 +78,17 @@ class ConversionStudy(RecordingStudy):
     lines = "conversions.jsonl"
     metrics: Sequence[Measure] = MEASURES
 
-    def __init__(self, data: list[Path], folder: Path, *, model: str, targets: list[str]) -> None:
+    def __init__(
+        self,
+        data: list[Path],
+        folder: Path,
+        *,
+        model: str,
+        targets: list[str],
+        device: str = "auto",
+    ) -> None:
         """Find the recordings, and load what they go through."""
-        codec = SpeechCodec.load(model)
+        codec = SpeechCodec.load(model, device)
         self.targets = {name: named_target(codec, name) for name in targets}
         sources, catalogue = named(find_sources(data, AUDIO)), Catalogue()
         _check({catalogue.speaker(source) for source in sources.values()}, self.targets, data)

@@ -31,7 +31,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Coded:
+class BaselinePicture:
     """A picture that went through a codec.
 
     Attributes:
@@ -72,12 +72,12 @@ class Baseline(ABC):
 
         return f"Pillow {PIL.__version__}"
 
-    def encode(self, image: Image, limits: list[int]) -> list[Coded | None]:
+    def encode(self, image: Image, limits: list[int]) -> list[BaselinePicture | None]:
         """Return, for each limit in bytes, the best file that fits; None where there is none.
 
         The best is that of highest PSNR among the scales, at each the highest quality that fits.
         """
-        best: list[Coded | None] = [None] * len(limits)
+        best: list[BaselinePicture | None] = [None] * len(limits)
         for scale in (*SCALES, *LAST_SCALES):
             wanted = [i for i in range(len(limits)) if scale in SCALES or best[i] is None]
             if not wanted:
@@ -109,7 +109,7 @@ class _Search:
         """The PSNR of the scale alone: what no file adds to."""
         return psnr(self.image.pixels, self.small.resize(self.image.size).pixels)
 
-    def better(self, known: Coded | None, limit: int) -> Coded | None:
+    def better(self, known: BaselinePicture | None, limit: int) -> BaselinePicture | None:
         """Return the best of a file found before and those of at most `limit` bytes."""
         if known is not None and known.psnr >= self.bound:
             return known
@@ -149,12 +149,12 @@ class _Search:
             self.files[quality] = self.baseline.write(self.small.to_pillow(), quality)
         return self.files[quality]
 
-    def coded(self, quality: int) -> Coded:
+    def coded(self, quality: int) -> BaselinePicture:
         """Return what the file of a quality gives back."""
         data = self.file(quality)
         back = Image.open(io.BytesIO(data), self.baseline.name).resize(self.image.size)
         setting = Setting(quality, self.scale)
-        return Coded(len(data), back, setting, psnr(self.image.pixels, back.pixels))
+        return BaselinePicture(len(data), back, setting, psnr(self.image.pixels, back.pixels))
 
 
 def _save(picture: "Pillow.Image", kind: str, **options: Any) -> bytes:

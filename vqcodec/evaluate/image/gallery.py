@@ -5,13 +5,13 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.data.sources import Source
 from vqcodec.evaluate.image.baselines import Baseline, Setting
 from vqcodec.evaluate.image.points import Point, open_picture
 from vqcodec.evaluate.journal import OURS, Measured, Record
 from vqcodec.evaluate.table import Table
-from vqcodec.figures.codebook import Codebook
+from vqcodec.figures.codebook import CodebookChart
 from vqcodec.media.image import Image
 from vqcodec.metrics.image import PSNR
 
@@ -42,7 +42,7 @@ def build(
     chosen: dict[str, str],
     records: Iterable[Record],
     sources: dict[str, Source],
-    codec: Codec,
+    codec: ImageCodec,
     points: tuple[Point, ...],
     baselines: list[Baseline],
 ) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def build(
         ``values``.
     """
     found = {r.name: r for r in records if r.name in chosen}
-    colours = Codebook.of(codec, len(codec.maps) - 1).colours
+    colours = CodebookChart.of(codec, len(codec.maps) - 1).colours
     return [
         {
             "name": name,
@@ -75,7 +75,7 @@ def build(
 def _layers(
     record: Record,
     image: Image,
-    codec: Codec,
+    codec: ImageCodec,
     points: tuple[Point, ...],
     baselines: list[Baseline],
     colours: "Pixels",

@@ -4,7 +4,7 @@ import io
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.rate import DEFAULT_EFFORT, encode_to, weight_of
 from vqcodec.data.sources import Source
 from vqcodec.files.codes import Codes
@@ -35,7 +35,7 @@ class Point:
         """What differs from plain coding at full size."""
         return {k: v for k, v in asdict(self).items() if k != "label" and v is not None}
 
-    def encode(self, codec: Codec, image: Image) -> Codes:
+    def encode(self, codec: ImageCodec, image: Image) -> Codes:
         """Return the codes of a picture at this point."""
         if self.target_bytes is not None:
             return encode_to(codec, image, self.target_bytes)
@@ -65,7 +65,7 @@ def open_picture(source: Source, name: str) -> Image:
     return Image.open(io.BytesIO(source.read()), name).flatten(WHITE)
 
 
-def through_file(codec: Codec, image: Image, point: Point) -> tuple[int, Image, Codes]:
+def through_file(codec: ImageCodec, image: Image, point: Point) -> tuple[int, Image, Codes]:
     """Return the bytes of our file, the picture that is decoded from it, and its codes.
 
     The file is written and not read again: packing loses nothing, and unpacking takes as long.

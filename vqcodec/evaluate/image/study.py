@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.image import gallery, page, plot
@@ -47,7 +47,7 @@ class ImageStudy(Study):
     """
 
     lines, what = PICTURES, "pictures"
-    codec: Codec
+    codec: ImageCodec
     metrics: Sequence[Metric]
 
     def __init__(
@@ -58,12 +58,15 @@ class ImageStudy(Study):
         model: str,
         against: list[str],
         points: tuple[Point, ...] = points_of([], []),
+        device: str = "auto",
     ) -> None:
         """Find the pictures, and load what they go through."""
         sources = named(find_sources(data))
         self.baselines, notes = find_baselines(against)
         metrics, missing = find_metrics()
-        super().__init__(folder, Codec.load(model), sources, metrics, [*notes, *missing])
+        super().__init__(
+            folder, ImageCodec.load(model, device), sources, metrics, [*notes, *missing]
+        )
         self.points, self.bits = points, BitMeter(self.codec)
 
     def settings(self) -> dict[str, Any]:

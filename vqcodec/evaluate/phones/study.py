@@ -69,7 +69,7 @@ class PhoneStudy(RecordingStudy):
 
     lines = "phones.jsonl"
 
-    def __init__(self, data: Path, folder: Path, *, model: str) -> None:
+    def __init__(self, data: Path, folder: Path, *, model: str, device: str = "auto") -> None:
         """Read the marks, and find what they mark."""
         table = f"{data}: its {MARKS}"
         self.marked = read_marks(read_table(data, MARKS), table)
@@ -80,7 +80,7 @@ class PhoneStudy(RecordingStudy):
                 raise MediaError(f"{marked.path}: is marked, and is not in the data")
         sources = {marked.path: known[marked.path] for marked in self.marked}
         self.catalogue = Catalogue()
-        super().__init__(folder, SpeechCodec.load(model), sources, [], [])
+        super().__init__(folder, SpeechCodec.load(model, device), sources, [], [])
 
     def settings(self) -> dict[str, Any]:
         """Return all that figures depend on, but for the recordings and their marks."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Coded:
+class BaselineSound:
     """Speech that went through a codec.
 
     Attributes:
@@ -50,7 +50,7 @@ class SpeechBaseline(ABC):
     package: str
 
     @abstractmethod
-    def encode(self, samples: "Signal") -> Coded:
+    def encode(self, samples: "Signal") -> BaselineSound:
         """Send a signal, (T,) at 16 kHz, through the codec."""
 
     @abstractmethod
@@ -71,7 +71,7 @@ class Opus(SpeechBaseline):
 
     name, label, package = "opus-6k", "Opus 6 kbit/s", "av"
 
-    def encode(self, samples: "Signal") -> Coded:
+    def encode(self, samples: "Signal") -> BaselineSound:
         """Send a signal through libopus, in an Ogg file that is not counted."""
         import av
 
@@ -87,7 +87,7 @@ class Opus(SpeechBaseline):
                 size += packet.size
                 container.mux(packet)
         file.seek(0)
-        return Coded(size, self._decode(file))
+        return BaselineSound(size, self._decode(file))
 
     def _decode(self, file: io.BytesIO) -> "Signal":
         import av
@@ -114,7 +114,7 @@ class Codec2(SpeechBaseline):
     package = "pycodec2"
     mode: int
 
-    def encode(self, samples: "Signal") -> Coded:
+    def encode(self, samples: "Signal") -> BaselineSound:
         """Send a signal through Codec2, at 8 kHz inside."""
         import numpy as np
         import pycodec2
@@ -131,7 +131,7 @@ class Codec2(SpeechBaseline):
             size += len(packet)
             back.append(codec.decode(packet))
         decoded = np.concatenate(back).astype(np.float32) / 32768
-        return Coded(size, soxr.resample(decoded, RATE // 2, RATE))
+        return BaselineSound(size, soxr.resample(decoded, RATE // 2, RATE))
 
     def check(self) -> None:
         """Raise ImportError where pycodec2 is missing."""

@@ -51,14 +51,24 @@ class SpeechStudy(RecordingStudy):
     lines = RECORDINGS
     metrics: Sequence[SpeechMetric]
 
-    def __init__(self, data: list[Path], folder: Path, *, model: str, against: list[str]) -> None:
+    def __init__(
+        self,
+        data: list[Path],
+        folder: Path,
+        *,
+        model: str,
+        against: list[str],
+        device: str = "auto",
+    ) -> None:
         """Find the recordings, and load what they go through."""
         sources = named(find_sources(data, AUDIO))
         self.catalogue = Catalogue()
         self.spoken = languages(sources, self.catalogue)
         self.baselines, notes = find_baselines(against)
         metrics, missing = find_metrics()
-        super().__init__(folder, SpeechCodec.load(model), sources, metrics, [*notes, *missing])
+        super().__init__(
+            folder, SpeechCodec.load(model, device), sources, metrics, [*notes, *missing]
+        )
         self.bits = BitMeter(self.codec)
 
     def settings(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from vqcodec.media.audio import Audio
 from vqcodec.metrics.speech import SpeechMetric, find_metrics
 from vqcodec.metrics.speechlike import EXPLAINED, METRICS
 from vqcodec.modality import AUDIO
-from vqcodec.sampling.speech import LEAST
+from vqcodec.sampling.speech import MIN
 from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ from black to white. Playing one stops the others."""
 
 
 @dataclass(frozen=True)
-class Sound:
+class DrawnSound:
     """One sound to be heard.
 
     Attributes:
@@ -72,10 +72,12 @@ class UnconditionalStudy(RecordingStudy):
     lines = "babble.jsonl"
     metrics: Sequence[SpeechMetric]
 
-    def __init__(self, data: list[Path], folder: Path, *, model: str, number: int) -> None:
+    def __init__(
+        self, data: list[Path], folder: Path, *, model: str, number: int, device: str = "auto"
+    ) -> None:
         """Find the recordings, and load what samples are drawn from."""
         sources = dict(islice(named(find_sources(data, AUDIO)).items(), number))
-        codec = SpeechCodec.load(model)
+        codec = SpeechCodec.load(model, device)
         self.samplers, notes = find_samplers(codec)
         metrics, missing = find_metrics(METRICS)
         notes += missing
@@ -96,7 +98,7 @@ class UnconditionalStudy(RecordingStudy):
             "set of sounds": list(self.samplers),
         }
 
-    def sounds(self, source: Source, name: str) -> list[Sound]:
+    def sounds(self, source: Source, name: str) -> list[DrawnSound]:
         """Return the beginning of a recording, its reconstruction, and the samples.
 
         Raises:
@@ -104,10 +106,10 @@ class UnconditionalStudy(RecordingStudy):
         """
         samples = open_recording(source, name)[: SECONDS * RATE]
         plain = self.codec.decode(self.codec.encode(Audio(samples[None], RATE))).samples[0]
-        found = [Sound(RECORDING, samples), Sound(OURS, plain)]
+        found = [DrawnSound(RECORDING, samples), DrawnSound(OURS, plain)]
         for kind, draw in self.samplers.items():
-            audio, who = draw(max(LEAST, len(samples) / RATE), self.seeds[name])
-            found.append(Sound(kind, audio.samples[0, : len(samples)], who))
+            audio, who = draw(max(MIN, len(samples) / RATE), self.seeds[name])
+            found.append(DrawnSound(kind, audio.samples[0, : len(samples)], who))
         return found
 
     def measure(self, source: Source, name: str) -> Record:

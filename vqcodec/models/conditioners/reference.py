@@ -12,7 +12,7 @@ from vqcodec.models.conditioners.base import Conditioner
 from vqcodec.models.nn.spectra import log_mel
 
 WINDOW, HOP = 1024, 320  # samples
-LEAST = 2 * WINDOW  # samples that an utterance is filled up to
+MIN = 2 * WINDOW  # samples that an utterance is filled up to
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Config:
         check_range("sample_rate", self.sample_rate, 1000, 192000)
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
         return self.width * (5 * self.bands + 10 * self.width + 2 * self.dim)
 
@@ -70,7 +70,7 @@ class ReferenceEncoder(Conditioner):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the speaker vectors of x; short utterances are followed by silence."""
         x = x.squeeze(1)
-        x = F.pad(x, (0, max(0, LEAST - x.shape[1])))
+        x = F.pad(x, (0, max(0, MIN - x.shape[1])))
         mel = log_mel(x, self.config.sample_rate, WINDOW, HOP, self.config.bands)
         y = self.layers(mel / 4 + 1).float()  # about zero in the mean, about one in spread
         with torch.autocast(x.device.type, enabled=False):

@@ -12,11 +12,11 @@ class Decoder(nn.Module):
 
     Attributes:
         stride: output samples per cell, the same along every axis.
-        reach: how many cells beyond its own an output sample depends on, per side.
+        halo: how many cells beyond its own an output sample depends on, per side.
     """
 
     stride: int
-    reach: int
+    halo: int
 
     def reconstruct(
         self,

@@ -33,7 +33,7 @@ class Deconv2dDecoder(Density):
     def __init__(self, config: Config) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(config.dim, config.widths[0], 3, padding=1)]
-        stride, reach = 1, 1.0
+        stride, halo = 1, 1.0
         for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
             layers += config.stack(level)
             last = level + 1 == len(config.widths)
@@ -41,11 +41,11 @@ class Deconv2dDecoder(Density):
             layers.append(
                 nn.ConvTranspose2d(width, 3 if last else config.widths[level + 1], 4, 2, padding=1)
             )
-            reach += (blocks + 1) / stride
+            halo += (blocks + 1) / stride
             stride *= 2
         self.layers = nn.Sequential(*layers)
         self.log_scale = nn.Parameter(torch.tensor(-2.0))  # an error of 20 dB, roughly the start
-        self.stride, self.reach = stride, math.ceil(reach)
+        self.stride, self.halo = stride, math.ceil(halo)
 
     def forward(self, z_q: torch.Tensor) -> torch.Tensor:
         """Return the mean of x, not clipped."""

@@ -68,9 +68,9 @@ class Config:
         return self.stride // self.frames
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
-        blocks = convnext.least_parameters(self.width, self.blocks, self.expansion)
+        blocks = convnext.min_parameters(self.width, self.blocks, self.expansion)
         return blocks + self.width * (SMOOTH * self.dim + self.window)
 
     def build(self) -> "IstftDecoder":
@@ -108,8 +108,8 @@ class IstftDecoder(Decoder):
         self.register_buffer("_window", hann / overlap.repeat(config.window // config.hop), False)
         self._window: torch.Tensor
         # The convolutions see steps to each side, and half a spectrum overlaps from there.
-        steps = SMOOTH // 2 + config.blocks * convnext.REACH + config.window // (2 * config.hop)
-        self.reach = math.ceil(steps / config.frames)
+        steps = SMOOTH // 2 + config.blocks * convnext.HALO + config.window // (2 * config.hop)
+        self.halo = math.ceil(steps / config.frames)
 
     def features(self, z_q: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return what the spectra are made of, (B, width, N * frames)."""

@@ -97,11 +97,11 @@ class Config:
         return tuple(2 ** (i % self.cycle) for i in range(self.layers))
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
         layer = 2 * self.residual * (self.width + 2 * self.residual) + self.residual * self.skip
         head = self.hidden * (self.skip + LEVELS) * self.bands
-        blocks = convnext.least_parameters(self.width, self.blocks, self.expansion)
+        blocks = convnext.min_parameters(self.width, self.blocks, self.expansion)
         return self.layers * layer + head + blocks + self.frames * self.width * self.width
 
     def build(self) -> "WaveNet":
@@ -128,7 +128,7 @@ class Conditioning(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.upsample = nn.Linear(width, config.frames * width)  # a transposed convolution
         self.project = nn.Linear(width, config.layers * 2 * config.residual)
-        self.reach = SMOOTH // 2 + config.blocks * convnext.REACH
+        self.halo = SMOOTH // 2 + config.blocks * convnext.HALO
 
     def forward(self, z_q: torch.Tensor, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return (B, N * frames, layers, 2R)."""
@@ -140,7 +140,7 @@ class Conditioning(nn.Module):
         return self.project(y).unflatten(2, (self.layers, -1))
 
 
-class Layer(nn.Module):
+class DilatedLayer(nn.Module):
     """A gated convolution over a step and one `dilation` steps earlier.
 
     Shapes: (B, L, R) to (B, L, R), twice: for the next layer, and for the head.
@@ -182,7 +182,7 @@ class WaveNet(Density):
         self.embedding = nn.Parameter(_ramps(bands, residual))
         last = config.layers - 1
         self.layers = nn.ModuleList(
-            Layer(residual, d, last=i == last) for i, d in enumerate(config.dilations)
+            DilatedLayer(residual, d, last=i == last) for i, d in enumerate(config.dilations)
         )
         self.skip = nn.Linear(config.layers * residual, config.skip)
         self.hidden = nn.Linear(config.skip, bands * hidden)
@@ -191,7 +191,7 @@ class WaveNet(Density):
         self.out = nn.Parameter(torch.randn(bands, hidden, LEVELS) / math.sqrt(hidden))
         self.out_bias = nn.Parameter(torch.zeros(bands, LEVELS))
         self.filters = Pqmf() if bands > 1 else None
-        self.stride, self.reach = config.stride, self.conditioning.reach
+        self.stride, self.halo = config.stride, self.conditioning.halo
         self.memory = bands * (sum(config.dilations) + 1)
 
     @property

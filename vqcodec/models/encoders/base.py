@@ -11,13 +11,13 @@ class Encoder(nn.Module):
         dim: D, numbers per vector.
         strides: of each grid, input samples per cell along each axis; every stride is a multiple of
             the next one.
-        reach: how many input samples beyond those of its own cell a vector depends on, per side, at
+        halo: how many input samples beyond those of its own cell a vector depends on, per side, at
             most.
     """
 
     dim: int
     strides: tuple[tuple[int, ...], ...]
-    reach: int
+    halo: int
 
     def forward(
         self, x: torch.Tensor, cond: torch.Tensor | None = None

@@ -60,9 +60,9 @@ class Config:
         check_range("dim", self.dim, 1, 1024)
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
-        return convnext.least_parameters(self.width, self.blocks, self.expansion)
+        return convnext.min_parameters(self.width, self.blocks, self.expansion)
 
     def build(self) -> "CepstralEncoder":
         """Make the encoder with fresh weights."""
@@ -86,8 +86,8 @@ class CepstralEncoder(Encoder):
         for layer in (self.first, self.last):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        steps = SEEN // 2 + config.blocks * convnext.REACH
-        self.reach = steps * config.stride + (WINDOW - config.stride) // 2
+        steps = SEEN // 2 + config.blocks * convnext.HALO
+        self.halo = steps * config.stride + (WINDOW - config.stride) // 2
 
     def forward(
         self, x: torch.Tensor, cond: torch.Tensor | None = None

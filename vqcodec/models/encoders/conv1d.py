@@ -45,11 +45,11 @@ class Config:
         check_range("dim", self.dim, 1, 1024)
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
         convolutions = zip(self.widths, self.widths[1:], self.strides[1:], strict=False)
         inner = sum(2 * stride * a * b for a, b, stride in convolutions)
-        return inner + convnext.least_parameters(self.widths[-1], self.blocks, self.expansion)
+        return inner + convnext.min_parameters(self.widths[-1], self.blocks, self.expansion)
 
     def build(self) -> "Conv1dEncoder":
         """Make the encoder with fresh weights."""
@@ -62,12 +62,12 @@ class Conv1dEncoder(Encoder):
     def __init__(self, config: Config) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, reach = 1, 0
+        channels, halo = 1, 0
         stride = 1
         for width, step in zip(config.widths, config.strides, strict=True):
             layers += [nn.Conv1d(channels, width, 2 * step, stride=step, padding=step // 2)]
             layers += [nn.SiLU()]
-            reach += stride * (step // 2)
+            halo += stride * (step // 2)
             channels, stride = width, stride * step
         layers += [
             convnext.ConvNextBlock1d(channels, config.expansion) for _ in range(config.blocks)
@@ -80,7 +80,7 @@ class Conv1dEncoder(Encoder):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.dim, self.strides = config.dim, ((stride,),)
-        self.reach = reach + config.blocks * convnext.REACH * stride
+        self.halo = halo + config.blocks * convnext.HALO * stride
 
     def forward(
         self, x: torch.Tensor, cond: torch.Tensor | None = None

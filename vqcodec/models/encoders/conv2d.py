@@ -25,18 +25,18 @@ class Conv2dEncoder(Encoder):
     def __init__(self, config: Config) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, stride, reach = 3, 1, 0
+        channels, stride, halo = 3, 1, 0
         for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
             if layers:
                 layers.append(ACTIVATIONS[config.activation]())
             layers.append(nn.Conv2d(channels, width, 4, stride=2, padding=1))
             layers += config.stack(level)
-            reach += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
+            halo += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
             channels, stride = width, stride * 2
-            reach += stride * blocks
+            halo += stride * blocks
         layers += [ACTIVATIONS[config.activation](), nn.Conv2d(channels, config.dim, 1)]
         self.layers = nn.Sequential(*layers)
-        self.dim, self.strides, self.reach = config.dim, ((stride, stride),), reach
+        self.dim, self.strides, self.halo = config.dim, ((stride, stride),), halo
 
     def forward(
         self, x: torch.Tensor, cond: torch.Tensor | None = None

@@ -7,6 +7,7 @@ from torch import nn
 
 from vqcodec.config import check_range
 from vqcodec.models.encoders.base import Encoder
+from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.pyramid import PyramidConfig
 from vqcodec.models.nn.residual import ACTIVATIONS
 
@@ -42,20 +43,21 @@ class Pyramid2dEncoder(Encoder):
         stages: list[nn.Module] = []
         heads: list[nn.Module] = []
         strides: list[tuple[int, int]] = []
-        channels, stride, reach = 3, 1, 0
+        channels, stride, halo = 3, 1, 0
         for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
             layers: list[nn.Module] = [ACTIVATIONS[config.activation]()] if level else []
             layers.append(nn.Conv2d(channels, width, 4, stride=2, padding=1))
             stages.append(nn.Sequential(*layers, *config.stack(level)))
-            reach += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
+            halo += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
             channels, stride = width, stride * 2
-            reach += stride * blocks
+            halo += stride * blocks
             if level >= len(config.widths) - config.grids:
                 head = [ACTIVATIONS[config.activation](), nn.Conv2d(width, config.dim, 1)]
                 heads.append(nn.Sequential(*head))
                 strides.append((stride, stride))
         self.stages, self.heads = nn.ModuleList(stages), nn.ModuleList(heads)
-        self.dim, self.strides, self.reach = config.dim, tuple(strides[::-1]), reach
+        keep_variance(self)
+        self.dim, self.strides, self.halo = config.dim, tuple(strides[::-1]), halo
 
     def forward(
         self, x: torch.Tensor, cond: torch.Tensor | None = None

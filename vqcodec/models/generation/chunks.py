@@ -34,12 +34,12 @@ class Autoregressive(Protocol):
 
     Attributes:
         stride: samples per cell.
-        reach: how many cells beyond its own the conditioning of a cell depends on, per side.
+        halo: how many cells beyond its own the conditioning of a cell depends on, per side.
         memory: samples that a sample depends on.
     """
 
     stride: int
-    reach: int
+    halo: int
     memory: int
 
     @property
@@ -69,7 +69,7 @@ class Chunks:
 
     Attributes:
         window: cells of a chunk.
-        reach: cells on either side that must be known too.
+        halo: cells on either side that must be known too.
         together: chunks that are best drawn at once.
     """
 
@@ -91,7 +91,7 @@ class Chunks:
         self._after = self._fade + 1  # filters of bands look a few samples ahead
         self._before = max(math.ceil(max(decoder.memory, WARM_UP) / stride), self._after)
         self.window = max(math.ceil((length or CHUNK) / stride), self._before)
-        self.reach = decoder.reach + self._before
+        self.halo = decoder.halo + self._before
         self.together = threads if decoder.device.type == "cpu" else AT_ONCE
         self._tails: list[Floats] = []  # how each channel's last chunk goes on
 
@@ -99,7 +99,7 @@ class Chunks:
         """Return samples in [-1, 1], (N, channels, window * stride), of N consecutive chunks.
 
         Args:
-            z_q: (N, channels, D, reach + window + reach), code vectors around each.
+            z_q: (N, channels, D, halo + window + halo), code vectors around each.
             first: the number of the first one, from 0 at the start of the signal.
         """
         jobs = [
@@ -120,11 +120,11 @@ class Chunks:
 
     @torch.inference_mode()
     def _conditioning(self, cells: torch.Tensor) -> torch.Tensor:
-        """Return (frames, layers, 2R) of all cells to draw, from those and `decoder.reach` more."""
+        """Return (frames, layers, 2R) of all cells to draw, from those and `decoder.halo` more."""
         frames = self._decoder.conditioning(cells[None].to(self._decoder.device), self._cond)[0]
         per_cell = len(frames) // cells.shape[1]
         drawn = self._before + self.window + self._after
-        return frames[per_cell * self._decoder.reach :][: per_cell * drawn]
+        return frames[per_cell * self._decoder.halo :][: per_cell * drawn]
 
     def _uniforms(self, channel: int, chunk: int) -> "Floats":
         """Return (steps, bands) random numbers: those of the chunk, and of its neighbours."""
@@ -202,8 +202,8 @@ def generate(
     parts: list[Floats] = [np.zeros(0, np.float32)]
     if cells:
         missing = number * chunks.window - cells
-        z_q = F.pad(z_q[None], (chunks.reach, chunks.reach + missing), mode="replicate")[0]
-    windows = z_q.unfold(1, 2 * chunks.reach + chunks.window, chunks.window) if cells else z_q
+        z_q = F.pad(z_q[None], (chunks.halo, chunks.halo + missing), mode="replicate")[0]
+    windows = z_q.unfold(1, 2 * chunks.halo + chunks.window, chunks.window) if cells else z_q
     for first in range(0, number, chunks.together):
         several = windows[:, first : first + chunks.together].transpose(0, 1)
         parts.append(chunks(several[:, None], first).flatten())

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 WINDOW = 7  # steps that the depthwise convolution sees
-REACH = WINDOW // 2  # steps that a block sees, per side
+HALO = WINDOW // 2  # steps that a block sees, per side
 
 
 class ConvNextBlock1d(nn.Module):
@@ -23,7 +23,7 @@ class ConvNextBlock1d(nn.Module):
 
     def __init__(self, channels: int, expansion: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(channels, channels, WINDOW, padding=REACH, groups=channels)
+        self.depthwise = nn.Conv1d(channels, channels, WINDOW, padding=HALO, groups=channels)
         self.norm = nn.LayerNorm(channels)
         self.widen = nn.Linear(channels, expansion * channels)
         self.narrow = nn.Linear(expansion * channels, channels)
@@ -37,6 +37,6 @@ class ConvNextBlock1d(nn.Module):
         return x + y.transpose(1, 2)
 
 
-def least_parameters(channels: int, blocks: int, expansion: int) -> int:
+def min_parameters(channels: int, blocks: int, expansion: int) -> int:
     """Return a lower bound of the numbers that so many blocks learn."""
     return blocks * 2 * expansion * channels * channels

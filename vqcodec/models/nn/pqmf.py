@@ -15,11 +15,11 @@ BANDS = 4  # what the figures above are good for
 class Pqmf(nn.Module):
     """Four bands at a quarter of the sample rate, without delay.
 
-    Beyond the ends of the signal there is silence; what lies within `reach` samples of an end that
+    Beyond the ends of the signal there is silence; what lies within `halo` samples of an end that
     goes on is not to be relied on.
     """
 
-    reach = TAPS // 2
+    halo = TAPS // 2
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Pqmf(nn.Module):
     def split(self, x: torch.Tensor) -> torch.Tensor:
         """Return the bands, low to high, (B, 4, T / 4), of x (B, 1, T), T a multiple of four."""
         with torch.autocast(x.device.type, enabled=False):  # high bands are far below the low ones
-            return F.conv1d(x.float(), self._analysis, stride=BANDS, padding=self.reach)
+            return F.conv1d(x.float(), self._analysis, stride=BANDS, padding=self.halo)
 
     def join(self, bands: torch.Tensor) -> torch.Tensor:
         """Return the signal, (B, 1, T), of which bands, (B, 4, T / 4), are the split."""
@@ -49,6 +49,6 @@ class Pqmf(nn.Module):
                 bands.float(),
                 self._synthesis,
                 stride=BANDS,
-                padding=self.reach,
+                padding=self.halo,
                 output_padding=BANDS - 1,
             )

@@ -40,7 +40,7 @@ class PyramidConfig:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """A lower bound of the numbers to learn: what the inner kernels alone hold."""
         pairs = zip(self.widths, self.blocks, strict=True)
         inner = sum(10 * b * w * (self.residual_width or w) for w, b in pairs)

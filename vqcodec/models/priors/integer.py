@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vqcodec.coding.contextmodel import FRACTION, MOST_UNITS
-from vqcodec.coding.layout import MOST_DILATION, Taps, of_maps, of_rows
+from vqcodec.coding.contextmodel import FRACTION, MAX_UNITS
+from vqcodec.coding.layout import MAX_DILATION, Taps, of_maps, of_rows
 from vqcodec.config import check_range
 from vqcodec.models.priors.base import Prior, Tensors
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_BITS = 15  # of a weight, without its sign
-MOST_SHIFT = 14
+MAX_BITS = 15  # of a weight, without its sign
+MAX_SHIFT = 14
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Config:
     def __post_init__(self) -> None:
         check_range("codebook_size", self.codebook_size, 2, 1 << 14)
         check_range("channels", self.channels, 1, 1)
-        check_range("units", self.units, 8, MOST_UNITS)
+        check_range("units", self.units, 8, MAX_UNITS)
         check_range("blocks", self.blocks, 0, 64)
         check_range("embedding", self.embedding, 1, 256)
         for dilation in self.dilations:
-            check_range("dilation", dilation, 1, MOST_DILATION)
+            check_range("dilation", dilation, 1, MAX_DILATION)
         if self.dilations and len(self.dilations) != self.blocks:
             raise ValueError(f"dilations must be {self.blocks}, one for each block, or none")
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """Numbers in the head alone."""
         return self.codebook_size * self.units
 
@@ -72,7 +72,7 @@ class CausalConv(nn.Conv2d):
     """A convolution that sees given taps only.
 
     Attributes:
-        reach: cells to the left, right, above and below that its input has in addition.
+        halo: cells to the left, right, above and below that its input has in addition.
     """
 
     mask: torch.Tensor
@@ -82,7 +82,7 @@ class CausalConv(nn.Conv2d):
         step = math.gcd(*rights)
         size = 1 + max(ups), 1 + (max(rights) - min(rights)) // step
         super().__init__(inputs, outputs, size, dilation=(1, step), bias=bias)
-        self.reach = -min(rights), max(rights), max(ups), 0
+        self.halo = -min(rights), max(rights), max(ups), 0
         self.places = [
             (max(ups) - up, (right - min(rights)) // step) for up, right in taps
         ]  # of the taps in the kernel
@@ -92,7 +92,7 @@ class CausalConv(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve x, (B, inputs, ...), that is padded by `reach`."""
+        """Convolve x, (B, inputs, ...), that is padded by `halo`."""
         return F.conv2d(x, self.weight * self.mask, self.bias, dilation=self.dilation)
 
     def matrices(self) -> torch.Tensor:
@@ -118,7 +118,7 @@ class Block(nn.Module):
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """Update h, (B, C, height, width)."""
-        u = F.pad(F.relu(h), self.conv.reach)
+        u = F.pad(F.relu(h), self.conv.halo)
         return h + self.mix(F.relu(self.conv(u)))
 
 
@@ -151,7 +151,7 @@ class IntegerPrior(Prior):
 
     def embed(self, grid: torch.Tensor) -> torch.Tensor:
         """Return what stands for each index of grid, (B, h, w), and around it: (B, d, ...)."""
-        padded = F.pad(grid, self.window.reach, value=self.config.codebook_size)
+        padded = F.pad(grid, self.window.halo, value=self.config.codebook_size)
         z: torch.Tensor = self.embedding(padded).movedim(-1, 1)
         return z
 
@@ -249,10 +249,10 @@ def from_arrays(arrays: "dict[str, NDArray[np.int64]]") -> IntegerPrior:
 
 
 def _shift(weight: torch.Tensor) -> int:
-    """Return the most bits behind the point with which a weight fits `MOST_BITS`."""
+    """Return the most bits behind the point with which a weight fits `MAX_BITS`."""
     largest = float(weight.abs().max().clamp(min=1e-6))
-    shift = MOST_SHIFT
-    while shift > 0 and round(largest * 2**shift) >= 1 << MOST_BITS:
+    shift = MAX_SHIFT
+    while shift > 0 and round(largest * 2**shift) >= 1 << MAX_BITS:
         shift -= 1
     return shift
 

@@ -71,7 +71,7 @@ class Config:
                 raise ValueError("first and kernel must be as wide as reach times their rows")
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
         ends = self.channels * self.codebook_size * (self.embedding + self.width)
         taps = (self.kernel[0] + 1) * (self.kernel[1] + 1)  # those to the right left out

@@ -45,7 +45,7 @@ class Codebook(Protocol):
     def initialize(self, latents: torch.Tensor, seed: int) -> None:
         """Set the vectors from data, (N, D), before the first step."""
 
-    def reseed(self, latents: torch.Tensor, seed: int) -> int:
+    def restart(self, latents: torch.Tensor, seed: int) -> int:
         """Replace codes that are hardly used by data, (N, D); return how many."""
 
 
@@ -55,13 +55,13 @@ class Quantizer(nn.Module):
     Attributes:
         levels: of each map, which of the encoder's features it quantizes, and so on which grid it
             lies.
-        reach: how many cells of the finest grid beyond its own a vector of z_q depends on, per
+        halo: how many cells of the finest grid beyond its own a vector of z_q depends on, per
             side, and with it an index of a finer map; 0 where every vector is quantized alone.
         stacked: a vector of z_q has so many times D numbers, and the decoder takes them.
     """
 
     levels: tuple[int, ...]
-    reach: int = 0
+    halo: int = 0
     stacked: int = 1
 
     @property

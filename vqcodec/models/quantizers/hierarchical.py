@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from vqcodec.config import check_range
+from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.residual import ACTIVATIONS, ResidualBlock2d
 from vqcodec.models.quantizers.base import Quantized, Tensors
 from vqcodec.models.quantizers.composite import CompositeConfig, CompositeQuantizer, quantized
@@ -36,11 +37,11 @@ class Config(CompositeConfig):
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """Numbers in the codebooks and in the inner kernels."""
         block = 10 * self.width * (self.residual_width or self.width)
         networks = len(self.codebook_sizes) - 1
-        return super().least_parameters + networks * self.blocks * block
+        return super().min_parameters + networks * self.blocks * block
 
     def build(self) -> "HierarchicalQuantizer":
         """Make the quantizer with random codebooks and fresh weights."""
@@ -66,9 +67,10 @@ class HierarchicalQuantizer(CompositeQuantizer):
             _told(dim if level == 0 else 2 * dim, config) for level in range(number - 1)
         )
         self.fuse = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for _ in range(number - 1))
+        keep_variance(self)
         # in cells of the finer grid: a first 3x3 window and one for each block, and the up-sampling
-        reach = 2 * (1 + config.blocks) + 1
-        self.reach = sum(reach << level for level in range(number - 1))
+        halo = 2 * (1 + config.blocks) + 1
+        self.halo = sum(halo << level for level in range(number - 1))
 
     def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
         """Quantize features, (B, D, *grid) each, coarse to fine.

@@ -24,7 +24,7 @@ class Learning:
         commitment_cost: beta of equation 3.
         norm: ``layer`` subtracts the mean of each z_e and divides by its standard deviation before
             the comparison, which keeps the scale of encoder and codebook together.
-        dead_below: a code is re-seeded when its share is below this fraction of the mean share.
+        dead_below: a code is restarted when its share is below this fraction of the mean share.
         entropy_weight: of the term that asks for even use of the codes, `_unevenness`; 0 for none.
     """
 
@@ -65,7 +65,7 @@ class Config(Learning):
         check_range("dim", self.dim, 1, 1024)
 
     @property
-    def least_parameters(self) -> int:
+    def min_parameters(self) -> int:
         """Numbers in the codebook."""
         return self.codebook_size * self.dim
 
@@ -157,8 +157,8 @@ class VectorQuantizer(Quantizer):
         Its gradient moves a vector that lies between codes towards the rarer one and leaves alone
         those that lie on a code.
         """
-        p = assignment.mean(0)
-        return math.log(self.config.codebook_size) + torch.xlogy(p, p).sum()
+        p = assignment.mean(0)  # may be zero: where the vectors lie on codes, others are far away
+        return math.log(self.config.codebook_size) + (p * p.clamp(min=1e-12).log()).sum()
 
     def lookup(self, indices: Tensors) -> torch.Tensor:
         """Return z_q, (B, D, *grid), of ((B, *grid),) indices."""
@@ -199,7 +199,7 @@ class VectorQuantizer(Quantizer):
         self.sums.copy_(codebook * self.counts[:, None])
 
     @torch.no_grad()
-    def reseed(self, latents: torch.Tensor, seed: int) -> int:
+    def restart(self, latents: torch.Tensor, seed: int) -> int:
         """Move codes whose share is below `dead_below` of the mean onto latents, (N, D).
 
         Their moving averages restart at the mean share; otherwise the next update would pull the

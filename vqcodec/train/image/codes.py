@@ -13,7 +13,7 @@ import torch
 from accelerate import PartialState
 from torch import nn
 
-from vqcodec.codec.image import Codec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.config import check_range
 from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
@@ -23,7 +23,7 @@ from vqcodec.train.config import split
 from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
 from vqcodec.train.image.task import HELD_OUT_SIDE
 from vqcodec.train.priortask import PriorTask
-from vqcodec.train.run import Job, Ready, hold_out
+from vqcodec.train.run import Ready, TrainingJob, hold_out
 from vqcodec.train.tasks import Evaluation, named_maps
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class PriorOverMaps(PriorTask):
         return Evaluation(figures)
 
 
-def prepare(model: Prior, codec: Codec, job: Job) -> Ready:
+def prepare(model: Prior, codec: ImageCodec, job: TrainingJob) -> Ready:
     """Return the task of training a prior on the maps of pictures, which the folder keeps.
 
     Args:
@@ -137,7 +137,7 @@ def prepare(model: Prior, codec: Codec, job: Job) -> Ready:
 
 
 def _encode_pictures(
-    codec: Codec, job: Job, settings: PriorData, seed: int
+    codec: ImageCodec, job: TrainingJob, settings: PriorData, seed: int
 ) -> tuple[Maps, list[str]]:
     """Return the maps of all pictures, and a sentence for each that cannot be read."""
     read = partial(read_picture, side=HELD_OUT_SIDE, minimum=HELD_OUT_SIDE)
@@ -152,7 +152,7 @@ def _encode_pictures(
 
 
 def encode_maps(
-    codec: Codec,
+    codec: ImageCodec,
     crops: Crops,
     batches: int,
     held_out: "NDArray[np.uint8]",
@@ -220,13 +220,13 @@ def load_maps(folder: Path) -> Maps | None:
         raise TrainingError(f"{path}: damaged; delete it, and it will be made again") from None
 
 
-def _encode(codec: Codec, pixels: "NDArray[np.uint8]") -> "Indices":
+def _encode(codec: ImageCodec, pixels: "NDArray[np.uint8]") -> "Indices":
     """Return the maps, (N, h, w) each, of pictures, (N, 3, H, W)."""
     return codec.encode_batch(pixels.transpose(0, 2, 3, 1))
 
 
 @torch.inference_mode()
-def _log_prob(codec: Codec, pixels: "NDArray[np.uint8]") -> "NDArray[np.float64]":
+def _log_prob(codec: ImageCodec, pixels: "NDArray[np.uint8]") -> "NDArray[np.float64]":
     """Return log p(x | z_q) in nats, (N,)."""
     x = to_signal(torch.from_numpy(pixels).to(codec.device))
     found: NDArray[np.float64] = codec.model.elbo(x).log_prob.double().cpu().numpy()

@@ -14,11 +14,11 @@ from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.priors.integer import from_arrays
 from vqcodec.models.quantizers.base import Quantizer
-from vqcodec.models.vqvae import VQVAE, Terms, build
+from vqcodec.models.vqvae import VQVAE, LossTerms, build
 from vqcodec.train.config import split
 from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Job, Ready, claim, hold_out, train
+from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
 from vqcodec.train.tasks import Evaluation, Loss, Tensors, codes_in_use
 from vqcodec.weights import Weights, coding_priors, find_weights
 
@@ -72,7 +72,7 @@ class ImageVQVAE:
     def loss(self, model: nn.Module, batch: Tensors) -> Loss:
         """Return the terms of equation 3."""
         x = batch["x"]
-        terms: Terms = model(to_signal(x))
+        terms: LossTerms = model(to_signal(x))
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
         if self.model.prior is not None:
             per_index = x[0].numel() / sum(i[0].numel() for i in terms.indices)
@@ -135,7 +135,7 @@ def _row(pixels: "Pixels") -> "Pixels":
     return np.concatenate(list(pixels.transpose(0, 2, 3, 1)), axis=1)
 
 
-def train_image(job: Job, start_from: str | None = None) -> Progress:
+def train_image(job: TrainingJob, start_from: str | None = None) -> Progress:
     """Train a VQ-VAE on pictures, or continue the run in the job's folder.
 
     Args:

@@ -13,7 +13,7 @@ from vqcodec.errors import TrainingError
 from vqcodec.files.atomic import writing
 from vqcodec.media.audio import Audio
 from vqcodec.modality import AUDIO
-from vqcodec.train.run import Job, hold_out
+from vqcodec.train.run import TrainingJob, hold_out
 from vqcodec.train.speech.data import Sounds, read_recording
 from vqcodec.voice.frames import RATE
 
@@ -25,7 +25,7 @@ CACHE = "codes.npz"
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedSpeech:
     """Recordings with their codes, one behind the other.
 
     Attributes:
@@ -43,7 +43,7 @@ class Coded:
 
 def encode_sounds(
     codec: SpeechCodec, sounds: Sounds, report: Callable[[int], None] | None = None
-) -> Coded:
+) -> CodedSpeech:
     """Encode recordings as a user would; `report` is called with the number done."""
     import numpy as np
 
@@ -60,12 +60,12 @@ def encode_sounds(
         if report:
             report(number + 1)
     ends = np.cumsum([len(i) for i in indices])
-    return Coded(np.concatenate(samples), np.concatenate(indices), np.stack(vectors), ends)
+    return CodedSpeech(np.concatenate(samples), np.concatenate(indices), np.stack(vectors), ends)
 
 
 def find_or_encode(
-    codec: SpeechCodec, job: Job, *, samples: bool = True
-) -> tuple[Coded, Coded, list[str]]:
+    codec: SpeechCodec, job: TrainingJob, *, samples: bool = True
+) -> tuple[CodedSpeech, CodedSpeech, list[str]]:
     """Return the codes that a run's folder holds; where it holds none, encode and keep them.
 
     Args:
@@ -91,7 +91,7 @@ def find_or_encode(
     return parts[0], parts[1], passed + sounds.skipped + test.skipped
 
 
-def save_coded(folder: Path, train: Coded, held_out: Coded) -> None:
+def save_coded(folder: Path, train: CodedSpeech, held_out: CodedSpeech) -> None:
     """Keep codes in the folder of a run."""
     import numpy as np
 
@@ -101,7 +101,7 @@ def save_coded(folder: Path, train: Coded, held_out: Coded) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def load_coded(folder: Path) -> tuple[Coded, Coded] | None:
+def load_coded(folder: Path) -> tuple[CodedSpeech, CodedSpeech] | None:
     """Return the codes to learn from, and to measure on, that a run's folder holds, if it does.
 
     Raises:
@@ -111,10 +111,10 @@ def load_coded(folder: Path) -> tuple[Coded, Coded] | None:
 
     try:
         with np.load(folder / CACHE) as arrays:
-            names = Coded.__dataclass_fields__
+            names = CodedSpeech.__dataclass_fields__
             return (
-                Coded(**{n: arrays[f"train_{n}"] for n in names}),
-                Coded(**{n: arrays[f"held_out_{n}"] for n in names}),
+                CodedSpeech(**{n: arrays[f"train_{n}"] for n in names}),
+                CodedSpeech(**{n: arrays[f"held_out_{n}"] for n in names}),
             )
     except FileNotFoundError:
         return None
@@ -125,7 +125,7 @@ def load_coded(folder: Path) -> tuple[Coded, Coded] | None:
 class CodedCrops:
     """Random crops of recordings, a pure function of (seed, number)."""
 
-    def __init__(self, coded: Coded, cells: int, batch_size: int, seed: int) -> None:
+    def __init__(self, coded: CodedSpeech, cells: int, batch_size: int, seed: int) -> None:
         """Cut crops of so many codes.
 
         Raises:

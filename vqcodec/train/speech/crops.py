@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from vqcodec.train.speech.data import Sounds
-from vqcodec.train.speech.disguise import Disguise
+from vqcodec.train.speech.perturbation import Perturbation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class SoundCrops:
         reference_size: int,
         seed: int,
         speed: float = 1.0,
-        disguise: "Disguise | None" = None,
+        disguise: "Perturbation | None" = None,
     ) -> None:
         import numpy as np
 

@@ -14,8 +14,8 @@ from vqcodec.models.decoders.base import Decoder, Density
 from vqcodec.models.vqvae import build_decoder
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Job, Ready, claim, train
-from vqcodec.train.speech.codes import Coded, CodedCrops, find_or_encode
+from vqcodec.train.run import Ready, TrainingJob, claim, train
+from vqcodec.train.speech.codes import CodedCrops, CodedSpeech, find_or_encode
 from vqcodec.train.speech.task import SpeechData, to_sound
 from vqcodec.train.tasks import Evaluation, Loss, Tensors, maps_of, named_maps
 
@@ -56,8 +56,8 @@ class SpeechDecoding:
         self,
         model: Decoder,
         codec: SpeechCodec,
-        train: Coded,
-        held_out: Coded,
+        train: CodedSpeech,
+        held_out: CodedSpeech,
         batch_size: int,
         crop_size: int,
         seed: int,
@@ -75,7 +75,7 @@ class SpeechDecoding:
         return self._cut(self.train, self.crops.batch(number), self.cells)
 
     def _cut(
-        self, coded: Coded, places: list[tuple[int, int]], cells: int
+        self, coded: CodedSpeech, places: list[tuple[int, int]], cells: int
     ) -> "dict[str, NDArray[Any]]":
         """Return what lies in so many cells of recordings, from (recording, first cell) on."""
         import numpy as np
@@ -126,7 +126,7 @@ class SpeechDecoding:
         return Evaluation({name: total / samples})
 
 
-def train_decoder(job: Job, codec_name: str) -> Progress:
+def train_decoder(job: TrainingJob, codec_name: str) -> Progress:
     """Train a decoder on the codes of recordings, or continue the run in the job's folder.
 
     Recordings are encoded once; their codes are kept in the folder.
@@ -134,7 +134,7 @@ def train_decoder(job: Job, codec_name: str) -> Progress:
     Args, errors: those of `vqcodec.train.priors.train_prior`, for recordings.
     """
     settings, loop_config = split(job.config, SpeechData)
-    codec = SpeechCodec.load(codec_name)
+    codec = SpeechCodec.load(codec_name, job.device)
     table = job.config.get("decoder")
     if not isinstance(table, dict):
         raise UsageError("the preset lacks the table 'decoder'")

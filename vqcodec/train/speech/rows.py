@@ -12,8 +12,8 @@ from vqcodec.config import check_range
 from vqcodec.models.priors.base import Prior
 from vqcodec.train.config import split
 from vqcodec.train.priortask import PriorTask
-from vqcodec.train.run import Job, Ready
-from vqcodec.train.speech.codes import Coded, CodedCrops, find_or_encode
+from vqcodec.train.run import Ready, TrainingJob
+from vqcodec.train.speech.codes import CodedCrops, CodedSpeech, find_or_encode
 from vqcodec.train.tasks import Evaluation, named_maps
 from vqcodec.voice.frames import RATE
 
@@ -54,8 +54,8 @@ class PriorOverRows(PriorTask):
     def __init__(
         self,
         model: Prior,
-        train: Coded,
-        held_out: Coded,
+        train: CodedSpeech,
+        held_out: CodedSpeech,
         rate: float,
         cells: int,
         batch_size: int,
@@ -90,7 +90,7 @@ class PriorOverRows(PriorTask):
         return Evaluation(figures)
 
 
-def prepare(model: Prior, codec: SpeechCodec, job: Job) -> Ready:
+def prepare(model: Prior, codec: SpeechCodec, job: TrainingJob) -> Ready:
     """Return the task of training a prior on codes of speech; see `train.image.codes.prepare`."""
     settings, loop_config = split(job.config, RowData)
     train, test, skipped = find_or_encode(codec, job, samples=False)

@@ -13,13 +13,13 @@ from vqcodec.modality import AUDIO
 from vqcodec.models.nn.spectra import log_mel
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.quantizers.base import Quantizer
-from vqcodec.models.vqvae import VQVAE, Terms, build, renamed
+from vqcodec.models.vqvae import VQVAE, LossTerms, build, renamed
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Job, Ready, claim, hold_out, train
+from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
 from vqcodec.train.speech.crops import SoundCrops
 from vqcodec.train.speech.data import Sounds, middles, read_recording
-from vqcodec.train.speech.disguise import Disguise, voices_in
+from vqcodec.train.speech.perturbation import Perturbation, voices_in
 from vqcodec.train.tasks import Evaluation, Loss, Tensors, codes_in_use
 from vqcodec.voice.frames import RATE
 from vqcodec.weights import Weights, find_weights
@@ -83,7 +83,7 @@ class SpeechVQVAE:
 
     def loss(self, model: nn.Module, batch: Tensors) -> Loss:
         """Return the decoder's spectral distance and the terms of the quantizer."""
-        terms: Terms = model(**{name: to_sound(samples) for name, samples in batch.items()})
+        terms: LossTerms = model(**{name: to_sound(samples) for name, samples in batch.items()})
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
         return Loss(terms.loss, logged, terms.indices, terms.latents)
 
@@ -151,7 +151,7 @@ def _picture(a: torch.Tensor, b: torch.Tensor) -> "NDArray[np.uint8]":
     return np.repeat(grey[:, :, None], 3, 2)
 
 
-def train_speech(job: Job, start_from: str | None = None) -> Progress:
+def train_speech(job: TrainingJob, start_from: str | None = None) -> Progress:
     """Train a VQ-VAE on speech, or continue the run in the job's folder.
 
     Args, errors: those of `vqcodec.train.image.task.train_image`, for recordings.
@@ -168,7 +168,7 @@ def train_speech(job: Job, start_from: str | None = None) -> Progress:
     disguise = None
     if settings.disguise > 1 or settings.likened:
         voices = voices_in(sounds, sources) if settings.likened else []
-        disguise = Disguise(sounds, settings.disguise, settings.likened, voices)
+        disguise = Perturbation(sounds, settings.disguise, settings.likened, voices)
     crops = SoundCrops(
         sounds,
         loop_config.batch_size,

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-MOST_SPEAKERS = 1000
-MOST_HEARD = 45_000  # frames of a speaker that these are found from: six minutes
+MAX_SPEAKERS = 1000
+MAX_HEARD = 45_000  # frames of a speaker that these are found from: six minutes
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def read_table(path: Path) -> list[Speaker]:
     except (OSError, UnicodeDecodeError, csv.Error):
         raise TrainingError(f"{path}: cannot be read as a CSV file") from None
     lacking = [n for n in names if not rows or not all(row.get(n) for row in rows)]
-    if lacking or len(rows) > MOST_SPEAKERS:
-        raise TrainingError(f"{path}: needs 1 to {MOST_SPEAKERS} rows with {', '.join(names)}")
+    if lacking or len(rows) > MAX_SPEAKERS:
+        raise TrainingError(f"{path}: needs 1 to {MAX_SPEAKERS} rows with {', '.join(names)}")
     odd = [row["speaker"] for row in rows if not NAME.fullmatch(row["speaker"])]
     if odd:
         raise TrainingError(f"{path}: '{odd[0]}' is no name: letters, digits, '.', '-' and '_'")
@@ -109,7 +109,7 @@ def add_speakers(run: Path, weights: Weights, table: Path) -> None:
         heard = [sounds[n].astype(np.float32) / np.float32(32768) for n in range(len(sounds))]
         speakers[name] = _entry(speaker, codec, heard)
         with contextlib.suppress(ValueError):  # a voice with less than a second of speech
-            timbre = condensed(Timbre.heard(heard, MOST_HEARD))
+            timbre = condensed(Timbre.heard(heard, MAX_HEARD))
             timbres[f"{name}.features"] = timbre.features.astype(np.float16)
             timbres[f"{name}.cepstra"] = timbre.cepstra.astype(np.float16)
     data = safetensors.numpy.save(timbres)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vqcodec.cli import console
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container
 from vqcodec.cli.handlers.image.options import Encoding
@@ -16,7 +17,7 @@ from vqcodec.errors import MediaError, VqcodecError
 from vqcodec.files.codes import read_stream
 
 if TYPE_CHECKING:
-    from vqcodec.codec.image import Codec
+    from vqcodec.codec.image import ImageCodec
     from vqcodec.files.codes import Codes
     from vqcodec.media.image import Image
 
@@ -25,7 +26,7 @@ HEAVY_PIXELS = 1 << 24  # larger ones are not read ahead, so that only one is in
 
 
 def encode_pictures(
-    codec: "Codec",
+    codec: "ImageCodec",
     jobs: list[Job],
     own: Encoding,
     container: Container,
@@ -39,7 +40,7 @@ def encode_pictures(
 
 
 def _finish(
-    codec: "Codec",
+    codec: "ImageCodec",
     job: Job,
     result: "tuple[Image, Codes, float] | Exception",
     own: Encoding,
@@ -111,7 +112,7 @@ Encoded = list[tuple[Job, "tuple[Image, Codes, float] | Exception"]]
 
 
 def _encode_batch(
-    codec: "Codec",
+    codec: "ImageCodec",
     batch: Loaded,
     own: Encoding,
     bar: Move | None,
@@ -143,13 +144,33 @@ def _encode_batch(
     return [(job, results[job]) for job, _ in batch]
 
 
-def _encode_one(codec: "Codec", image: "Image", own: Encoding, bar: Move | None) -> "Codes":
+LONG = 20.0  # seconds of a search that are worth a word before
+
+
+def _announcing(bar: Move | None) -> Move:
+    """Return what moves a bar, and says how long a search takes as soon as that can be told."""
+    start, told = time.perf_counter(), False
+
+    def move(done: float) -> None:
+        nonlocal told
+        seconds = (time.perf_counter() - start) / max(done, 1e-3)
+        if not told and seconds > LONG:
+            console.note(f"vqcodec: the search takes up to about {console.duration(seconds)}")
+        told = True
+        if bar:
+            bar(done)
+
+    return move
+
+
+def _encode_one(codec: "ImageCodec", image: "Image", own: Encoding, bar: Move | None) -> "Codes":
+    report = _announcing(bar) if own.sweeps else bar
     if own.target_bytes is not None:
         from vqcodec.codec.rate import encode_to
 
-        return encode_to(codec, image, own.target_bytes, effort=own.sweeps, report=bar)
+        return encode_to(codec, image, own.target_bytes, effort=own.sweeps, report=report)
     return codec.encode(
-        image, scale=own.scale, rate_weight=own.weight(), effort=own.sweeps, report=bar
+        image, scale=own.scale, rate_weight=own.weight(), effort=own.sweeps, report=report
     )
 
 
@@ -173,7 +194,7 @@ def _facts(job: Job, image: "Image", codes: "Codes", size: int, seconds: float) 
     return facts
 
 
-def _verify(codec: "Codec", image: "Image", codes: "Codes") -> float | None:
+def _verify(codec: "ImageCodec", image: "Image", codes: "Codes") -> float | None:
     """Return the PSNR of the round trip; None where it is infinite (JSON has no such number)."""
     import math
 

@@ -15,12 +15,13 @@ from vqcodec.cli.outcome import Facts, Work
 from vqcodec.modality import IMAGE
 
 if TYPE_CHECKING:
-    from vqcodec.codec.image import Codec
+    from vqcodec.codec.image import ImageCodec
     from vqcodec.codec.sampling import SamplingParams
     from vqcodec.figures.canvas import Page
     from vqcodec.files.codes import Codes
     from vqcodec.files.contents import ImageInfo
     from vqcodec.media.image import Image
+    from vqcodec.metrics.measure import Measure
 
 
 class ImageHandler(Handler):
@@ -45,7 +46,7 @@ class ImageHandler(Handler):
 
     def decode_job(
         self,
-        codec: "Codec",
+        codec: "ImageCodec",
         job: Job,
         source: "Codes",
         own: Any,
@@ -98,16 +99,25 @@ class ImageHandler(Handler):
 
         return Image.open(io.BytesIO(data), name)
 
+    def fidelity(
+        self, codec: "ImageCodec", data: bytes, name: str, codes: "Codes"
+    ) -> "tuple[Measure, float | None]":
+        """Return the PSNR."""
+        from vqcodec.metrics.image import PSNR
+
+        original = self.read(data, name)
+        return PSNR, PSNR.measure(original.pixels, codec.decode(codes).pixels)
+
     def draw(
-        self, codec: "Codec", name: str, codes: "Codes", media: "Image | None", bar: Move
+        self, codec: "ImageCodec", name: str, codes: "Codes", media: "Image | None", bar: Move
     ) -> tuple["Page", str]:
         """Draw a picture, its codes and what they become."""
-        from vqcodec.figures.image import Coded, draw_picture
+        from vqcodec.figures.image import CodedPicture, draw_picture
 
-        coded = Coded(name, codes, codec.decode(codes, report=bar), media)
+        coded = CodedPicture(name, codes, codec.decode(codes, report=bar), media)
         return draw_picture(codec, coded), coded.summary()
 
-    def draw_model(self, codec: "Codec", counts: Any, files: int) -> "Page":
+    def draw_model(self, codec: "ImageCodec", counts: Any, files: int) -> "Page":
         """Draw a codebook of pictures."""
         from vqcodec.figures.image import draw_model
 
@@ -134,13 +144,23 @@ class ImageHandler(Handler):
         against: str | None,
         own: Evaluation,
         *,
+        device: str,
         force: bool,
         as_json: bool,
     ) -> None:
         """Measure a model on pictures."""
         from vqcodec.cli.handlers.image.report import evaluate
 
-        evaluate(data, output, model or IMAGE.weights, against, own, force=force, as_json=as_json)
+        evaluate(
+            data,
+            output,
+            model or IMAGE.weights,
+            against,
+            own,
+            device=device,
+            force=force,
+            as_json=as_json,
+        )
 
     def benchmark(
         self,

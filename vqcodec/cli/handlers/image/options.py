@@ -7,7 +7,7 @@ from pathlib import Path
 from vqcodec.cli.handlers.base import Container
 from vqcodec.errors import UsageError
 
-MOST_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000
 SIZES = "128x128,768x512,6000x4000"
 MEGAPIXELS = "0.1,1,10,100"
 
@@ -136,7 +136,7 @@ class Benchmarking:
         for part in (self.sizes or SIZES).split(","):
             match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", part.strip())
             width, height = map(int, match.groups()) if match else (0, 0)
-            if not 0 < width * height <= MOST_PIXELS:
+            if not 0 < width * height <= MAX_PIXELS:
                 raise UsageError(f"--sizes: '{part}' is no size such as 768x512, of at most 100 MP")
             found.append((width, height))
         return found
@@ -145,7 +145,7 @@ class Benchmarking:
         """Return the sizes in megapixels that growth is measured at."""
         from vqcodec.cli.options import numbers
 
-        return numbers("--megapixels", self.megapixels, float, 1e-6, MOST_PIXELS / 1e6)
+        return numbers("--megapixels", self.megapixels, float, 1e-6, MAX_PIXELS / 1e6)
 
 
 def _numbers(option: str, text: str, most: int) -> list[int]:

@@ -18,6 +18,7 @@ def evaluate(
     against: str | None,
     own: Evaluation,
     *,
+    device: str,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -28,7 +29,7 @@ def evaluate(
     others = names(AGAINST if against is None else against)
     points = points_of(own.qualities(), own.targets())
     with progress_bar("evaluating", lines=True) as bar:
-        study = ImageStudy(data, output, model=model, against=others, points=points)
+        study = ImageStudy(data, output, model=model, against=others, points=points, device=device)
         found = study.run(force=force, progress=bar)
     finish(found, output, "pictures", _print_results, as_json=as_json)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedSource:
     """Sound that comes as codes, and what decodes them."""
 
     codes: "Codes"
@@ -34,7 +34,7 @@ class Coded:
 def convert_sound(
     codec: "SpeechCodec",
     job: Job,
-    source: Path | BinaryIO | Coded,
+    source: Path | BinaryIO | CodedSource,
     target: "Target",
     wanted: Rendering,
     bar: Move | None,
@@ -57,7 +57,7 @@ def convert_sound(
     with contextlib.ExitStack() as open_files:
         notes: tuple[str, ...] = ()
         drawing = wanted.drawing
-        if isinstance(source, Coded):
+        if isinstance(source, CodedSource):
             codes, own = source.codes, source.codec
             own.check(codes)
             (channels, length), rate = codes.media.size, codes.audio.sample_rate

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vqcodec.files.contents import AudioInfo
     from vqcodec.files.stream import StreamFrames
     from vqcodec.media.audio import Audio
+    from vqcodec.metrics.measure import Measure
 
 
 class SpeechHandler(Handler):
@@ -95,6 +96,20 @@ class SpeechHandler(Handler):
         with open_sound(io.BytesIO(source.read()), source.name) as sound:
             return codec.encode_blocks(sound.blocks(), sound.channels, sound.sample_rate)
 
+    def fidelity(
+        self, codec: "SpeechCodec", data: bytes, name: str, codes: "Codes"
+    ) -> "tuple[Measure, float | None]":
+        """Return the STOI, or a distance of mel spectrograms where that is not installed."""
+        from vqcodec.metrics.speech import MEL, STOI, find_metrics
+        from vqcodec.voice.frames import RATE
+
+        original, decoded = (
+            sound.mix().resample(RATE).samples[0]
+            for sound in (self.read(data, name), codec.decode(codes))
+        )
+        metric = find_metrics((STOI, MEL))[0][0]
+        return metric, metric.measure(original, decoded)
+
     def draw(
         self, codec: "SpeechCodec", name: str, codes: "Codes", media: "Audio | None", bar: Move
     ) -> tuple["Page", str]:
@@ -131,13 +146,14 @@ class SpeechHandler(Handler):
         against: str | None,
         own: Evaluation,
         *,
+        device: str,
         force: bool,
         as_json: bool,
     ) -> None:
         """Measure a model on recordings."""
         from vqcodec.cli.handlers.speech.report import evaluate
 
-        evaluate(data, output, model, against, own, force=force, as_json=as_json)
+        evaluate(data, output, model, against, own, device=device, force=force, as_json=as_json)
 
     def benchmark(
         self, model: str, own: Any, threads: list[int], rounds: int, force: bool, as_json: bool

@@ -22,6 +22,7 @@ def evaluate(
     against: str | None,
     own: Evaluation,
     *,
+    device: str,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -29,17 +30,21 @@ def evaluate(
     if own.voices is not None:
         if own.phones or own.babble or against:
             raise UsageError("--voices goes with --model, --force and --json only")
-        evaluate_voices(data, output, model, own.voices, force=force, as_json=as_json)
+        evaluate_voices(
+            data, output, model, own.voices, device=device, force=force, as_json=as_json
+        )
         return
     model = model or AUDIO.weights
     if own.babble is not None:
         if own.phones or against:
             raise UsageError("--babble goes with --model, --force and --json only")
-        evaluate_babble(data, output, model, own.babble, force=force, as_json=as_json)
+        evaluate_babble(
+            data, output, model, own.babble, device=device, force=force, as_json=as_json
+        )
     elif own.phones:
-        evaluate_phones(data, output, model, force=force, as_json=as_json)
+        evaluate_phones(data, output, model, device=device, force=force, as_json=as_json)
     else:
-        evaluate_codec(data, output, model, against, force=force, as_json=as_json)
+        evaluate_codec(data, output, model, against, device=device, force=force, as_json=as_json)
 
 
 def evaluate_codec(
@@ -48,6 +53,7 @@ def evaluate_codec(
     model: str,
     against: str | None,
     *,
+    device: str,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -56,13 +62,13 @@ def evaluate_codec(
 
     others = names(AGAINST if against is None else against)
     with progress_bar("evaluating", lines=True) as bar:
-        study = SpeechStudy(data, output, model=model, against=others)
+        study = SpeechStudy(data, output, model=model, against=others, device=device)
         found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_results, as_json=as_json)
 
 
 def evaluate_phones(
-    data: list[Path], output: Path, model: str, *, force: bool, as_json: bool
+    data: list[Path], output: Path, model: str, *, device: str, force: bool, as_json: bool
 ) -> None:
     """Measure what codes tell of phones."""
     if len(data) != 1:
@@ -72,7 +78,9 @@ def evaluate_phones(
     from vqcodec.evaluate.phones.study import PICTURE, PhoneStudy
 
     with progress_bar("coding", lines=True) as bar:
-        found = PhoneStudy(data[0], output, model=model).run(force=force, progress=bar)
+        found = PhoneStudy(data[0], output, model=model, device=device).run(
+            force=force, progress=bar
+        )
     if as_json:
         console.say(json.dumps(found.tree))
     else:
@@ -86,6 +94,7 @@ def evaluate_voices(
     model: str | None,
     voices: str,
     *,
+    device: str,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -97,19 +106,28 @@ def evaluate_voices(
     from vqcodec.voice.named import default_weights
 
     with progress_bar("converting", lines=True) as bar:
-        study = ConversionStudy(data, output, model=model or default_weights(), targets=targets)
+        study = ConversionStudy(
+            data, output, model=model or default_weights(), targets=targets, device=device
+        )
         found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_voices, as_json=as_json)
 
 
 def evaluate_babble(
-    data: list[Path], output: Path, model: str, number: int, *, force: bool, as_json: bool
+    data: list[Path],
+    output: Path,
+    model: str,
+    number: int,
+    *,
+    device: str,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Measure how like speech babble is."""
     from vqcodec.evaluate.unconditional.study import UnconditionalStudy
 
     with progress_bar("drawing", lines=True) as bar:
-        study = UnconditionalStudy(data, output, model=model, number=number)
+        study = UnconditionalStudy(data, output, model=model, number=number, device=device)
         found = study.run(force=force, progress=bar)
     finish(found, output, "recordings", _print_babble, as_json=as_json)
 

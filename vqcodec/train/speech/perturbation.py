@@ -20,7 +20,7 @@ COLOUR = (0.4, 0.3, 0.2, 0.2)  # nepers: spread of the waves along frequency
 ENOUGH = 120 * RATE  # samples of a speaker, with whose sounds others can be disguised
 
 
-class Disguise:
+class Perturbation:
     """Changes the sound of voices and leaves what they say, and their pitch.
 
     Args:

@@ -13,11 +13,11 @@ from vqcodec.data.sources import find_sources
 from vqcodec.errors import UsageError
 from vqcodec.modality import AUDIO
 from vqcodec.models.pretrained import read_state
-from vqcodec.train.run import Job
-from vqcodec.train.speech import disguise as module
+from vqcodec.train.run import TrainingJob
+from vqcodec.train.speech import perturbation as module
 from vqcodec.train.speech.crops import SoundCrops
 from vqcodec.train.speech.data import Sounds
-from vqcodec.train.speech.disguise import Disguise, voices_in
+from vqcodec.train.speech.perturbation import Perturbation, voices_in
 from vqcodec.train.speech.task import train_speech
 from vqcodec.voice.formants import cepstra_of
 from vqcodec.voice.pitch import median_pitch, pitch
@@ -44,7 +44,7 @@ def sounds(folder: Path) -> Sounds:
     return Sounds(find_sources([folder], AUDIO))
 
 
-def changes(disguise: Disguise, crop: Signal, number: int = 30) -> Signal:
+def changes(disguise: Perturbation, crop: Signal, number: int = 30) -> Signal:
     """Return what disguises change cepstra by on average, (number, CEPSTRA)."""
     rng = np.random.default_rng(0)
     own = cepstra_of(crop).mean(0)
@@ -53,7 +53,7 @@ def changes(disguise: Disguise, crop: Signal, number: int = 30) -> Signal:
 
 def test_a_disguise_changes_the_sound_and_keeps_pitch_and_time(sounds: Sounds) -> None:
     crop = sounds[0][4000 : 4000 + CROP].astype(np.float32) / FULL
-    disguise = Disguise(sounds, 1.25, 0.0, [])
+    disguise = Perturbation(sounds, 1.25, 0.0, [])
     hidden = disguise.apply(crop, 0, np.random.default_rng(1))
     assert hidden.shape == crop.shape
     kept, wanted = median_pitch(pitch(hidden)), median_pitch(pitch(crop))
@@ -69,7 +69,7 @@ def test_likened_crops_come_nearer_to_the_other_voice(sounds: Sounds) -> None:
     features = np.zeros((len(other), 48), np.float32)
     constant = Timbre(features, np.broadcast_to(other.mean(0), other.shape).copy())
     hidden = [
-        cepstra_of(Disguise(sounds, 1.0, share, [constant]).apply(crop, 0, rng))[:, 1:12].std(0)
+        cepstra_of(Perturbation(sounds, 1.0, share, [constant]).apply(crop, 0, rng))[:, 1:12].std(0)
         for share in (0.0, 1.0)
         for rng in [np.random.default_rng(0)]
     ]
@@ -86,7 +86,7 @@ def test_only_voices_of_whom_enough_was_heard_are_taken(
 
 
 def test_batches_hold_the_crop_and_its_disguise(sounds: Sounds) -> None:
-    disguise = Disguise(sounds, 1.25, 0.0, [])
+    disguise = Perturbation(sounds, 1.25, 0.0, [])
     both = SoundCrops(sounds, 2, CROP, 9000, seed=3, disguise=disguise).batch(1)
     shapes = {name: rows.shape for name, rows in both.items()}
     assert shapes == {"x": (2, CROP), "source": (2, CROP), "reference": (2, 9000)}
@@ -111,7 +111,7 @@ def test_a_training_starts_from_the_parts_that_are_built_alike(
     tree["train"] |= {"disguise": 1.2, "likened": 0.5}
     encoder = {**load_preset("speech-voice")["model"]["encoder"], "width": 8, "blocks": 1}
     tree["model"]["encoder"] = encoder | {"dim": tree["model"]["quantizer"]["dim"]}
-    job = Job([folder], tmp_path / "run", tree, [folder / "speaker0"])
+    job = TrainingJob([folder], tmp_path / "run", tree, [folder / "speaker0"])
     train_speech(job, str(spoken_weights))
     from safetensors.torch import load_file
 
@@ -133,6 +133,6 @@ def test_a_training_from_nothing_alike_is_refused(
     model["encoder"]["widths"] = [n + 2 for n in model["encoder"]["widths"]]
     model["decoder"]["width"] += 2
     model["conditioner"]["width"] += 2
-    job = Job([folder], tmp_path / "run", tree, [folder / "speaker0"])
+    job = TrainingJob([folder], tmp_path / "run", tree, [folder / "speaker0"])
     with pytest.raises(UsageError, match="another shape in every part"):
         train_speech(job, str(spoken_weights))

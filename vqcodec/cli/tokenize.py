@@ -1,0 +1,323 @@
+"""`vqcodec tokenize`."""
+
+import json
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqcodec.cli import console, options
+from vqcodec.cli.console import Move, progress_bar
+from vqcodec.cli.handlers.base import Loading, handler_of
+from vqcodec.cli.messages import printable, require
+from vqcodec.cli.reports import names
+from vqcodec.errors import MediaError, OutputError, UsageError
+from vqcodec.modality import AUDIO, Modality, by_name
+from vqcodec.tokens.commit import HOME
+from vqcodec.weights import find_weights
+
+if TYPE_CHECKING:
+    from vqcodec.tokens.inputs import Inputs
+    from vqcodec.tokens.manifest import Settings
+    from vqcodec.tokens.workers import Event, Task
+
+RESERVED = ("key", "meta", "indices", "vqc")  # what shards call their own
+
+
+def tokenize(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Folders, tars (WebDataset shards, too), pictures or recordings."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the token shards.")],
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="webdataset (tars), parquet, or shar (of recordings: a field for Lhotse).",
+        ),
+    ] = "webdataset",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights: a name that `vqcodec models` lists, or a folder. "
+            f"[default: {options.DEFAULT_WEIGHTS}]"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Processes, 1 to 1024. [default: one a core; one on a GPU]"
+        ),
+    ] = None,
+    shard_size: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1_000_000, help="Loose files in a shard, 1 to 1000000; a tar is one anyway."
+        ),
+    ] = 10_000,
+    keep: Annotated[
+        str,
+        typer.Option(help="Copy these other files of each sample, by extension: json,cls,txt."),
+    ] = "",
+    with_vqc: Annotated[
+        bool, typer.Option("--with-vqc", help="Add range-coded bytes of each sample.")
+    ] = False,
+    max_errors: Annotated[
+        int | None,
+        typer.Option(min=0, help="End with an error when more samples than these cannot be coded."),
+    ] = None,
+    verify: Annotated[
+        int,
+        typer.Option(min=0, max=10_000, help="Decode this many random samples, and measure them."),
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the shards and what is left; write nothing.")
+    ] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per shard.")
+    ] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Turn a data set into shards of indices.
+
+    Killed at any moment, the same command goes on, and the same command beside it, on this machine
+    or another, shares the work. Samples that cannot be coded are listed in _vqcodec/ in the folder.
+    """
+    from vqcodec.tokens.inputs import find_modality, find_shards
+    from vqcodec.tokens.workers import Task
+
+    options.check_exist(inputs)
+    kept = tuple(names(keep))
+    _check(inputs, output, file_format, kept)
+    modality = by_name(find_weights(model).modality) if model else find_modality(inputs)
+    loading = Loading(model or modality.weights, device, precision, engine)
+    loading.check(modality)
+    if file_format == "shar" and (modality is not AUDIO or kept or with_vqc):
+        raise UsageError(f"--format shar is for {AUDIO.media}, and holds nothing beside indices")
+    found = find_shards(inputs, modality, shard_size)
+    if found.passed_over:
+        kinds = ", ".join(f"{n} × {kind}" for kind, n in found.passed_over.most_common(5))
+        console.note(f"vqcodec: passed over {found.passed_over.total()} other files ({kinds})")
+    settings = _settings(output, loading, modality, file_format, shard_size, kept, with_vqc, found)
+    task = Task(found.shards, output, settings, modality, loading.model, device)
+    if dry_run:
+        _list(task, as_json)
+        return
+    _run(task, workers, max_errors, as_json)
+    if verify:
+        _verify(task, verify, as_json)
+
+
+def _check(inputs: list[Path], output: Path, file_format: str, kept: tuple[str, ...]) -> None:
+    """Raise an error for what cannot work, before any work."""
+    from vqcodec.tokens.formats import find_format
+    from vqcodec.tokens.formats.parquet import SIDES
+
+    find_format(file_format)
+    if file_format == "parquet":
+        require("pyarrow")
+    for extension in kept:
+        if re.split("[._]", extension)[0] in (*RESERVED, *SIDES.values()):
+            raise UsageError(f"--keep: '{extension}' is what token shards call a part of their own")
+    for path in inputs:
+        there, mine = path.resolve(), output.resolve()
+        if there == mine or there in mine.parents:
+            raise UsageError(f"{output}: lies in the input {path}; name a folder outside of it")
+
+
+def _settings(
+    output: Path,
+    loading: Loading,
+    modality: Modality,
+    file_format: str,
+    shard_size: int,
+    kept: tuple[str, ...],
+    vqc: bool,
+    found: "Inputs",
+) -> "Settings":
+    """Return how to make shards, and check that those which are there are made like that."""
+    from vqcodec.codec.engines import choose_engine
+    from vqcodec.tokens.manifest import Settings, check_fresh, check_same, read_settings
+
+    weights = find_weights(loading.model)
+    known = read_settings(output)
+    device, precision, engine = loading.device, loading.precision, loading.engine
+    if known is not None:  # another machine would choose others
+        precision = known.precision if precision == "auto" else precision
+        engine = known.engine if engine == "auto" else engine
+    engine = choose_engine(weights, engine, device, precision, None)
+    if precision == "auto":
+        precision = "fp32"
+        if engine == "torch":
+            from vqcodec.codec.device import choose_bf16, choose_device
+
+            precision = "bf16" if choose_bf16("auto", choose_device(device)) else "fp32"
+    settings = Settings(
+        modality.name,
+        weights.name,
+        weights.codebook_id.hex(),
+        weights.codebook_sizes,
+        modality.axes,
+        engine,
+        precision,
+        file_format,
+        shard_size,
+        kept,
+        vqc,
+        found.digest,
+    )
+    if known is None:
+        check_fresh(output)
+    else:
+        check_same(output, known, settings)
+    return settings
+
+
+def _list(task: "Task", as_json: bool) -> None:
+    """Say of each shard whether it is done."""
+    left = 0
+    for shard in task.shards:
+        done = task.is_done(shard)
+        left += not done
+        if as_json:
+            console.say(json.dumps({"shard": shard.name, "done": done}))
+        else:
+            what = "a tar" if shard.files is None else f"{len(shard.files):,} files"
+            console.say(printable(f"{shard.name}: {what}, {'done' if done else 'to do'}"))
+    if not as_json:
+        console.say(f"{left:,} of {len(task.shards):,} shards are left to do")
+
+
+class _Progress:
+    """Follows what workers tell.
+
+    Args:
+        task: what they do.
+        most: errors that may occur.
+        as_json: print an object for each shard.
+        bar: is moved.
+    """
+
+    def __init__(self, task: "Task", most: int | None, as_json: bool, bar: Move) -> None:
+        self.task, self.most, self.as_json, self.bar = task, most, as_json, bar
+        self.done = self.before = sum(map(task.is_done, task.shards))
+        self.samples = self.errors = self.failed = 0
+        self._at: dict[int, Event] = {}
+        self._start = time.monotonic()
+
+    def tell(self, event: "Event") -> None:
+        """Take note of an event."""
+        self._at[event.worker] = event
+        if event.problem or event.record is not None:
+            del self._at[event.worker]
+        if event.problem:
+            self.failed += 1
+            if self.as_json:
+                console.say(json.dumps({"shard": event.shard.name, "error": event.problem}))
+            console.say(f"vqcodec: error: {printable(event.problem)}", err=True)
+        elif event.record is not None:
+            self.done += 1
+            self.samples += event.samples
+            self.errors += event.errors
+            if self.as_json:
+                console.say(json.dumps(asdict(event.record)))
+        self._check()
+        self.bar(self._fraction(), self._note())
+
+    def _check(self) -> None:
+        errors = self.errors + sum(event.errors for event in self._at.values())
+        if self.most is not None and errors > self.most:
+            raise MediaError(
+                f"{errors:,} samples could not be coded, more than --max-errors {self.most}; "
+                f"those of shards that are done are listed in {self.task.output / HOME}"
+            )
+
+    def _fraction(self) -> float:
+        part = sum(event.done for event in self._at.values())
+        return (self.done + self.failed + part) / len(self.task.shards)
+
+    def _note(self) -> str:
+        files = self.task.modality.file
+        return (
+            f"{self.done:,} of {len(self.task.shards):,} shards, {self.rate():,.1f} {files}s/s, "
+            f"{self.errors:,} errors"
+        )
+
+    def rate(self) -> float:
+        """Return samples a second."""
+        samples = self.samples + sum(event.samples for event in self._at.values())
+        return samples / max(1e-9, time.monotonic() - self._start)
+
+    def summary(self) -> str:
+        """Say what has become of all."""
+        text = f"{self.done - self.before:,} of {len(self.task.shards):,} shards tokenised"
+        if self.before:
+            text += f", {self.before:,} were done before"
+        text += f": {self.samples:,} {self.task.modality.file}s, {self.rate():,.1f} a second"
+        if self.errors:
+            text += f"; {self.errors:,} could not be coded, see {self.task.output / HOME}"
+        return text
+
+
+def _run(task: "Task", workers: int | None, max_errors: int | None, as_json: bool) -> None:
+    """Do what is left of a task."""
+    from vqcodec.tokens.encode import target
+    from vqcodec.tokens.manifest import begin
+    from vqcodec.tokens.workers import default_workers, find_stale, finish, run
+
+    begin(task.output, task.settings)
+    for shard in find_stale(task):
+        raise MediaError(
+            f"{shard.path}: has changed since its shard was done; remove "
+            f"{target(task.output, shard, task.settings)} to do it again"
+        )
+    workers = workers or default_workers(task)
+    left = sum(not task.is_done(shard) for shard in task.shards)
+    with progress_bar("tokenising") as bar:
+        progress = _Progress(task, max_errors, as_json, bar)
+        if left:
+            run(task, min(workers, left), progress.tell)
+    done = [shard for shard in task.shards if task.is_done(shard)]
+    if len(done) == len(task.shards):
+        finish(task)
+    if not as_json:
+        console.note(progress.summary())
+    others = len(task.shards) - len(done) - progress.failed
+    if others > 0:
+        console.note(f"vqcodec: {others:,} shards are in the hands of another process")
+    if progress.failed:
+        total = len(task.shards)
+        console.say(f"vqcodec: {progress.failed:,} of {total:,} shards failed", err=True)
+        raise typer.Exit(1)
+
+
+def _verify(task: "Task", number: int, as_json: bool) -> None:
+    """Decode samples, and print how near they come to their originals."""
+    from vqcodec.tokens.verify import draw
+
+    handler = handler_of(task.modality)
+    how = task.settings.precision, task.settings.engine
+    codec = Loading(task.model, task.device, *how).codec(task.modality)
+    values = []
+    with progress_bar("verifying", number) as bar:
+        for count, (name, data, codes) in enumerate(draw(task, number), 1):
+            measure, value = handler.fidelity(codec, data, name, codes)
+            values += [] if value is None else [value]
+            bar(count)
+    if not values:
+        raise OutputError(f"{task.output}: holds no sample that could be measured")
+    mean, label = sum(values) / len(values), measure.label
+    card = codec.weights.held_out.get(label.lower())
+    if as_json:
+        told = {"verified": len(values), "measure": measure.key, "mean": mean}
+        console.say(json.dumps({**told, "card": card}))
+        return
+    beside = "" if card is None else f" (the model's card: {measure.format(card)})"
+    console.say(f"{len(values)} samples decoded: {label} {measure.format(mean)}{beside}")
