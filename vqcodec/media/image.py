@@ -240,7 +240,9 @@ def format_of_suffix(suffix: str, name: str) -> str:
     """Return Pillow's name of the format to write for a suffix such as ``.png``."""
     from PIL import Image as Pillow
 
-    kind = Pillow.registered_extensions().get(suffix.lower())
+    Pillow.preinit()  # the usual formats; all others take a while to load
+    kind = Pillow.EXTENSION.get(suffix.lower())
+    kind = kind or Pillow.registered_extensions().get(suffix.lower())
     if (
         kind is None or kind not in Pillow.SAVE or kind in ("ICO", "ICNS")
     ):  # icons: sizes of their own
