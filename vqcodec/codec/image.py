@@ -291,9 +291,11 @@ class ImageCodec(BaseCodec):
         coarse, whole = self.maps[0], self._whole(grids)
         pixels = np.empty((*size, 3), np.uint8)
         every = self._tiles(size, self.engine.decoder_halo)
+        # graphs of other engines take all maps
+        engine = self.engine if len(grids) == len(self.maps) else self.torch_engine
         for done, tile in enumerate(every, 1):
             places = [_in_cells(tile, ratio(coarse, spec)) for spec in self.maps[: len(grids)]]
-            window = self.engine.decode(
+            window = engine.decode(
                 tuple(g[None, r.window, c.window] for g, (r, c) in zip(whole, places, strict=True))
             )
             rows, columns = _in_cells(tile, coarse.stride)
