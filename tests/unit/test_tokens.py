@@ -344,6 +344,12 @@ def test_nothing_is_added_to_what_was_made_otherwise(corpus: Path, tmp_path: Pat
         begin(out, known)
 
 
+def test_a_manifest_that_cannot_be_reached_is_not_called_an_older_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OutputError, match=r"manifest.json: cannot be read \(Not a directory\)"):
+        read_settings(tmp_path / "file")
+
+
 def test_a_full_disk_leaves_nothing_behind(corpus: Path, tmp_path: Path) -> None:
     task = task_of(tmp_path / "out", corpus)
     begin(task.output, task.settings)

@@ -49,7 +49,7 @@ def read_settings(output: Path) -> Settings | None:
     """Return how the shards in a folder are made; None where there is no manifest.
 
     Raises:
-        OutputError: the manifest is damaged.
+        OutputError: the manifest is damaged or cannot be read.
     """
     path = home(output, MANIFEST)
     try:
@@ -59,7 +59,9 @@ def read_settings(output: Path) -> Settings | None:
         return Settings(**told)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise OutputError(f"{path}: no manifest that this version can read") from None
 
 
