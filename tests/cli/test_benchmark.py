@@ -125,3 +125,21 @@ def test_benchmark_of_speech(drawn_weights: Path, spoken_weights: Path, run: Run
     plain = run("benchmark", "--model", spoken_weights, *short)
     assert plain.returncode == 0 and b"no WaveNet" in plain.stdout
     fails(run("benchmark", "a.png", "--model", spoken_weights), 2, "codes speech")
+
+
+def test_benchmark_measures_the_stages_of_tokenising(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "in").mkdir()
+    for i in range(9):
+        Image(picture(32, 48, seed=i)).save(tmp_path / "in" / f"{i}.png")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    result = run("benchmark", "--tokenize", "in", *MODEL, "--threads", "1", "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["samples"] == 9 and found["amount"] == pytest.approx(9 * 32 * 48 / 1e6)
+    assert list(found["seconds"]) == ["read", "decode", "encode", "write"]
+    assert min(found["seconds"].values()) > 0 and found["workers"]["1"] > 0
+    assert found["samples_per_second"] == pytest.approx(9 / sum(found["seconds"].values()))
+    table = run("benchmark", "--tokenize", "in", *MODEL, "--threads", "1").stdout.decode()
+    assert "pictures/s" in table and "megapixels/s" in table and "1 at once" in table
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    fails(run("benchmark", "photo.png", "--tokenize", "in", *MODEL), 2, "neither pictures")

@@ -35,7 +35,8 @@ FLOORS = {
     "tokens": (*("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
     "benchmark": (
-        *("codec", "coding", "maps", "media", "metrics", "models", "sampling", "voice", "weights"),
+        *("codec", "coding", "files", "maps", "media", "metrics", "modality", "models", "sampling"),
+        *("tokens", "voice", "weights"),
     ),
     "evaluate": (
         *("codec", "coding", "data", "figures", "files", "media", "metrics", "modality", "models"),

@@ -32,8 +32,9 @@ from vqcodec.modality import AUDIO, IMAGE, Modality
 from vqcodec.tokens.commit import HOME
 from vqcodec.tokens.formats.tarwriter import npy
 from vqcodec.tokens.inputs import Shard, find_modality, find_shards, key_of
-from vqcodec.tokens.manifest import Settings, begin, read_record, read_settings
+from vqcodec.tokens.manifest import begin, read_record, read_settings
 from vqcodec.tokens.samples import Samples
+from vqcodec.tokens.settings import Settings
 from vqcodec.tokens.workers import Event, Task, finish, run
 
 
@@ -72,15 +73,14 @@ def task_of(
     from vqcodec.weights import find_weights
 
     found, weights = find_shards(list(inputs), modality, shard_size), find_weights(model)
-    told: dict[str, object] = {"format": "webdataset", "keep": (), "vqc": False, **changes}
+    told: dict[str, object] = {"format": "webdataset", "keep": (), "vqc": False}
+    told |= {"engine": "torch", "precision": "fp32", **changes}
     settings = Settings(
         modality=modality.name,
         model=model,
         codebook_id=weights.codebook_id.hex(),
         codebook_sizes=weights.codebook_sizes,
         axes=modality.axes,
-        engine="torch",
-        precision="fp32",
         shard_size=shard_size,
         loose=found.digest,
         **told,  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ import typer
 from vqcodec.cli import options
 from vqcodec.cli.handlers.base import deal, handler_of, handlers
 from vqcodec.cli.handlers.image.options import MEGAPIXELS, SIZES
+from vqcodec.cli.tokenspeed import benchmark_tokens
+from vqcodec.errors import UsageError
 from vqcodec.modality import IMAGE, by_name
 
 
@@ -34,6 +36,12 @@ def benchmark(
     megapixels: Annotated[
         str, typer.Option(help="Sizes for --growth, in megapixels, above 0 to 100.")
     ] = MEGAPIXELS,
+    tokenize: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure instead how fast `vqcodec tokenize` turns this folder or tar into tokens."
+        ),
+    ] = None,
     force: options.Force = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, and tables on stderr.")
@@ -44,7 +52,8 @@ def benchmark(
 
     Of codecs of pictures: beside the plain network, JPEG, WebP and AVIF, in one run. Of codecs of
     speech: how many times faster than real time each part is, and the WaveNet beside a plain one
-    that computes anew for every sample all that it depends on.
+    that computes anew for every sample all that it depends on. With --tokenize, of a data set: its
+    stages on one core, and all of them in as many processes as --threads says.
     """
     from vqcodec.weights import find_weights
 
@@ -52,6 +61,11 @@ def benchmark(
     modality = by_name(find_weights(model).modality)
     own = {"picture": picture, "sizes": sizes, "growth": growth, "megapixels": megapixels}
     takers = {handler.modality: handler.benchmarking for handler in handlers()}
+    if tokenize is not None:
+        if picture or sizes or growth:
+            raise UsageError("--tokenize measures a data set, and neither pictures nor growth")
+        benchmark_tokens(tokenize, model, modality, counts or [1, 2], as_json)
+        return
     found = f"{model} codes {modality.codes}"
     dealt = deal(own, takers, [modality], lambda kind: kind.codes, found)
     handler_of(modality).benchmark(model, dealt[modality], counts, rounds, force, as_json)

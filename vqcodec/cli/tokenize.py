@@ -15,13 +15,11 @@ from vqcodec.cli.handlers.base import Loading, handler_of
 from vqcodec.cli.messages import printable, require
 from vqcodec.cli.reports import names
 from vqcodec.errors import MediaError, OutputError, UsageError
-from vqcodec.modality import AUDIO, Modality, by_name
+from vqcodec.modality import AUDIO, by_name
 from vqcodec.tokens.commit import HOME
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
-    from vqcodec.tokens.inputs import Inputs
-    from vqcodec.tokens.manifest import Settings
     from vqcodec.tokens.workers import Event, Task
 
 RESERVED = ("key", "meta", "indices", "vqc")  # what shards call their own
@@ -91,6 +89,8 @@ def tokenize(
     or another, shares the work. Samples that cannot be coded are listed in _vqcodec/ in the folder.
     """
     from vqcodec.tokens.inputs import find_modality, find_shards
+    from vqcodec.tokens.manifest import check_fresh, check_same, read_settings
+    from vqcodec.tokens.settings import choose_settings
     from vqcodec.tokens.workers import Task
 
     options.check_exist(inputs)
@@ -105,7 +105,24 @@ def tokenize(
     if found.passed_over:
         kinds = ", ".join(f"{n} × {kind}" for kind, n in found.passed_over.most_common(5))
         console.note(f"vqcodec: passed over {found.passed_over.total()} other files ({kinds})")
-    settings = _settings(output, loading, modality, file_format, shard_size, kept, with_vqc, found)
+    known = read_settings(output)
+    settings = choose_settings(
+        find_weights(loading.model),
+        modality,
+        device,
+        precision,
+        engine,
+        known,
+        format=file_format,
+        shard_size=shard_size,
+        keep=kept,
+        vqc=with_vqc,
+        loose=found.digest,
+    )
+    if known is None:
+        check_fresh(output)
+    else:
+        check_same(output, known, settings)
     task = Task(found.shards, output, settings, modality, loading.model, device)
     if dry_run:
         _list(task, as_json)
@@ -130,54 +147,6 @@ def _check(inputs: list[Path], output: Path, file_format: str, kept: tuple[str, 
         there, mine = path.resolve(), output.resolve()
         if there == mine or there in mine.parents:
             raise UsageError(f"{output}: lies in the input {path}; name a folder outside of it")
-
-
-def _settings(
-    output: Path,
-    loading: Loading,
-    modality: Modality,
-    file_format: str,
-    shard_size: int,
-    kept: tuple[str, ...],
-    vqc: bool,
-    found: "Inputs",
-) -> "Settings":
-    """Return how to make shards, and check that those which are there are made like that."""
-    from vqcodec.codec.engines import choose_engine
-    from vqcodec.tokens.manifest import Settings, check_fresh, check_same, read_settings
-
-    weights = find_weights(loading.model)
-    known = read_settings(output)
-    device, precision, engine = loading.device, loading.precision, loading.engine
-    if known is not None:  # another machine would choose others
-        precision = known.precision if precision == "auto" else precision
-        engine = known.engine if engine == "auto" else engine
-    engine = choose_engine(weights, engine, device, precision, None)
-    if precision == "auto":
-        precision = "fp32"
-        if engine == "torch":
-            from vqcodec.codec.device import choose_bf16, choose_device
-
-            precision = "bf16" if choose_bf16("auto", choose_device(device)) else "fp32"
-    settings = Settings(
-        modality.name,
-        weights.name,
-        weights.codebook_id.hex(),
-        weights.codebook_sizes,
-        modality.axes,
-        engine,
-        precision,
-        file_format,
-        shard_size,
-        kept,
-        vqc,
-        found.digest,
-    )
-    if known is None:
-        check_fresh(output)
-    else:
-        check_same(output, known, settings)
-    return settings
 
 
 def _list(task: "Task", as_json: bool) -> None:

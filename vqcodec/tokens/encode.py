@@ -11,8 +11,9 @@ from vqcodec.tokens.commit import HOME, committing, sweep
 from vqcodec.tokens.entry import Entry
 from vqcodec.tokens.formats import find_format
 from vqcodec.tokens.inputs import Shard
-from vqcodec.tokens.manifest import Record, Settings, write_record
+from vqcodec.tokens.manifest import Record, write_record
 from vqcodec.tokens.samples import Sample, Samples
+from vqcodec.tokens.settings import Settings
 
 if TYPE_CHECKING:
     from vqcodec.codec.base import BaseCodec

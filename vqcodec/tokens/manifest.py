@@ -10,43 +10,11 @@ from typing import Any
 import vqcodec
 from vqcodec.errors import OutputError
 from vqcodec.tokens.commit import HOME, claim, committing
+from vqcodec.tokens.settings import Settings
 
 MANIFEST = "manifest.json"
 VERSION = 1
 PATIENCE = 30.0  # seconds to wait for another process to write the manifest
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the bytes of all shards of a folder follow from, beside the input.
-
-    Attributes:
-        modality: what is coded: ``image``, ``audio``.
-        model: published name of the weights.
-        codebook_id: in hexadecimal digits.
-        codebook_sizes: K of each index map.
-        axes: of the maps.
-        engine: what computes, see `codec.engines.choose_engine`.
-        precision: ``fp32`` or ``bf16``; in another one, or by another engine, some indices differ.
-        format: of the shards.
-        shard_size: loose files in a shard.
-        keep: extensions that are copied.
-        vqc: whether range-coded bytes are added.
-        loose: digest of the names of loose files.
-    """
-
-    modality: str
-    model: str
-    codebook_id: str
-    codebook_sizes: tuple[int, ...]
-    axes: str
-    engine: str
-    precision: str
-    format: str
-    shard_size: int
-    keep: tuple[str, ...]
-    vqc: bool
-    loose: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from vqcodec.tokens.commit import HOME, claim
 from vqcodec.tokens.encode import encode_shard, target, working_name
 from vqcodec.tokens.formats import find_format
 from vqcodec.tokens.inputs import Shard
-from vqcodec.tokens.manifest import Record, Settings, read_record, records, write_totals
+from vqcodec.tokens.manifest import Record, read_record, records, write_totals
+from vqcodec.tokens.settings import Settings
 
 LEFT = (".claim", ".tmp")
 GRACE = 20.0  # seconds in which workers may end by themselves

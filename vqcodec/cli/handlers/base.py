@@ -99,6 +99,7 @@ class Handler(ABC):
     """
 
     modality: ClassVar[Modality]
+    unit: ClassVar[str]  # of `amount`
     encoding: ClassVar[type] = NoOptions
     decoding: ClassVar[type] = NoOptions
     sampling: ClassVar[type] = NoOptions
@@ -169,6 +170,10 @@ class Handler(ABC):
         """Return the codes of a file, however long."""
         codes: Codes = codec.encode(self.read(source.read(), source.name))
         return codes
+
+    @abstractmethod
+    def amount(self, codes: "Codes") -> float:
+        """Return how much media codes stand for, in `unit`."""
 
     @abstractmethod
     def fidelity(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from vqcodec.errors import FormatError
 from vqcodec.maps import Maps
 from vqcodec.tokens.entry import Entry, map_names
-from vqcodec.tokens.manifest import Settings
+from vqcodec.tokens.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow

@@ -16,7 +16,7 @@ from vqcodec.tokens.entry import Entry
 from vqcodec.tokens.formats.tarwriter import TarWriter, npy
 from vqcodec.tokens.formats.webdataset import SUFFIX as SUFFIX  # noqa: PLC0414
 from vqcodec.tokens.formats.webdataset import read as read  # noqa: PLC0414
-from vqcodec.tokens.manifest import Settings
+from vqcodec.tokens.settings import Settings
 from vqcodec.voice.frames import RATE
 
 FIELD = "codes"

@@ -19,7 +19,7 @@ from vqcodec.files.npz import MAX_META_BYTES, read_array
 from vqcodec.maps import Maps
 from vqcodec.tokens.entry import Entry, map_names
 from vqcodec.tokens.formats.tarwriter import TarWriter, npy
-from vqcodec.tokens.manifest import Settings
+from vqcodec.tokens.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np

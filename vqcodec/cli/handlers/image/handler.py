@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class ImageHandler(Handler):
     """Pictures."""
 
-    modality = IMAGE
+    modality, unit = IMAGE, "megapixels"
     encoding, sampling = Encoding, Sampling
     evaluation, benchmarking = Evaluation, Benchmarking
 
@@ -98,6 +98,11 @@ class ImageHandler(Handler):
         from vqcodec.media.image import Image
 
         return Image.open(io.BytesIO(data), name)
+
+    def amount(self, codes: "Codes") -> float:
+        """Return megapixels."""
+        height, width = codes.media.size
+        return height * width / 1e6
 
     def fidelity(
         self, codec: "ImageCodec", data: bytes, name: str, codes: "Codes"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class SpeechHandler(Handler):
     """Sound that speech is heard in."""
 
-    modality = AUDIO
+    modality, unit = AUDIO, "hours"
     encoding, decoding, sampling, evaluation = Encoding, Decoding, Sampling, Evaluation
 
     def encode_jobs(
@@ -95,6 +95,10 @@ class SpeechHandler(Handler):
 
         with open_sound(io.BytesIO(source.read()), source.name) as sound:
             return codec.encode_blocks(sound.blocks(), sound.channels, sound.sample_rate)
+
+    def amount(self, codes: "Codes") -> float:
+        """Return hours."""
+        return codes.media.size[1] / codes.audio.sample_rate / 3600
 
     def fidelity(
         self, codec: "SpeechCodec", data: bytes, name: str, codes: "Codes"
