@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vqcodec.benchmark.coders import AVIF, PLAIN, WEBP, Coder, coders, ours, quick_formats
+from vqcodec.benchmark.coders import AVIF, PLAIN, WEBP, Coder, coders, kind_of, ours, quick_formats
 from vqcodec.benchmark.process import round_trip, run_python
 from vqcodec.codec.base import Report
 from vqcodec.codec.image import ImageCodec
@@ -74,7 +74,7 @@ def measure(
     medians, results = _take_turns(every, image.pixels, rounds, not large, report)
     trips = {n: round_trip(codec.weights.folder, image, n) for n in (threads if large else [])}
     for n, trip in trips.items():
-        label = ours(codec.precision)
+        label = ours(kind_of(codec))
         medians[n] = {label: (trip.encode, trip.decode), **medians[n]}
         results[label] = _result(trip.size, image.pixels, trip.pixels)
     # memory hardly depends on threads, so one more trip will do
@@ -91,7 +91,7 @@ def measure(
                 "threads": n,
                 "rounds": rounds,
                 "coders": {label: {**results[label], **speeds[label]} for label in speeds},
-                "ratios": _ratios(medians[n], ours(codec.precision)),
+                "ratios": _ratios(medians[n], kind_of(codec)),
                 "bf16_minus_fp32_db": _difference(results),
                 "peak_mib": {"encode": trip.encode_peak, "decode": trip.decode_peak},
             }
@@ -174,22 +174,22 @@ def _speeds(codec: ImageCodec, image: Image, label: str, pair: Pair) -> dict[str
             "seconds": round(seconds, 7),
             "megapixels_per_second": round(height * width / seconds / 1e6, 3),
         }
-        if label in (PLAIN, ours("bf16"), ours("fp32")):
+        if label == PLAIN or label in map(ours, ("onnx", "bf16", "fp32")):
             found[what]["codes_per_second"] = round(codes / seconds)
     return found
 
 
-def _ratios(medians: dict[str, Pair], codec: str) -> dict[str, float]:
+def _ratios(medians: dict[str, Pair], kind: str) -> dict[str, float]:
     """Return how many times as long as the codec others take, where they were measured."""
-    encode, decode = medians[codec]
+    encode, decode = medians[ours(kind)]
     found = {}
     for label, name in ((AVIF, "AVIF"), (WEBP, "WebP")):
         if label in medians:
             found[f"encode, {name} / vqcodec"] = medians[label][0] / encode
     if PLAIN in medians:
         found["round trip, plain network / vqcodec"] = sum(medians[PLAIN]) / (encode + decode)
-    if ours("fp32") in medians and codec != ours("fp32"):
-        found["round trip, fp32 / bf16"] = sum(medians[ours("fp32")]) / (encode + decode)
+    if ours("fp32") in medians and kind != "fp32":
+        found[f"round trip, fp32 / {kind}"] = sum(medians[ours("fp32")]) / (encode + decode)
     return {label: round(ratio, 2) for label, ratio in found.items()}
 
 

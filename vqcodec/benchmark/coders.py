@@ -36,16 +36,22 @@ class Coder:
     size: Callable[[Any], int | None]
 
 
-def ours(precision: str) -> str:
-    """Return the name under which the codec appears."""
-    return f"vqcodec, {precision}"
+def ours(kind: str) -> str:
+    """Return the name under which the codec appears: with onnx, or torch in bf16 or fp32."""
+    return f"vqcodec, {kind}"
+
+
+def kind_of(codec: ImageCodec) -> str:
+    """Return the engine of a codec if that is onnx, or else its precision."""
+    return codec.precision if codec.engine.name == "torch" else codec.engine.name
 
 
 def coders(codec: ImageCodec, image: Image, threads: int) -> dict[str, Coder]:
-    """Return every coder of a picture by its name, the codec's own precision first."""
-    codecs = {codec.precision: codec}
-    if codec.engine.bf16:
-        codecs["fp32"] = ImageCodec(codec.weights, codec.device.type, "fp32")
+    """Return every coder of a picture by its name, the codec as it is first."""
+    codecs = {kind_of(codec): codec}
+    for precision in ("auto", "fp32"):
+        torchs = ImageCodec(codec.weights, "auto", precision, "torch")
+        codecs.setdefault(kind_of(torchs), torchs)
     found = {ours(kind): _codec(one, image) for kind, one in codecs.items()}
     return {
         **found,
