@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.errors import MediaError
 from vqcodec.files.contents import MAX_SAMPLES
+from vqcodec.media.channels import from_file
 from vqcodec.media.soundreader import SoundReader
 from vqcodec.media.spans import Spans
 from vqcodec.media.stderr import complaints
@@ -58,9 +59,10 @@ def open_libsndfile(
 
             try:
                 with complaints(hear) if mpeg else contextlib.nullcontext():
-                    return sound.read(count, dtype="float32", always_2d=True)
+                    samples = sound.read(count, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise MediaError(f"{name}: damaged sound file ({error.error_string})") from None
+            return from_file(samples, sound.subtype)
 
         def remarks() -> tuple[str, ...]:
             damage = (f"damaged in {errors:,} places, where sound may be missing",)

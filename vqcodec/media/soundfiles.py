@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from vqcodec.errors import MediaError
 from vqcodec.media import mp3
+from vqcodec.media.channels import to_file
 from vqcodec.media.libsndfile import NotRead, open_libsndfile
 from vqcodec.media.links import links
 from vqcodec.media.pyav import installed, open_pyav
@@ -198,6 +199,7 @@ class SoundWriter:
         self._seeks = seek and file.seekable()
 
         self.kind, coding = KINDS[suffix]
+        self._coding = coding
         self.file = file
         self._format, self._comment = (channels, sample_rate), comment
         self._expected, self._done = frames, 0
@@ -237,6 +239,7 @@ class SoundWriter:
             if not self._seeks:
                 self.file.flush()  # whoever reads it may be waiting
             return
+        frames = to_file(frames, self._coding)
         for start in range(0, len(frames), LOSSY_FRAMES):
             self._sound.write(frames[start : start + LOSSY_FRAMES])
             self._guard.check()

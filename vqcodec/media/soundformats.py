@@ -68,7 +68,14 @@ FOREIGN = (
 SOUND_SUFFIXES = frozenset(KINDS) | {".oga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
 SOUND_SUFFIXES |= {suffix for foreign in FOREIGN for suffix in foreign.suffixes}
 # containers that libsndfile reads, but not with all that may be in them
-MAYBE = {b"OggS": "ogg", b"caff": "caf", b"FORM": "aiff", b"RIFF": "wav", b".snd": "au"}
+MAYBE = {
+    b"OggS": "ogg",
+    b"caff": "caf",
+    b"FORM": "aiff",
+    b"RIFF": "wav",
+    b"RF64": "wav",
+    b".snd": "au",
+}
 
 
 def sound_suffixes() -> frozenset[str]:
