@@ -85,7 +85,7 @@ def read(path: Path) -> Iterator[Entry]:
             for batch in file.iter_batches(ROWS_READ, columns=columns):
                 for row in range(batch.num_rows):
                     yield _entry(batch, row, names, axes)
-    except (pyarrow.ArrowException, KeyError, ValueError, TypeError) as error:
+    except (pyarrow.ArrowException, KeyError, ValueError, TypeError, AttributeError) as error:
         raise FormatError(f"{path}: no Parquet file of index maps, or damaged ({error})") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror or error})") from None
