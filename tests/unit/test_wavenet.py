@@ -135,6 +135,19 @@ def test_noise_is_for_training_only() -> None:
     assert decoder.loss(x, z_q, cond) != decoder.loss(x, z_q, cond)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@BANDS
+def test_a_gpu_draws_the_same_samples(bands: int) -> None:
+    decoder = make(bands)
+    _, z_q, cond = inputs(bands, batch=2)
+    uniforms = torch.rand(2, CELLS * TINY.stride // bands, bands)
+    with torch.inference_mode():
+        conditioning = decoder.conditioning(z_q, cond)
+        own = BatchedLoop(decoder.network(), conditioning, uniforms, 0.9).run()
+        there = BatchedLoop(decoder.network(), conditioning.cuda(), uniforms.cuda(), 0.9).run()
+    assert torch.equal(there.cpu(), own)
+
+
 @BANDS
 def test_every_way_to_draw_gives_the_same_samples(bands: int) -> None:
     decoder = make(bands)
