@@ -103,7 +103,7 @@ def test_what_weights_lack_is_left_out(data: Path, run: Run) -> None:
 
 
 def test_bad_requests(data: Path, run: Run) -> None:
-    fails(run(*EVALUATE, "0", data, "-o", "r"), 2, "greater than or equal to 1")
+    fails(run(*EVALUATE, "0", data, "-o", "r"), 2, "Invalid value for '--babble'")
     fails(run(*EVALUATE, "2", data, "-o", "r", "--phones"), 2, "--babble goes with")
     fails(run(*EVALUATE, "2", data, "-o", "r", "--voices", "ann"), 2, "--voices goes with")
     fails(run(*EVALUATE, "2", data / "none", "-o", "r"), 1, "no such file")

@@ -69,6 +69,8 @@ def _end() -> int:
             _own = _caught = None
         # its place is that of who writes to it, so it is not moved
         text = os.pread(caught.fileno(), os.fstat(caught.fileno()).st_size - _read, _read)
+        if _users:  # another thread may be in the middle of a line
+            text = text[: text.rfind(b"\n") + 1]
         _read += len(text)
         errors = sum(b"error" in line for line in COMPLAINT.findall(text))
         rest = COMPLAINT.sub(b"", text)
