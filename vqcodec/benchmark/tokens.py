@@ -104,17 +104,22 @@ def _write(task: Task, codec: Any, found: list[Codes]) -> None:
 
 
 def _rate(task: Task, workers: int) -> float:
-    """Return the samples a second of so many processes, between the first words and the last."""
-    told: list[tuple[float, int]] = []
+    """Return the samples a second of so many processes, while all of them are at work."""
+    told: list[tuple[float, int, int]] = []
     counts: dict[str, int] = {}
 
     def tell(event: Event) -> None:
         counts[event.shard.name] = event.samples
-        told.append((time.perf_counter(), sum(counts.values())))
+        told.append((time.perf_counter(), event.worker, sum(counts.values())))
 
     with tempfile.TemporaryDirectory(prefix="vqcodec-") as name:
         task = replace(task, output=Path(name))
         begin(task.output, task.settings)
         run(task, workers, tell)
-    (start, before), (end, after) = told[workers - 1], told[-1]
+    spoke = {worker for _, worker, _ in told}
+    begun = max(next(i for i, event in enumerate(told) if event[1] == w) for w in spoke)
+    ended = min(max(i for i, event in enumerate(told) if event[1] == w) for w in spoke)
+    if len(spoke) < workers or ended <= begun:  # too little for all to have a share
+        begun, ended = 0, len(told) - 1
+    (start, _, before), (end, _, after) = told[begun], told[ended]
     return (after - before) / max(1e-9, end - start)

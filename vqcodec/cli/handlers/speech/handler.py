@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class SpeechHandler(Handler):
     """Sound that speech is heard in."""
 
-    modality, unit = AUDIO, "hours"
+    modality, unit = AUDIO, "seconds"
     encoding, decoding, sampling, evaluation = Encoding, Decoding, Sampling, Evaluation
 
     def encode_jobs(
@@ -97,8 +97,8 @@ class SpeechHandler(Handler):
             return codec.encode_blocks(sound.blocks(), sound.channels, sound.sample_rate)
 
     def amount(self, codes: "Codes") -> float:
-        """Return hours."""
-        return codes.media.size[1] / codes.audio.sample_rate / 3600
+        """Return seconds."""
+        return codes.media.size[1] / codes.audio.sample_rate
 
     def fidelity(
         self, codec: "SpeechCodec", data: bytes, name: str, codes: "Codes"
