@@ -3,11 +3,14 @@
 vqcodec export --onnx image-f4 -o graphs, then: python onnx_codes.py graphs photo.png back.png
 """
 
+import os
 import sys
 
 import numpy as np
-import onnxruntime
-from PIL import Image
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or it keeps an identifier in ~/.cache
+import onnxruntime  # noqa: E402
+from PIL import Image  # noqa: E402
 
 folder, source, target = sys.argv[1:]
 encoder, decoder = (onnxruntime.InferenceSession(f"{folder}/{n}coder.onnx") for n in ("en", "de"))

@@ -149,7 +149,8 @@ def _unknown(tree: Tree, path: str) -> str:
     elif inside:
         hint = f"there are: {', '.join(inside)}"
     else:
-        hint = f"there are tables: {', '.join(dict.fromkeys(p.rpartition('.')[0] for p in known))}"
+        tables = dict.fromkeys(p.rpartition(".")[0] for p in known if "." in p)
+        hint = f"there are tables: {', '.join(tables)}"
     return f"no setting '{path}'; {hint}"
 
 

@@ -68,7 +68,9 @@ def plan(
     _check_distinct(jobs)
     if passed_over:
         kinds = ", ".join(f"{n} × {kind}" for kind, n in passed_over.most_common(5))
-        console.note(f"vqcodec: passed over {passed_over.total()} other files ({kinds})")
+        total = passed_over.total()
+        others = "other file" if total == 1 else "other files"
+        console.note(f"vqcodec: passed over {total} {others} ({kinds})")
     return jobs
 
 

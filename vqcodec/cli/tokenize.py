@@ -104,7 +104,9 @@ def tokenize(
     found = find_shards(inputs, modality, shard_size)
     if found.passed_over:
         kinds = ", ".join(f"{n} × {kind}" for kind, n in found.passed_over.most_common(5))
-        console.note(f"vqcodec: passed over {found.passed_over.total()} other files ({kinds})")
+        total = found.passed_over.total()
+        others = "other file" if total == 1 else "other files"
+        console.note(f"vqcodec: passed over {total} {others} ({kinds})")
     known = read_settings(output)
     settings = choose_settings(
         find_weights(loading.model),

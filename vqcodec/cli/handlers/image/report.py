@@ -37,7 +37,9 @@ def evaluate(
 def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:
     more, results = tree["evaluation"], tree["results"]
     shown = [m for m in metrics if m.key in results]
-    console.say(f"{tree['name']}, {more['data']['pictures']:,} pictures; means, [95 % intervals]")
+    number = more["data"]["pictures"]
+    pictures = "1 picture" if number == 1 else f"{number:,} pictures"
+    console.say(f"{tree['name']}, {pictures}; means, [95 % intervals]")
     table = [["", "", "bytes", "bpp", *(m.label for m in shown)]]
     for p, point in enumerate(more["points"]):
         values = [
