@@ -129,8 +129,8 @@ class OnnxEngine(Engine):
         return self._sessions[key]
 
     def _opened(self, file: str, threads: int) -> "InferenceSession":
-        # ONNX Runtime holds a telemetry client, which keeps an identifier in the user's home as soon
-        # as it is imported, unless it is told not to before. A codec tells nobody anything.
+        # ONNX Runtime holds a telemetry client, which keeps an identifier in the user's home from
+        # its import on, unless it is told not to before. A codec tells nobody anything.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
