@@ -17,6 +17,7 @@ from tests.golden.test_golden import PICTURES, SPEECH, WEIGHTS
 from tests.helpers import picture, voice
 from vqcodec import Audio, Codec, Image, SpeechCodec, VqcodecError
 from vqcodec.codec import engines
+from vqcodec.codec.device import choose_bf16
 from vqcodec.codec.engines import LARGE, choose_engine
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.contents import AudioInfo
@@ -102,10 +103,10 @@ def test_searching_takes_torch_beside_it() -> None:
         ("auto", "auto", 0, "none", "onnx"),
         ("auto", "auto", LARGE, "none", "onnx"),
         ("auto", "auto", None, "none", "onnx"),
-        ("auto", "auto", LARGE - 1, "amx cuda", "onnx"),
-        ("auto", "auto", LARGE, "amx", "torch"),
-        ("auto", "auto", None, "amx", "torch"),
-        ("auto", "fp32", LARGE, "amx", "onnx"),
+        ("auto", "auto", LARGE - 1, "bf16 cuda", "onnx"),
+        ("auto", "auto", LARGE, "bf16", "torch"),
+        ("auto", "auto", None, "bf16", "torch"),
+        ("auto", "fp32", LARGE, "bf16", "onnx"),
         ("auto", "fp32", LARGE, "cuda", "torch"),
         ("cpu", "auto", LARGE, "cuda", "onnx"),
         ("cuda", "auto", 0, "cuda", "torch"),
@@ -120,10 +121,16 @@ def test_auto_goes_by_hardware_and_size(
     chosen: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines, "_has_amx", lambda: "amx" in hardware)
+    monkeypatch.setattr(engines, "_has_bf16", lambda: "bf16" in hardware)
     monkeypatch.setattr(engines, "_may_have_cuda", lambda: "cuda" in hardware)
     weights = read_weights(WEIGHTS / "image-f4")
     assert choose_engine(weights, "auto", device, precision, work) == chosen
+
+
+def test_hardware_is_told_as_torch_tells_it() -> None:
+    if not Path("/proc/cpuinfo").is_file():
+        pytest.skip("the system does not say what the CPU can do")
+    assert engines._has_bf16() == choose_bf16("auto", "cpu")
 
 
 def test_what_cannot_be_asked_for(tiny_weights: Path) -> None:

@@ -22,7 +22,7 @@ Engine = Annotated[
     str,
     typer.Option(
         help="onnx, which starts at once, torch, or auto: torch for 4 MB of files or more (of code "
-        "files, 1 MB) where there is a GPU or the CPU has AMX, else onnx."
+        "files, 1 MB) where there is a GPU or the CPU multiplies bfloat16, else onnx."
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]

@@ -1,7 +1,7 @@
 """What computes: networks that take and give NumPy arrays.
 
 All that codecs know of tensors lies behind an engine. There is one of torch, which can also train,
-search and draw, and one of ONNX Runtime, which starts in a tenth of the time.
+search and draw, and one of ONNX Runtime, which starts in a fifth of the time.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar

@@ -41,9 +41,9 @@ def choose_engine(
 ) -> str:
     """Return the engine, ``onnx`` or ``torch``, that `name` stands for.
 
-    ONNX Runtime computes on the CPU in float32, what weights with graphs can; there it is as fast
-    as torch or faster. So ``auto`` takes it, unless the work is large, or of unknown size, and
-    torch has what is faster: a GPU, or a CPU whose AMX multiplies bfloat16.
+    ONNX Runtime computes on the CPU in float32, for weights that have graphs; it starts seconds
+    before torch, and is about as fast then. So ``auto`` takes it, unless the work is large, or of
+    unknown size, and torch has what is faster: a GPU, or a CPU that multiplies bfloat16.
 
     Args:
         weights: of the model.
@@ -76,7 +76,7 @@ def choose_engine(
     if name == "torch" or elsewhere or not graphs or find_spec("onnxruntime") is None:
         return "torch"
     if (work is None or work >= LARGE) and find_spec("torch") is not None:
-        faster = (device == "auto" and _may_have_cuda()) or (precision == "auto" and _has_amx())
+        faster = (device == "auto" and _may_have_cuda()) or (precision == "auto" and _has_bf16())
         return "torch" if faster else "onnx"
     return "onnx"
 
@@ -94,11 +94,11 @@ def _may_have_cuda() -> bool:
 
 
 @functools.cache
-def _has_amx() -> bool:
-    """Return whether Linux says that the CPU has AMX; where nobody says, it is as if not."""
+def _has_bf16() -> bool:
+    """Return whether Linux says that the CPU multiplies bfloat16; if nobody says, it does not."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return False
     flags = next((line for line in lines if line.startswith("flags")), "")
-    return "amx_tile" in flags.split()
+    return not {"amx_tile", "avx512_bf16"}.isdisjoint(flags.split())

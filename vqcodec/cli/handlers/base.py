@@ -74,7 +74,7 @@ class Codecs:
         device: str,
         precision: str,
         engine: str = "auto",
-        work: int | None = None,
+        work: int | None = 0,
     ) -> None:
         if model is not None:
             find_weights(model)  # or an error before any work
