@@ -34,6 +34,7 @@ WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
+HELD_OUT_SIDE = 128  # of the squares that pictures are measured on, where a preset names no other
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 MAX_MAPS = 16  # of a model, and so of a file of codes
@@ -60,13 +61,18 @@ class Weights:
         return str(self.config.get("modality", ""))
 
     def check(self, modality: Modality) -> None:
-        """Raise WeightsError if they code other media."""
+        """Raise WeightsError if they code other media, or nothing at all."""
         if self.modality != modality.name:
             raise WeightsError(f"{self.folder}: codes {self.modality}, not {modality.codes}")
+        if not self.codebook_sizes:
+            raise WeightsError(
+                f"{self.folder}: has no codes; it is there to be measured, with: "
+                f"vqcodec evaluate DATA --bound --model {self.name} -o FOLDER"
+            )
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        """K of each index map, coarse to fine."""
+        """K of each index map, coarse to fine; none of a model that is not a codec."""
         maps = self.config.get("maps")
         if maps is None:  # made before there could be several
             return (int(self.config["model"]["quantizer"]["codebook_size"]),)
@@ -80,6 +86,14 @@ class Weights:
         if not isinstance(figures, dict):
             return {}
         return {k: v for k, v in figures.items() if isinstance(v, int | float)}
+
+    @property
+    def held_out_side(self) -> int:
+        """Side in pixels of the squares that a model of pictures was measured on in training."""
+        training = self.config.get("training")
+        settings = training.get("settings") if isinstance(training, dict) else None
+        side = settings.get("held_out_side") if isinstance(settings, dict) else None
+        return side if isinstance(side, int) and 8 <= side <= 2048 else HELD_OUT_SIDE
 
     @property
     def codebook_id(self) -> bytes:
@@ -208,7 +222,7 @@ def _read_weights(folder: Path, state: tuple[int, int, int]) -> Weights:
         raise WeightsError(f"{path}: lacks a valid 'codebook_id'")
     weights = Weights(folder, name, config)
     try:
-        check_range("number of maps", len(weights.codebook_sizes), 1, MAX_MAPS)
+        check_range("number of maps", len(weights.codebook_sizes), 0, MAX_MAPS)
         for size in weights.codebook_sizes:
             check_range("codebook_size", size, 2, 65536)
     except (KeyError, TypeError, ValueError):

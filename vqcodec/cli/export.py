@@ -90,15 +90,17 @@ def export(
         from vqcodec.weights import read_weights
 
         add_speakers(run, read_weights(folder / name), speakers)
-    _add_graphs(folder / name)
+    if config["maps"]:
+        _add_graphs(folder / name)
     console.say(f"{folder / name}: {_figures(config)}")
     weak = shortfall(config["training"]["held_out"])
     if weak:
         console.note(f"note: {weak}")
-    if folder not in search_path():
-        console.say(f"use them with --model {folder / name}")
+    use = f"--model {name if folder in search_path() else folder / name}"
+    if config["maps"]:
+        console.say(f"use them with {use}")
     else:
-        console.say(f"use them with --model {name}")
+        console.say(f"they have no codes; measure them with: vqcodec evaluate DATA --bound {use}")
 
 
 def _export_graphs(name: str, folder: Path | None, force: bool) -> None:

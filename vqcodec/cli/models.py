@@ -82,7 +82,7 @@ def _rate(weights: Weights) -> str:
     """Return how much codes take when they are packed; nothing where that is not known."""
     kind = next((m for m in MODALITIES if m.name == weights.modality), None)
     sizes, areas = weights.codebook_sizes, _areas(weights)
-    if kind is None or len(areas) != len(sizes):
+    if kind is None or not sizes or len(areas) != len(sizes):
         return ""
     bits = (math.ceil(math.log2(size)) / area for size, area in zip(sizes, areas, strict=True))
     return handler_of(kind).rate(sum(bits))

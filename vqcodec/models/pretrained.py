@@ -14,7 +14,8 @@ from vqcodec.files.atomic import writing
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.integer import IntegerPrior
-from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
+from vqcodec.models.vae import VAE, build_model
+from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
 from vqcodec.weights import (
     CODING_PRIOR,
     CONFIG,
@@ -54,10 +55,18 @@ def load_model(weights: Weights) -> VQVAE:
     Raises:
         WeightsError: config and tensors do not fit each other.
     """
-    model = _load(weights, MODEL, lambda n: build(_table(weights.config, "model"), n))
+    model = load_any_model(weights)
+    if not isinstance(model, VQVAE):
+        raise WeightsError(f"{weights.folder}: has no codes")
+    return model
+
+
+def load_any_model(weights: Weights) -> VQVAE | VAE:
+    """Build the model of `weights`, with codes or without; see `load_model`."""
+    model = _load(weights, MODEL, lambda n: build_model(_table(weights.config, "model"), n))
     if tuple(spec.codebook_size for spec in model.maps) != weights.codebook_sizes:
         raise WeightsError(f"{weights.folder}: its maps are not those that {CONFIG} names")
-    if codebook_id(model.quantizer.codebook_bytes()) != weights.codebook_id:
+    if codebook_id(model.codebook_bytes()) != weights.codebook_id:
         raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
     return model
 
@@ -143,7 +152,7 @@ def _load(weights: Weights, file: str, build: Callable[[int], Built]) -> Built:
     return model.eval().requires_grad_(False)
 
 
-def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
+def write_weights(folder: Path, config: Tree, model: VQVAE | VAE) -> Tree:
     """Write ``config.json`` and ``model.safetensors`` of a model into an existing folder.
 
     Args:
@@ -158,7 +167,7 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
     config = {
         **config,
         "maps": [asdict(spec) for spec in model.maps],
-        "codebook_id": codebook_id(model.quantizer.codebook_bytes()).hex(),
+        "codebook_id": codebook_id(model.codebook_bytes()).hex(),
         "files": {MODEL: hashlib.sha256(data).hexdigest()},
     }
     (folder / MODEL).write_bytes(data)

@@ -1,10 +1,8 @@
 """VQ-VAE: an encoder, a quantizer and a decoder, trained as one (arXiv:1711.00937v2, eq. 3)."""
 
 import importlib
-import math
 import pkgutil
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,46 +19,12 @@ from vqcodec.models.priors.independent import IndependentPriors
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.uniform import UniformPrior
 from vqcodec.models.quantizers.base import Quantized, Quantizer
+from vqcodec.models.terms import ELBO, LossTerms
 from vqcodec.weights import MAX_MAPS, conditioner_of
 
 OLD_CONDITIONER = "speaker"  # its name in weights made before there were others
 # contracts, what others are made of, and what there is nothing to set of
 PARTS = {"base", "composite", "independent", "uniform"}
-
-
-class LossTerms(NamedTuple):
-    """What one training step needs.
-
-    Attributes:
-        loss: scalar, nats per dimension of x: reconstruction + quantizer terms, and the rate's.
-        reconstruction: scalar, the decoder's term alone.
-        quantizer: scalar, codebook and commitment terms alone.
-        rate: scalar, nats per dimension of x: the indices' cost under the prior; 0 without one, and
-            outside training.
-        indices: as `VQVAE.encode` returns them.
-        latents: (N, D) for each map, to set and restart its codes from.
-    """
-
-    loss: torch.Tensor
-    reconstruction: torch.Tensor
-    quantizer: torch.Tensor
-    rate: torch.Tensor
-    indices: tuple[torch.Tensor, ...]
-    latents: tuple[torch.Tensor, ...]
-
-
-@dataclass(frozen=True)
-class ELBO:
-    """The terms of the bound log p(x) >= log p(x | z_q) - KL, (B,) each, in nats."""
-
-    log_prob: torch.Tensor
-    kl: torch.Tensor
-    dimensions: int
-
-    @property
-    def bits_per_dim(self) -> torch.Tensor:
-        """Return -(log p(x | z_q) - KL) in bits per dimension of x, (B,)."""
-        return (self.kl - self.log_prob) / (self.dimensions * math.log(2))
 
 
 class VQVAE(nn.Module):
@@ -91,6 +55,10 @@ class VQVAE(nn.Module):
     def maps(self) -> Maps:
         """What is known of each index map; strides are along the axes of x behind its channels."""
         return _maps(self.encoder, self.quantizer)
+
+    def codebook_bytes(self) -> bytes:
+        """Return what gives an index its meaning; see `Quantizer.codebook_bytes`."""
+        return self.quantizer.codebook_bytes()
 
     def encode(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1]."""
@@ -187,26 +155,8 @@ def build(model: Tree, max_parameters: int | None = None) -> VQVAE:
     Raises:
         UsageError: a part is missing, of an unknown kind, or its settings do not fit.
     """
-    parts: dict[str, Any] = {}
-    for part, package in (
-        ("encoder", "vqcodec.models.encoders"),
-        ("quantizer", "vqcodec.models.quantizers"),
-        ("decoder", "vqcodec.models.decoders"),
-    ):
-        parts[part] = _config(model.get(part), part, package)
-    table = conditioner_of(model)
-    if table is not None:
-        parts["conditioner"] = _config(table, "conditioner", "vqcodec.models.conditioners")
-    _check_size(sum(config.min_parameters for config in parts.values()), max_parameters)
-    parts = {part: config.build() for part, config in parts.items()}
-    stacked = parts["quantizer"].stacked
-    dims = {model["encoder"].get("dim"), model["quantizer"].get("dim")}
-    if {stacked * dim for dim in dims} != {model["decoder"].get("dim")}:
-        times = f"; the decoder's is {stacked} times that" if stacked > 1 else ""
-        raise UsageError(f"encoder, quantizer and decoder must have one and the same 'dim'{times}")
+    parts = build_parts(model, "quantizer", max_parameters)
     strides = parts["encoder"].strides
-    if set(strides[-1]) != {parts["decoder"].stride}:
-        raise UsageError("encoder and decoder must have one and the same stride")
     if set(parts["quantizer"].levels) != set(range(len(strides))):
         raise UsageError(f"the quantizer does not take {len(strides)} grids, as the encoder gives")
     if "conditioner" in parts and parts["conditioner"].dim != model["decoder"].get("cond_dim"):
@@ -225,6 +175,30 @@ def build(model: Tree, max_parameters: int | None = None) -> VQVAE:
     if not all(isinstance(own, IntegerPrior) for own in prior.each()):
         raise UsageError("only a prior of kind 'integer' can be learned along with the codes")
     return VQVAE(**parts, prior=prior, rate_weight=weight)
+
+
+def build_parts(model: Tree, middle: str, max_parameters: int | None = None) -> dict[str, Any]:
+    """Make encoder, decoder and what is between them, ``quantizer`` or ``bottleneck``.
+
+    Where there is a conditioner, it too. Args and errors are those of `build`.
+    """
+    configs: dict[str, Any] = {
+        part: _config(model.get(part), part, f"vqcodec.models.{part}s")
+        for part in ("encoder", middle, "decoder")
+    }
+    table = conditioner_of(model)
+    if table is not None:
+        configs["conditioner"] = _config(table, "conditioner", "vqcodec.models.conditioners")
+    _check_size(sum(config.min_parameters for config in configs.values()), max_parameters)
+    parts = {part: config.build() for part, config in configs.items()}
+    stacked = getattr(parts[middle], "stacked", 1)
+    dims = {model["encoder"].get("dim"), model[middle].get("dim")}
+    if {stacked * dim for dim in dims} != {model["decoder"].get("dim")}:
+        times = f"; the decoder's is {stacked} times that" if stacked > 1 else ""
+        raise UsageError(f"encoder, {middle} and decoder must have one and the same 'dim'{times}")
+    if set(parts["encoder"].strides[-1]) != {parts["decoder"].stride}:
+        raise UsageError("encoder and decoder must have one and the same stride")
+    return parts
 
 
 def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -12,12 +12,14 @@ from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
 from vqcodec.modality import by_name, load
 from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
-from vqcodec.models.vqvae import build, build_decoder, build_prior
+from vqcodec.models.vae import build_model
+from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
 from vqcodec.train.run import Training, read_run
 from vqcodec.weights import (
     CARD,
     CODING_PRIOR,
+    HELD_OUT_SIDE,
     MODEL,
     NAME,
     SAMPLING_PRIOR,
@@ -63,9 +65,11 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     if target.exists() and not force:
         raise OutputError(f"{target}: exists already; use --force to overwrite it")
     preset = description["config"]
-    model = build(preset["model"])
+    model = build_model(preset["model"])
     model.load_state_dict(_average(run))
-    learned_along, model.prior = model.prior, None
+    learned_along = None
+    if isinstance(model, VQVAE):
+        learned_along, model.prior = model.prior, None
     config = {
         "name": name,
         "modality": preset["modality"],
@@ -202,21 +206,25 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     model = config["model"]
     held_out = ", ".join(run["held_out"]) or "every twentieth file of the data, at most 100"
     training_of: Training = load(by_name(config["modality"]).training)
+    side = training["settings"].get("held_out_side", HELD_OUT_SIDE)
+    measured = training_of.measured.format(held_out_side=side)
     rows = "\n".join(f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in figures.items())
     layers = "\n".join(
         f"- {part}: " + ", ".join(f"{k} {v}" for k, v in model[part].items())
-        for part in ("encoder", "quantizer", "decoder", "conditioner", "speaker")
+        for part in ("encoder", "quantizer", "bottleneck", "decoder", "conditioner", "speaker")
         if part in model
     )
+    kind = "VQ-VAE" if config["maps"] else "VAE"
+    codebook = f", codebook id `{config['codebook_id']}`" if config["maps"] else ""
     return f"""# {config["name"]}
 
-VQ-VAE weights for vqcodec, modality: {config["modality"]}.
+{kind} weights for vqcodec, modality: {config["modality"]}.
 
 ## Model
 
 {layers}
 
-`{MODEL}`: SHA-256 `{config["files"][MODEL]}`, codebook id `{config["codebook_id"]}`.
+`{MODEL}`: SHA-256 `{config["files"][MODEL]}`{codebook}.
 
 ## Training
 
@@ -227,7 +235,7 @@ VQ-VAE weights for vqcodec, modality: {config["modality"]}.
 
 ## Figures on held-out data
 
-Measured when training ended, on {training_of.measured}, of:
+Measured when training ended, on {measured}, of:
 {held_out}.
 
 | figure | value |

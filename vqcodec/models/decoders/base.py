@@ -13,10 +13,12 @@ class Decoder(nn.Module):
     Attributes:
         stride: output samples per cell, the same along every axis.
         halo: how many cells beyond its own an output sample depends on, per side.
+        draws: whether `reconstruct` draws from p(x | z_q): with another seed, another signal.
     """
 
     stride: int
     halo: int
+    draws: bool = False
 
     def reconstruct(
         self,

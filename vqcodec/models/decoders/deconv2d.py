@@ -7,10 +7,8 @@ import torch
 from torch import nn
 
 from vqcodec.models.decoders.base import Density
-from vqcodec.models.nn.pyramid import PyramidConfig
-from vqcodec.models.nn.residual import ACTIVATIONS
-
-BIN = 2 / 255  # the width of one of 256 grey levels when x is scaled to [-1, 1]
+from vqcodec.models.nn.pixels import BIN
+from vqcodec.models.nn.pyramid import PyramidConfig, upsampling
 
 
 @dataclass(frozen=True)
@@ -32,20 +30,8 @@ class Deconv2dDecoder(Density):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(config.dim, config.widths[0], 3, padding=1)]
-        stride, halo = 1, 1.0
-        for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
-            layers += config.stack(level)
-            last = level + 1 == len(config.widths)
-            layers.append(ACTIVATIONS[config.activation]())
-            layers.append(
-                nn.ConvTranspose2d(width, 3 if last else config.widths[level + 1], 4, 2, padding=1)
-            )
-            halo += (blocks + 1) / stride
-            stride *= 2
-        self.layers = nn.Sequential(*layers)
+        self.layers, self.stride, self.halo = upsampling(config, 3)
         self.log_scale = nn.Parameter(torch.tensor(-2.0))  # an error of 20 dB, roughly the start
-        self.stride, self.halo = stride, math.ceil(halo)
 
     def forward(self, z_q: torch.Tensor) -> torch.Tensor:
         """Return the mean of x, not clipped."""

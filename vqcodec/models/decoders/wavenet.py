@@ -174,6 +174,8 @@ class WaveNet(Density):
         memory: samples back that a sample depends on.
     """
 
+    draws = True
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config

@@ -2,6 +2,8 @@
 
 import torch
 
+BIN = 2 / 255  # the width of one of 256 levels when they are scaled to [-1, 1]
+
 
 def to_signal(pixels: torch.Tensor) -> torch.Tensor:
     """Return uint8 pictures, (B, 3, H, W), as float32 in [-1, 1], stored channels last."""

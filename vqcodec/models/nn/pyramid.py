@@ -1,5 +1,6 @@
 """What networks of several resolutions share."""
 
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -51,3 +52,21 @@ class PyramidConfig:
         """Return the residual blocks of a resolution, in the order of computation."""
         block = self.widths[level], self.activation, self.residual_width
         return [ResidualBlock2d(*block) for _ in range(self.blocks[level])]
+
+
+def upsampling(config: PyramidConfig, channels: int) -> tuple[nn.Sequential, int, int]:
+    """Return the layers from z_q, (B, D, h, w), to (B, channels, h * stride, w * stride).
+
+    And their stride, and their halo in cells of z_q. Blocks come before each doubling.
+    """
+    layers: list[nn.Module] = [nn.Conv2d(config.dim, config.widths[0], 3, padding=1)]
+    stride, halo = 1, 1.0
+    for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
+        layers += config.stack(level)
+        last = level + 1 == len(config.widths)
+        layers.append(ACTIVATIONS[config.activation]())
+        after = channels if last else config.widths[level + 1]
+        layers.append(nn.ConvTranspose2d(width, after, 4, 2, padding=1))
+        halo += (blocks + 1) / stride
+        stride *= 2
+    return nn.Sequential(*layers), stride, math.ceil(halo)

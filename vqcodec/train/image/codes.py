@@ -21,10 +21,10 @@ from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.priors.base import Prior
 from vqcodec.train.config import split
 from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
-from vqcodec.train.image.task import HELD_OUT_SIDE
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Ready, TrainingJob, hold_out
 from vqcodec.train.tasks import Evaluation, named_maps
+from vqcodec.weights import HELD_OUT_SIDE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,18 +46,21 @@ class PriorData:
         picture_side: larger pictures are shrunk to this short side first.
         zoom: a crop is cut as a square of crop_size times a factor from this range, then shrunk.
         crops: encoded for each picture, on average; half of them mirrored.
+        held_out_side: of pictures to measure on the middle square is taken, shrunk to this side.
     """
 
     crop_size: int
     picture_side: int
     zoom: tuple[float, float]
     crops: int
+    held_out_side: int = HELD_OUT_SIDE
 
     def __post_init__(self) -> None:
         check_range("crop_size", self.crop_size, 8, 2048)
         check_range("picture_side", self.picture_side, self.crop_size, 8192)
         check_range("zoom", self.zoom[0], 1, self.zoom[1])
         check_range("crops", self.crops, 1, 10000)
+        check_range("held_out_side", self.held_out_side, 8, 2048)
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,14 @@ def _encode_pictures(
     codec: ImageCodec, job: TrainingJob, settings: PriorData, seed: int
 ) -> tuple[Maps, list[str]]:
     """Return the maps of all pictures, and a sentence for each that cannot be read."""
-    read = partial(read_picture, side=HELD_OUT_SIDE, minimum=HELD_OUT_SIDE)
+    side = settings.held_out_side
+    read = partial(read_picture, side=side, minimum=side)
     sources, measured, passed = hold_out(job.data, job.held_out, read)
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
-    test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
+    test = Pictures(measured, side, side)
     crops = Crops(pictures, ENCODED_AT_ONCE, settings.crop_size, settings.zoom, seed)
     batches = -(-settings.crops * len(pictures) // ENCODED_AT_ONCE)
-    squares = centre_squares(test, HELD_OUT_SIDE)
+    squares = centre_squares(test, side)
     maps = encode_maps(codec, crops, batches, squares, job.on_encode)
     return maps, passed + pictures.skipped + test.skipped
 

@@ -9,26 +9,29 @@ import torch
 from torch import nn
 
 from vqcodec.config import check_range
+from vqcodec.errors import UsageError
 from vqcodec.metrics.basic import psnr
 from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.priors.integer import from_arrays
 from vqcodec.models.quantizers.base import Quantizer
-from vqcodec.models.vqvae import VQVAE, LossTerms, build
+from vqcodec.models.terms import LossTerms
+from vqcodec.models.vae import VAE, build_model
+from vqcodec.models.vqvae import VQVAE
 from vqcodec.train.config import split
+from vqcodec.train.image.base import MEASURED_AT_ONCE, PictureTask, side_by_side
 from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
+from vqcodec.train.image.vae import ImageVAE
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
-from vqcodec.train.tasks import Evaluation, Loss, Tensors, codes_in_use
-from vqcodec.weights import Weights, coding_priors, find_weights
+from vqcodec.train.tasks import Evaluation, Loss, Task, Tensors, codes_in_use
+from vqcodec.weights import HELD_OUT_SIDE, Weights, coding_priors, find_weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-
-HELD_OUT_SIDE = 128  # pictures to measure on: short side shrunk to this, the middle square
 
 
 @dataclass(frozen=True)
@@ -39,35 +42,23 @@ class ImageData:
         crop_size: side of a training crop in pixels.
         picture_side: larger pictures are shrunk to this short side first.
         zoom: a crop is cut as a square of crop_size times a factor from this range, then shrunk.
+        held_out_side: of pictures to measure on the middle square is taken, shrunk to this side.
     """
 
     crop_size: int
     picture_side: int
     zoom: tuple[float, float]
+    held_out_side: int = HELD_OUT_SIDE
 
     def __post_init__(self) -> None:
         check_range("crop_size", self.crop_size, 8, 2048)
         check_range("picture_side", self.picture_side, self.crop_size, 8192)
         check_range("zoom", self.zoom[0], 1, self.zoom[1])
+        check_range("held_out_side", self.held_out_side, 8, 2048)
 
 
-class ImageVQVAE:
-    """A VQ-VAE on pictures.
-
-    Args:
-        model: the network to train.
-        crops: training crops.
-        held_out: (N, 3, S, S) uint8 pictures to measure on.
-    """
-
-    def __init__(self, model: VQVAE, crops: Crops, held_out: "Pixels") -> None:
-        self.model = model
-        self.crops = crops
-        self.held_out = held_out
-
-    def batch(self, number: int) -> "dict[str, Pixels]":
-        """Return training batch `number`: x, (B, 3, H, W) uint8."""
-        return {"x": self.crops.batch(number)}
+class ImageVQVAE(PictureTask[VQVAE]):
+    """A VQ-VAE on pictures; see `PictureTask`."""
 
     def loss(self, model: nn.Module, batch: Tensors) -> Loss:
         """Return the terms of equation 3."""
@@ -98,21 +89,22 @@ class ImageVQVAE:
         quality: list[list[float]] = [[] for _ in sizes]  # of the first map, the first two, all
         bits = coded = 0.0
         shown: list[Pixels] = []
-        for start in range(0, len(self.held_out), 8):
-            pixels = self.held_out[start : start + 8]
+        for start in range(0, len(self.held_out), MEASURED_AT_ONCE):
+            pixels = self.held_out[start : start + MEASURED_AT_ONCE]
             x = to_signal(torch.from_numpy(pixels).to(device))
             indices = model.encode(x)
             for histogram, grid in zip(histograms, indices, strict=True):
                 counts = np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
                 histogram[:] += counts
-            for number, found in enumerate(quality, 1):
+            drawn = shown and model.decoder.draws  # takes long: the first few must do
+            for number, found in enumerate([] if drawn else quality, 1):
                 decoded = to_pixels(model.decode(indices[:number])).cpu().numpy()
                 found += [min(psnr(a, b), 100.0) for a, b in zip(pixels, decoded, strict=True)]
             bits += float(model.elbo(x).bits_per_dim.sum())
             if model.prior is not None:
                 coded -= float(model.prior.log_prob(indices).sum()) / math.log(2)
             if not shown:
-                shown = [_row(pixels), _row(decoded)]
+                shown = [side_by_side(pixels), side_by_side(decoded)]
         numbers = [int(h.sum()) for h in histograms]  # of indices
         kl = sum(math.log2(k) * (n / sum(numbers)) for k, n in zip(sizes, numbers, strict=True))
         *prefixes, whole = [float(np.mean(found)) for found in quality]
@@ -128,15 +120,8 @@ class ImageVQVAE:
         return Evaluation(figures, histograms, np.concatenate(shown))
 
 
-def _row(pixels: "Pixels") -> "Pixels":
-    """Lay pictures, (N, 3, H, W), side by side: (H, N W, 3)."""
-    import numpy as np
-
-    return np.concatenate(list(pixels.transpose(0, 2, 3, 1)), axis=1)
-
-
 def train_image(job: TrainingJob, start_from: str | None = None) -> Progress:
-    """Train a VQ-VAE on pictures, or continue the run in the job's folder.
+    """Train a VQ-VAE, or a VAE, on pictures, or continue the run in the job's folder.
 
     Args:
         job: what is asked.
@@ -148,27 +133,42 @@ def train_image(job: TrainingJob, start_from: str | None = None) -> Progress:
     """
     settings, loop_config = split(job.config, ImageData)
     torch.manual_seed(loop_config.seed)
-    model = build(job.config.get("model", {}))
-    read = partial(read_picture, side=HELD_OUT_SIDE, minimum=HELD_OUT_SIDE)
+    model = build_model(job.config.get("model", {}))
+    side = settings.held_out_side
+    _check_sizes(model, settings)
+    read = partial(read_picture, side=side, minimum=side)
     sources, measured, passed = hold_out(job.data, job.held_out, read)
     claim(job, start_from=start_from)
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
-    test = Pictures(measured, HELD_OUT_SIDE, HELD_OUT_SIDE)
+    test = Pictures(measured, side, side)
     if start_from is not None:
         _start_from(model, find_weights(start_from))
     crops = Crops(
         pictures, loop_config.batch_size, settings.crop_size, settings.zoom, loop_config.seed
     )
-    task = ImageVQVAE(model, crops, centre_squares(test, HELD_OUT_SIDE))
+    squares = centre_squares(test, side)
+    task: Task = (
+        ImageVAE(model, crops, squares)
+        if isinstance(model, VAE)
+        else ImageVQVAE(model, crops, squares)
+    )
     skipped = passed + pictures.skipped + test.skipped
     ready = Ready(task, len(pictures), len(test), skipped, "pictures")
     return train(job, loop_config, ready, started=start_from is not None)
 
 
-def _start_from(model: VQVAE, weights: Weights) -> None:
+def _check_sizes(model: VQVAE | VAE, settings: ImageData) -> None:
+    """Raise UsageError unless pictures are whole numbers of the coarsest cells."""
+    stride = max(model.encoder.strides[0])
+    for name in ("crop_size", "held_out_side"):
+        if getattr(settings, name) % stride:
+            raise UsageError(f"train.{name} must be a multiple of {stride}, the model's stride")
+
+
+def _start_from(model: VQVAE | VAE, weights: Weights) -> None:
     """Take over weights, and their coding priors for a prior that learns along."""
     state = read_state(weights)
-    if model.prior is not None:
+    if isinstance(model, VQVAE) and model.prior is not None:
         for own, found in zip(model.prior.each(), coding_priors(weights), strict=False):
             own.load_state_dict(from_arrays(found.arrays).state_dict())
         state |= {f"prior.{key}": value for key, value in model.prior.state_dict().items()}

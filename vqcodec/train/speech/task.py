@@ -13,7 +13,8 @@ from vqcodec.modality import AUDIO
 from vqcodec.models.nn.spectra import log_mel
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.quantizers.base import Quantizer
-from vqcodec.models.vqvae import VQVAE, LossTerms, build, renamed
+from vqcodec.models.terms import LossTerms
+from vqcodec.models.vqvae import VQVAE, build, renamed
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
