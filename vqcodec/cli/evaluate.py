@@ -40,6 +40,21 @@ def evaluate(
     target_bytes: Annotated[
         str, typer.Option(help="Measure at files of at most these sizes, such as 700,600.")
     ] = "",
+    bound: Annotated[
+        bool,
+        typer.Option(
+            "--bound",
+            help="Measure likelihoods of pictures, in bits per dimension, of models that --model "
+            "and --against name: bounds, and what another picture's latents cost.",
+        ),
+    ] = False,
+    gaussian: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --bound, put beside them a Gaussian of full covariance, fitted to these "
+            "pictures."
+        ),
+    ] = None,
     phones: Annotated[
         bool,
         typer.Option(
@@ -78,6 +93,7 @@ def evaluate(
     Into the folder go report.html, results.json, results.csv and, of pictures, plots.
     """
     own: dict[str, Any] = {"quality": quality, "target_bytes": target_bytes}
+    own |= {"bound": bound, "gaussian": gaussian}
     own |= {"phones": phones, "voices": voices, "babble": babble}
     takers = {handler.modality: handler.evaluation for handler in handlers()}
     if model is None:
@@ -87,7 +103,7 @@ def evaluate(
         modality = by_name(find_weights(model).modality)
     found = f"{model or modality.weights} codes {modality.codes}"
     dealt = deal(own, takers, [modality], lambda kind: kind.codes, found)
-    options.check_exist(data)
+    options.check_exist([*data, *([] if gaussian is None else [gaussian])])
     handler_of(modality).evaluate(
         data, output, model, against, dealt[modality], device=device, force=force, as_json=as_json
     )

@@ -41,16 +41,16 @@ def finish(
     else:
         show(found.tree, found.metrics)
         console.say(f"{folder / 'report.html'}")
-    end(found, found.tree["evaluation"]["data"][what])
+    end(found.left_out, found.tree["evaluation"]["data"][what])
 
 
-def end(found: Any, measured: int) -> None:
+def end(left_out: list[str], measured: int) -> None:
     """Say which inputs were left out, and end with exit status 1 if any was."""
-    for sentence in found.left_out:
+    for sentence in left_out:
         console.say(f"vqcodec: error: {' '.join(sentence.splitlines())}", err=True)
-    if found.left_out:
-        total = len(found.left_out) + measured
-        console.say(f"vqcodec: {len(found.left_out)} of {total} inputs failed", err=True)
+    if left_out:
+        total = len(left_out) + measured
+        console.say(f"vqcodec: {len(left_out)} of {total} inputs failed", err=True)
         raise typer.Exit(1)
 
 

@@ -49,8 +49,8 @@ class VAE(nn.Module):
 
     def elbo(self, x: torch.Tensor) -> ELBO:
         """Return the bound on log p(x), from one draw; its KL is in closed form."""
-        latents = self.bottleneck(self.encoder(x), 1)
-        return ELBO(self._log_px(x, latents.z)[0], latents.kl.sum(1), x[0].numel())
+        z, kl = self.infer(x)
+        return ELBO(self.decoder.log_prob(x, z), kl.sum(1), x[0].numel())
 
     def bound(self, x: torch.Tensor, samples: int, at_once: int = 10) -> torch.Tensor:
         """Return the multi-sample bound on log p(x) in nats, (B,): the tighter, the more samples.
@@ -67,10 +67,10 @@ class VAE(nn.Module):
             weights.append(self._log_px(x, latents.z) + latents.log_p - latents.log_q)
         return multi_sample_bound(torch.cat(weights))
 
-    def latent_kl(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the KL divergence of each latent in nats, (B, latents)."""
-        kl: torch.Tensor = self.bottleneck(self.encoder(x), 1).kl
-        return kl
+    def infer(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return z, (B, D, *grid), drawn for x, and what each latent costs, (B, latents)."""
+        latents = self.bottleneck(self.encoder(x), 1)
+        return latents.z, latents.kl
 
     def _log_px(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Return log p(x | z), (S, B), of z (S * B, ...)."""

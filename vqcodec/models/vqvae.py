@@ -139,10 +139,20 @@ class VQVAE(nn.Module):
         """
         if not isinstance(self.decoder, Density):
             raise UsageError("this decoder has no likelihood, so there is no bound to report")
+        z_q, kl = self.infer(x, cond)
+        return ELBO(self.decoder.log_prob(x, z_q, cond), kl.sum(1), x[0].numel())
+
+    def infer(
+        self, x: torch.Tensor, cond: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return z_q, (B, D, *grid), of x, and what each map costs at log K an index, (B, maps)."""
         indices = self.encode(x, cond)
-        log_prob = self.decoder.log_prob(x, self.quantizer.lookup(indices), cond)
-        kl = -UniformPrior(self.quantizer.codebook_sizes).log_prob(indices)
-        return ELBO(log_prob, kl, x[0].numel())
+        sizes = self.quantizer.codebook_sizes
+        costs = [
+            -UniformPrior((size,)).log_prob((grid,))
+            for size, grid in zip(sizes, indices, strict=True)
+        ]
+        return self.quantizer.lookup(indices), torch.stack(costs, 1)
 
 
 def build(model: Tree, max_parameters: int | None = None) -> VQVAE:

@@ -46,7 +46,7 @@ class ImageVAE(PictureTask[VAE]):
                 pixels = self.held_out[start : start + MEASURED_AT_ONCE]
                 x = to_signal(torch.from_numpy(pixels).to(device))
                 bits += float(model.elbo(x).bits_per_dim.sum())
-                kl.append(model.latent_kl(x).cpu().numpy() / math.log(2))
+                kl.append(model.infer(x)[1].cpu().numpy() / math.log(2))
                 if picture is not None and model.decoder.draws:  # which takes long
                     continue
                 decoded = to_pixels(model.reconstruct(x)).cpu().numpy()

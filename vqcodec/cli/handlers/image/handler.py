@@ -154,9 +154,10 @@ class ImageHandler(Handler):
         as_json: bool,
     ) -> None:
         """Measure a model on pictures."""
+        from vqcodec.cli.handlers.image.bound import evaluate_bound
         from vqcodec.cli.handlers.image.report import evaluate
 
-        evaluate(
+        (evaluate_bound if own.bound else evaluate)(
             data,
             output,
             model or IMAGE.weights,

@@ -97,12 +97,18 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """At which rates to measure."""
+    """At which rates to measure, or the bounds of likelihoods."""
 
     quality: str = ""
     target_bytes: str = ""
+    bound: bool = False
+    gaussian: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.bound and (self.quality or self.target_bytes):
+            raise UsageError("--bound measures likelihoods, and takes no --quality, --target-bytes")
+        if self.gaussian is not None and not self.bound:
+            raise UsageError("--gaussian belongs to --bound")
         if self.qualities() and self.targets():
             raise UsageError("--quality and --target-bytes exclude each other")
 

@@ -85,7 +85,7 @@ def evaluate_phones(
         console.say(json.dumps(found.tree))
     else:
         console.say(f"{summary(found.tree)}\n{output / PICTURE}")
-    end(found, sum(found.tree["recordings"].values()))
+    end(found.left_out, sum(found.tree["recordings"].values()))
 
 
 def evaluate_voices(

@@ -1,0 +1,1 @@
+"""Bounds on likelihoods, model beside model: `vqcodec evaluate --bound`."""
