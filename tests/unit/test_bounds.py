@@ -13,8 +13,9 @@ from vqcodec.config import Tree, load_preset, override
 from vqcodec.errors import UsageError
 from vqcodec.evaluate.bound.gaussian import RIDGES, Gaussian
 from vqcodec.models.bottlenecks.gaussian import Config as GaussianConfig
-from vqcodec.models.bottlenecks.vimco import multi_sample_bound, vimco
+from vqcodec.models.bottlenecks.vimco import VimcoBottleneck, multi_sample_bound, vimco
 from vqcodec.models.decoders.logistic2d import Config as LogisticConfig
+from vqcodec.models.decoders.logistic2d import Logistic2dDecoder
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.vae import VAE, build_model
 
@@ -41,6 +42,7 @@ def one_bit(preset: str = "cifar-vimco") -> VAE:
     dims = [f"model.{part}.dim=3" for part in ("encoder", "bottleneck", "decoder")]
     more = "model.bottleneck.codebook_size=2", "model.bottleneck.latents=1"
     model = tiny_vae(preset, *dims, *more)
+    assert isinstance(model.bottleneck, VimcoBottleneck)
     torch.nn.init.normal_(model.bottleneck.vectors, std=2)
     return model
 
@@ -87,8 +89,9 @@ def test_a_gaussian_posterior_is_that_of_torch() -> None:
     kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(mean * 0, 1.0))
     torch.testing.assert_close(latents.kl, kl.flatten(1))
     z = latents.z.view(5, 4, 3, 2, 2)
-    torch.testing.assert_close(latents.log_q, q.log_prob(z).flatten(2).sum(2))
-    torch.testing.assert_close(latents.log_p, p.log_prob(z).flatten(2).sum(2))
+    for found, known in ((latents.log_q, q), (latents.log_p, p)):
+        wanted = known.log_prob(z).flatten(2).sum(2)  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(bottleneck.mode(features), mean)
     many = bottleneck(features, 4000).z.view(4000, *mean.shape)
     error = (many.mean(0) - mean) / log_std.exp() * math.sqrt(4000)
@@ -134,12 +137,14 @@ def test_logistics_are_those_of_scipy_and_sum_to_one() -> None:
 @pytest.mark.parametrize("log_scale", [-6.9, -2.0, 2.9])
 def test_bits_of_a_known_density(log_scale: float) -> None:
     """Without a bottleneck, a decoder that says one thing of all values has a known density."""
-    model = tiny_vae("cifar-vae")
     tree = tiny("cifar-vae")
     tree["bottleneck"] = {"kind": "none", "dim": 10}
     model = build_model(tree)
     assert isinstance(model, VAE)
+    assert isinstance(model.decoder, Logistic2dDecoder)
     last = model.decoder.layers[-1]
+    assert isinstance(last, torch.nn.ConvTranspose2d)
+    assert last.bias is not None
     torch.nn.init.zeros_(last.weight)
     with torch.no_grad():
         last.bias.copy_(torch.tensor([0.25] * 3 + [log_scale + 2.0] * 3))
@@ -164,6 +169,7 @@ def test_bits_of_a_known_density(log_scale: float) -> None:
 def test_many_samples_reach_the_likelihood_that_enumeration_gives() -> None:
     model, x = one_bit(), pictures(3)
     with torch.no_grad():
+        assert isinstance(model.bottleneck, VimcoBottleneck)
         z = [
             model.bottleneck._looked_up(torch.tensor(states).view(1, 2, 2, 1))
             for states in itertools.product(range(2), repeat=4)

@@ -133,7 +133,10 @@ def _add_graphs(folder: Path) -> None:
     from vqcodec.codec.graphs import add_graphs
     from vqcodec.weights import read_weights
 
-    add_graphs(read_weights(folder))
+    try:
+        add_graphs(read_weights(folder))
+    except UsageError as error:
+        console.note(f"note: without ONNX graphs: {error}")
 
 
 def _figures(table: dict[str, Any]) -> str:

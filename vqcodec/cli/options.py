@@ -57,12 +57,13 @@ SpeechDecoder = Annotated[
 DrawingTemperature = Annotated[
     float | None,
     typer.Option(
-        help="Of the WaveNet, 0.05 to 2: below 1, likely samples become likelier. [default: 1]"
+        help="Of a decoder that draws, a WaveNet (0.05 to 2) or a PixelCNN: below 1, likely values "
+        "become likelier. [default: 1]"
     ),
 ]
 DrawingSeed = Annotated[
     int | None,
-    typer.Option(help="Of the WaveNet, 0 or more: the same seed, the same sound. [default: 0]"),
+    typer.Option(help="Of a decoder that draws, 0 or more: the same, the same. [default: 0]"),
 ]
 
 

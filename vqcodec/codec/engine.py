@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import SPEAKER_STEPS
 from vqcodec.maps import Maps
@@ -36,6 +37,7 @@ class Engine:
             depends on, per side.
         decoder_halo: the same beyond which a pixel or a sample depends on no index.
         speaker_size: S, numbers of a speaker vector; 0 if the model takes none.
+        draws: whether `decode` draws: with another seed, another signal.
     """
 
     name: ClassVar[str]
@@ -46,13 +48,25 @@ class Engine:
     encoder_halo: int
     decoder_halo: int
     speaker_size: int
+    draws: bool = False
 
     def encode(self, signals: "NDArray[Any]") -> "tuple[Indices, ...]":
         """Return the index maps of signals whose axes are multiples of the coarsest stride."""
         raise NotImplementedError
 
-    def decode(self, grids: "tuple[Indices, ...]", cond: "Floats | None" = None) -> "NDArray[Any]":
-        """Return the signals that index maps stand for; `cond`, (S,), is told to all of them."""
+    def decode(
+        self,
+        grids: "tuple[Indices, ...]",
+        cond: "Floats | None" = None,
+        params: SamplingParams | None = None,
+    ) -> "NDArray[Any]":
+        """Return the signals that index maps stand for.
+
+        Args:
+            grids: the maps.
+            cond: (S,), is told to all of them.
+            params: how to draw, for an engine that `draws`.
+        """
         raise NotImplementedError
 
     def measure_speaker(self, samples: "Floats") -> bytes:

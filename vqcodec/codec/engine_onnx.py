@@ -8,6 +8,7 @@ import numpy as np
 
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.onnxfile import check_graph
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.coding.threads import usable_cores
 from vqcodec.config import check_range
 from vqcodec.errors import WeightsError
@@ -79,7 +80,12 @@ class OnnxEngine(Engine):
                 raise self._unfit(ENCODER)
         return tuple(grids)
 
-    def decode(self, grids: "tuple[Indices, ...]", cond: "Floats | None" = None) -> "NDArray[Any]":
+    def decode(
+        self,
+        grids: "tuple[Indices, ...]",
+        cond: "Floats | None" = None,
+        params: SamplingParams | None = None,
+    ) -> "NDArray[Any]":
         """Return the signals that index maps stand for; see `Engine`."""
         number = len(grids[0])
         given: dict[str, NDArray[Any]] = {f"map_{i}": grid for i, grid in enumerate(grids)}

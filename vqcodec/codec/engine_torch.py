@@ -8,6 +8,7 @@ import torch
 
 from vqcodec.codec.device import choose_bf16, choose_device
 from vqcodec.codec.engine import Engine
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.models.conditioners.base import quantize
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_pixels, to_signal
@@ -52,6 +53,7 @@ class TorchEngine(Engine):
         around = self.model.quantizer.halo  # cells of the finest map, as the decoder's are
         self.encoder_halo = -(-around * fine // coarse) + -(-self.model.encoder.halo // coarse)
         self.decoder_halo = -(-(around + self.model.decoder.halo) * fine // coarse)
+        self.draws = self.model.decoder.draws
         conditioner = self.model.conditioner
         self.speaker_size = 0 if conditioner is None else conditioner.dim
 
@@ -65,12 +67,21 @@ class TorchEngine(Engine):
         return tuple(i.to("cpu", torch.int32).numpy().astype(np.uint16) for i in indices)
 
     @torch.inference_mode()
-    def decode(self, grids: "tuple[Indices, ...]", cond: "Floats | None" = None) -> "NDArray[Any]":
+    def decode(
+        self,
+        grids: "tuple[Indices, ...]",
+        cond: "Floats | None" = None,
+        params: SamplingParams | None = None,
+    ) -> "NDArray[Any]":
         """Return the signals that index maps stand for; see `Engine`."""
         indices = tuple(self._tensor(g.astype(np.int64)) for g in grids)
         told = None if cond is None else self._tensor(cond).expand(len(grids[0]), -1)
+        params = params or SamplingParams()
+        generator = torch.Generator().manual_seed(params.seed)
         with self._precision():
-            x = self.model.decode(indices, told)
+            x = self.model.decode(
+                indices, told, generator=generator, temperature=params.temperature
+            )
         x = to_pixels(x).movedim(1, -1).contiguous() if self.pixels else x[:, 0].float()
         signals: NDArray[Any] = x.cpu().numpy()
         return signals

@@ -22,7 +22,7 @@ from torch import nn
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.config import Tree, to_json
-from vqcodec.errors import OutputError
+from vqcodec.errors import OutputError, UsageError
 from vqcodec.files.atomic import check_absent, writing
 from vqcodec.maps import ratio
 from vqcodec.modality import by_name, load
@@ -85,8 +85,11 @@ def make_graphs(engine: TorchEngine) -> dict[str, bytes]:
         engine: with the model, on the CPU.
 
     Raises:
+        UsageError: the decoder draws.
         ModuleNotFoundError: what makes graphs is not installed.
     """
+    if engine.draws:
+        raise UsageError(f"'{engine.weights.name}' draws what it decodes, and graphs cannot")
     import onnx  # noqa: F401
     import onnxscript  # noqa: F401
 

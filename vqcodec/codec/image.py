@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vqcodec.codec.base import BaseCodec, Report
+from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.tiles import Span, tiles
 from vqcodec.errors import FormatError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
@@ -148,13 +149,19 @@ class ImageCodec(BaseCodec):
             yield next(codes) if isinstance(image, Image) else image
 
     def decode(
-        self, codes: Codes, *, levels: int | None = None, report: Report | None = None
+        self,
+        codes: Codes,
+        *,
+        levels: int | None = None,
+        params: SamplingParams | None = None,
+        report: Report | None = None,
     ) -> Image:
         """Return the picture, of its original size, that codes stand for.
 
         Args:
             codes: of a picture.
             levels: go by so many maps only, from the coarsest on; by default by all of them.
+            params: how to draw, of a model whose decoder does; others take none.
             report: called with the fraction done, for progress bars.
 
         Raises:
@@ -166,7 +173,10 @@ class ImageCodec(BaseCodec):
         if levels is not None and not 1 <= levels <= len(codes.grids):
             raise UsageError(f"levels is {levels}, must be 1 to {len(codes.grids)}")
         height, width = codes.media.coded_size
-        pixels = self._decode(codes.grids[:levels], (height, width), report)
+        if params is not None and not self.engine.draws:
+            raise UsageError(f"'{self.weights.name}' decodes without drawing anything: no seed")
+        params = params or SamplingParams()
+        pixels = self._decode(codes.grids[:levels], (height, width), params, report)
         original_height, original_width = codes.media.size
         decoded = Image(pixels).resize((original_height, original_width))
         return Image(decoded.pixels, codes.image.alpha)
@@ -192,13 +202,15 @@ class ImageCodec(BaseCodec):
         ]
         return self._cropped(tuple(np.concatenate(m) for m in zip(*parts, strict=True)), size)
 
-    def decode_batch(self, grids: "Grids") -> "Pixels":
+    def decode_batch(self, grids: "Grids", params: SamplingParams | None = None) -> "Pixels":
         """Return the pictures, (N, h * stride, w * stride, 3) uint8, of index maps, (N, h, w).
 
-        Several maps are those of pictures as large as the finest one covers.
+        Several maps are those of pictures as large as the finest one covers. A model whose decoder
+        draws goes by `params`.
         """
         import numpy as np
 
+        params = params or SamplingParams()
         if len(grids) != len(self.codebook_sizes) or any(g.ndim != 3 for g in grids):
             raise UsageError("index maps must be a tuple of arrays of shape (N, h, w)")
         for grid, size in zip(grids, self.codebook_sizes, strict=True):
@@ -210,12 +222,15 @@ class ImageCodec(BaseCodec):
         if [g.shape for g in grids] != shapes:
             raise UsageError(f"index maps of these sizes must be of shapes {shapes}")
         if max(shape) > WINDOW:
-            sized = (self._decode(m, (height, width), None) for m in zip(*grids, strict=True))
+            sized = (
+                self._decode(m, (height, width), params.other(i), None)
+                for i, m in enumerate(zip(*grids, strict=True))
+            )
             return np.stack(list(sized))
         step = max(1, BATCH_CELLS // math.prod(shape))
         whole = self._whole(grids)
         parts = [
-            self.engine.decode(tuple(g[i : i + step] for g in whole))
+            self.engine.decode(tuple(g[i : i + step] for g in whole), None, params.other(i))
             for i in range(0, number, step)
         ]
         return np.concatenate(parts)[:, :height, :width]
@@ -284,7 +299,9 @@ class ImageCodec(BaseCodec):
                 report(done / len(every))
         return self._cropped(grids, size)
 
-    def _decode(self, grids: "Grids", size: tuple[int, int], report: Report | None) -> "Pixels":
+    def _decode(
+        self, grids: "Grids", size: tuple[int, int], params: SamplingParams, report: Report | None
+    ) -> "Pixels":
         """Decode all maps of one picture, or the first of them, to (*size, 3), tile by tile."""
         import numpy as np
 
@@ -295,9 +312,9 @@ class ImageCodec(BaseCodec):
         engine = self.engine if len(grids) == len(self.maps) else self.torch_engine
         for done, tile in enumerate(every, 1):
             places = [_in_cells(tile, ratio(coarse, spec)) for spec in self.maps[: len(grids)]]
-            window = engine.decode(
-                tuple(g[None, r.window, c.window] for g, (r, c) in zip(whole, places, strict=True))
-            )
+            cells = zip(whole, places, strict=True)
+            windows = tuple(g[None, r.window, c.window] for g, (r, c) in cells)
+            window = engine.decode(windows, None, params.other(done - 1))
             rows, columns = _in_cells(tile, coarse.stride)
             target = pixels[rows.kept, columns.kept]
             inner = window[0, rows.inner, columns.inner]

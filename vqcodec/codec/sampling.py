@@ -1,6 +1,6 @@
 """How codes, and the samples of a WaveNet, are drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vqcodec.errors import UsageError
 
@@ -33,6 +33,10 @@ class SamplingParams:
             )
         if self.top_k < 0:
             raise UsageError(f"top-k is {self.top_k}, must be 0 or more")
+
+    def other(self, number: int) -> "SamplingParams":
+        """Return the same but for the seed, another for each number: for parts of one thing."""
+        return replace(self, seed=(self.seed + number) % 2**63)
 
     def check_sound(self) -> None:
         """Raise UsageError unless a WaveNet can draw so."""

@@ -47,8 +47,9 @@ class Sampler:
         maps = self.codec.maps
         whole = filled(maps, size)
         shapes = tuple((number, *spec.shape(whole)) for spec in maps)
-        grids = draw(self.prior, shapes, params or SamplingParams(), report=report)
-        pixels = self.codec.decode_batch(grids)
+        params = params or SamplingParams()
+        grids = draw(self.prior, shapes, params, report=report)
+        pixels = self.codec.decode_batch(grids, params)
         return [Image(p[: size[0], : size[1]]) for p in pixels]
 
     def complete(

@@ -32,6 +32,7 @@ from vqcodec.train.tasks import Loss, Task, Tensors, each_map
 
 CHECKPOINT = "checkpoint"
 AVERAGE = "average.safetensors"  # in it: the weights to export
+FIRST_BATCHES = 64  # that codebooks are set from, at most
 COLLAPSED = 100  # a codebook is collapsed when its perplexity is below K divided by this
 
 
@@ -206,9 +207,12 @@ class Loop:
         self.progress.started = True
 
     def _first_latents(self, level: int, wanted: int) -> torch.Tensor:
-        """Return so many latents of a map at least, as codebooks now make them, (N, D)."""
+        """Return so many latents of a map, as codebooks now make them, (N, D).
+
+        At least, but of `FIRST_BATCHES` at most: where a picture has a single code they are fewer.
+        """
         found: list[torch.Tensor] = []
-        while sum(map(len, found)) < wanted:
+        while sum(map(len, found)) < wanted and len(found) < FIRST_BATCHES:
             batch = self._moved(self._batch(len(found)))
             latents = self.task.loss(self.task.model, batch).latents[level]
             found.append(self.accelerator.gather(latents))

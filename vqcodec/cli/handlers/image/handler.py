@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
 from vqcodec.cli.handlers.image.encode import encode_pictures
-from vqcodec.cli.handlers.image.options import Benchmarking, Encoding, Evaluation, Sampling
+from vqcodec.cli.handlers.image.options import (
+    Benchmarking,
+    Decoding,
+    Encoding,
+    Evaluation,
+    Sampling,
+)
 from vqcodec.cli.jobs import STREAM, Job, opened
 from vqcodec.cli.outcome import Facts, Work
 from vqcodec.modality import IMAGE
@@ -28,7 +34,7 @@ class ImageHandler(Handler):
     """Pictures."""
 
     modality, unit = IMAGE, "megapixels"
-    encoding, sampling = Encoding, Sampling
+    encoding, decoding, sampling = Encoding, Decoding, Sampling
     evaluation, benchmarking = Evaluation, Benchmarking
 
     def encode_jobs(
@@ -49,7 +55,7 @@ class ImageHandler(Handler):
         codec: "ImageCodec",
         job: Job,
         source: "Codes",
-        own: Any,
+        own: Decoding,
         suffix: str | None,
         force: bool,
         bar: Move | None,
@@ -60,7 +66,7 @@ class ImageHandler(Handler):
         suffix = suffix if job.target == STREAM else job.target.suffix
         kind = format_of_suffix(suffix or IMAGE.suffix, str(job.target))
         start = time.perf_counter()
-        image = codec.decode(source, report=bar)
+        image = codec.decode(source, params=own.drawing(), report=bar)
         seconds = time.perf_counter() - start
         with opened(job, force=force) as file:
             image.write(file, kind, str(job.target))

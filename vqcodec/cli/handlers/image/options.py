@@ -3,9 +3,13 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqcodec.cli.handlers.base import Container
 from vqcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqcodec.codec.sampling import SamplingParams
 
 MAX_PIXELS = 100_000_000
 SIZES = "128x128,768x512,6000x4000"
@@ -74,6 +78,22 @@ class Encoding:
             raise UsageError(
                 "--target-bytes needs a .vqc with a prior, and chooses the scale itself"
             )
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a decoder that draws is to do it."""
+
+    temperature: float | None = None
+    seed: int | None = None
+
+    def drawing(self) -> "SamplingParams | None":
+        """Return how to draw; None where nothing is said of it."""
+        if self.temperature is None and self.seed is None:
+            return None
+        from vqcodec.codec.sampling import SamplingParams
+
+        return SamplingParams(self.seed or 0, 1.0 if self.temperature is None else self.temperature)
 
 
 @dataclass(frozen=True)

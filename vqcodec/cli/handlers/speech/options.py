@@ -46,7 +46,8 @@ class Decoding:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        self.drawing()  # or an error before any work
+        if self.decoder != "fast":
+            self.drawing()  # or an error before any work
 
     def drawing(self) -> "SamplingParams | None":
         """Return how the WaveNet is to draw it; None for the fast decoder."""
