@@ -67,9 +67,17 @@ def measure(
     weights: Weights,
     pixels: "NDArray[np.uint8]",
     device: torch.device,
+    samples: int = SAMPLES,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Bounds:
     """Measure a model on pictures, (N, 3, S, S), of which there must be two at least.
+
+    Args:
+        weights: of the model.
+        pixels: the pictures.
+        device: where to compute.
+        samples: of the multi-sample bound of a VAE; 0 for no such bound.
+        progress: called with the fraction done.
 
     Raises:
         UsageError: its decoder has no likelihood.
@@ -93,7 +101,7 @@ def measure(
             x = to_signal(torch.from_numpy(pixels[start:stop]).to(device))
             z, kl = model.infer(x)
             own, other = (-model.decoder.log_prob(x, own) for own in (z, z.roll(1, 0)))
-            tighter = _tighter(model, prior, x, own)
+            tighter = _tighter(model, prior, x, own, samples)
             found.append([kl.sum(1), own, other, *([] if tighter is None else [tighter])])
             costs.append(kl)
             if isinstance(model, VQVAE):
@@ -109,7 +117,7 @@ def measure(
     else:
         each = torch.cat(costs).double().mean(0).cpu().numpy() / math.log(2)
         used = float(np.mean(each >= ACTIVE))
-    how = ("fitted prior" if seen else f"{SAMPLES} samples") if len(columns) > 3 else ""
+    how = ("fitted prior" if seen else f"{samples} samples") if len(columns) > 3 else ""
     rate, own_cost, swapped, *more = columns
     dimensions = pixels[0].size
     return Bounds(
@@ -126,9 +134,13 @@ def _starts(number: int) -> list[tuple[int, int]]:
 
 
 def _tighter(
-    model: VQVAE | VAE, prior: Prior | None, x: torch.Tensor, distortion: torch.Tensor
+    model: VQVAE | VAE,
+    prior: Prior | None,
+    x: torch.Tensor,
+    distortion: torch.Tensor,
+    samples: int,
 ) -> torch.Tensor | None:
     """Return a tighter bound in nats, (B,), its sign turned, if there is one."""
     if isinstance(model, VAE):
-        return -model.bound(x, SAMPLES)
+        return -model.bound(x, samples) if samples else None
     return None if prior is None else distortion - prior.log_prob(model.encode(x))

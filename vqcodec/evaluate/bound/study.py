@@ -12,7 +12,7 @@ from vqcodec.codec.device import choose_device
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.errors import MediaError, OutputError, UsageError
 from vqcodec.evaluate.bound.gaussian import Gaussian
-from vqcodec.evaluate.bound.measures import Bounds, measure
+from vqcodec.evaluate.bound.measures import SAMPLES, Bounds, measure
 from vqcodec.evaluate.results import write_rows
 from vqcodec.files.atomic import writing
 from vqcodec.media.image import Image
@@ -39,6 +39,7 @@ class BoundStudy:
         models: weights, names or folders; the others are compared with the first.
         gaussian: pictures to fit a Gaussian of full covariance to, which stands beside them.
         device: where to compute.
+        samples: of the multi-sample bound of VAEs; 0 for no such bound.
         force: replace figures that are there.
 
     Raises:
@@ -54,8 +55,10 @@ class BoundStudy:
         models: list[str],
         gaussian: Path | None = None,
         device: str = "auto",
+        samples: int = SAMPLES,
         force: bool = False,
     ) -> None:
+        self.samples = samples
         self.data, self.folder, self.gaussian = data, folder, gaussian
         self.models = [find_weights(name) for name in models]
         for weights in self.models:
@@ -84,7 +87,7 @@ class BoundStudy:
             def part(done: float, number: int = number) -> None:
                 progress((number + done) / len(self.models))
 
-            found.append(measure(weights, pixels, self.device, part))
+            found.append(measure(weights, pixels, self.device, self.samples, part))
         baseline = None
         if self.gaussian is not None:
             _, known, missed = squares([self.gaussian], side)
