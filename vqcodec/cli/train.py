@@ -92,6 +92,10 @@ def image(
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("Pictures")] = None,
     start_from: From = None,
+    on: Annotated[
+        str | None,
+        typer.Option(help="Weights whose codes a VQ-VAE of --preset stacked is to code again."),
+    ] = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
@@ -99,11 +103,11 @@ def image(
 
     Repeat the command to continue a run that was interrupted.
     """
-    used = [] if start_from is None else [start_from]
+    used = [weights for weights in (start_from, on) if weights is not None]
     with _job(data, output, preset, assignments, minutes, held_out, used, device) as job:
         from vqcodec.train.image.task import train_image
 
-        train_image(job, start_from)
+        train_image(job, start_from, on)
 
 
 @app.command(epilog=epilog("train speech"))

@@ -93,6 +93,8 @@ class ImageCodec(BaseCodec):
 
         if len(grids) != 1:
             raise UsageError("codes of several maps cannot be searched for")
+        if self.engine.draws:
+            raise UsageError("codes of a decoder that draws cannot be searched for")
         prior = self._float_prior if rate else None
         engine = self.torch_engine
         return PictureSearch(engine.model, prior, pixels, grids[0], bf16=engine.bf16)

@@ -195,7 +195,7 @@ def tensor_bytes(module: torch.nn.Module) -> bytes:
         {
             key: (
                 value.half()
-                if value.ndim > 1 and not key.startswith("quantizer.")
+                if value.ndim > 1 and "quantizer" not in key.split(".")
                 else value.float()
             ).contiguous()
             for key, value in module.state_dict().items()

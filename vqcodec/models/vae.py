@@ -12,6 +12,7 @@ from vqcodec.models.bottlenecks.base import Bottleneck
 from vqcodec.models.bottlenecks.vimco import multi_sample_bound
 from vqcodec.models.decoders.base import Density
 from vqcodec.models.encoders.base import Encoder
+from vqcodec.models.stacked import build_stacked
 from vqcodec.models.terms import ELBO, LossTerms
 from vqcodec.models.vqvae import VQVAE, build, build_parts
 
@@ -81,8 +82,12 @@ class VAE(nn.Module):
 def build_model(model: Tree, max_parameters: int | None = None) -> VQVAE | VAE:
     """Make a model with fresh weights: a VQ-VAE, or a VAE where a ``bottleneck`` is told.
 
+    With a table ``on``, it is a VQ-VAE on the codes of another.
+
     Args and errors are those of `vqcodec.models.vqvae.build`.
     """
+    if "on" in model:
+        return build_stacked(model, max_parameters)
     if "bottleneck" not in model:
         return build(model, max_parameters)
     parts = build_parts(model, "bottleneck", max_parameters)

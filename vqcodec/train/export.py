@@ -216,6 +216,12 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     )
     kind = "VQ-VAE" if config["maps"] else "VAE"
     codebook = f", codebook id `{config['codebook_id']}`" if config["maps"] else ""
+    on = ""
+    if "on" in run:
+        on = (
+            f"\nIt codes the codes of `{run['on']}` again (codebook id `{run['on_codebook_id']}`), "
+        )
+        on += "whose network is part of it.\n"
     return f"""# {config["name"]}
 
 {kind} weights for vqcodec, modality: {config["modality"]}.
@@ -223,7 +229,7 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
 ## Model
 
 {layers}
-
+{on}
 `{MODEL}`: SHA-256 `{config["files"][MODEL]}`{codebook}.
 
 ## Training

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from vqcodec.config import check_range
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.nn.pyramid import PyramidConfig
 from vqcodec.models.nn.residual import ACTIVATIONS
@@ -12,7 +13,17 @@ from vqcodec.models.nn.residual import ACTIVATIONS
 
 @dataclass(frozen=True)
 class Config(PyramidConfig):
-    """Settings: an entry of `widths` and `blocks` follows each 4x4 convolution of stride 2."""
+    """Settings: an entry of `widths` and `blocks` follows each 4x4 convolution of stride 2.
+
+    Attributes:
+        channels: of the signal: colours, or numbers of another codec's code vectors.
+    """
+
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("channels", self.channels, 1, 4096)
 
     def build(self) -> "Conv2dEncoder":
         """Make the encoder with fresh weights."""
@@ -20,12 +31,12 @@ class Config(PyramidConfig):
 
 
 class Conv2dEncoder(Encoder):
-    """Pictures (B, 3, H, W) in [-1, 1] to z_e (B, D, H / stride, W / stride)."""
+    """Pictures (B, 3, H, W) in [-1, 1], or the like, to z_e (B, D, H / stride, W / stride)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, stride, halo = 3, 1, 0
+        channels, stride, halo = config.channels, 1, 0
         for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
             if layers:
                 layers.append(ACTIVATIONS[config.activation]())

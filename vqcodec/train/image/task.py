@@ -1,7 +1,7 @@
 """Stage one on pictures: encoder, codebook and decoder."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from torch import nn
 from vqcodec.config import check_range
 from vqcodec.errors import UsageError
 from vqcodec.metrics.basic import psnr
+from vqcodec.modality import IMAGE
 from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.priors.integer import from_arrays
 from vqcodec.models.quantizers.base import Quantizer
+from vqcodec.models.stacked import StackedEncoder, for_codec
 from vqcodec.models.terms import LossTerms
 from vqcodec.models.vae import VAE, build_model
 from vqcodec.models.vqvae import VQVAE
@@ -120,12 +122,13 @@ class ImageVQVAE(PictureTask[VQVAE]):
         return Evaluation(figures, histograms, np.concatenate(shown))
 
 
-def train_image(job: TrainingJob, start_from: str | None = None) -> Progress:
+def train_image(job: TrainingJob, start_from: str | None = None, on: str | None = None) -> Progress:
     """Train a VQ-VAE, or a VAE, on pictures, or continue the run in the job's folder.
 
     Args:
         job: what is asked.
         start_from: weights (name or folder) to start from instead of random ones.
+        on: weights whose codes a stacked model is of.
 
     Raises:
         TrainingError: no pictures, other settings than the run in the folder has, or a failed run.
@@ -133,12 +136,21 @@ def train_image(job: TrainingJob, start_from: str | None = None) -> Progress:
     """
     settings, loop_config = split(job.config, ImageData)
     torch.manual_seed(loop_config.seed)
+    own: dict[str, str] = {}
+    if on is not None:
+        first = find_weights(on)
+        first.check(IMAGE)
+        table = for_codec(job.config["model"], first.config["model"])
+        job = replace(job, config={**job.config, "model": table})
+        own = {"on": first.name, "on_codebook_id": first.codebook_id.hex()}
     model = build_model(job.config.get("model", {}))
+    if on is not None and isinstance(model.encoder, StackedEncoder):
+        model.encoder.first.load_state_dict(read_state(first))
     side = settings.held_out_side
     _check_sizes(model, settings)
     read = partial(read_picture, side=side, minimum=side)
     sources, measured, passed = hold_out(job.data, job.held_out, read)
-    claim(job, start_from=start_from)
+    claim(job, start_from=start_from, **own)
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, side, side)
     if start_from is not None:
