@@ -84,6 +84,23 @@ def test_train_resume_export_and_measure(
     assert refused.returncode == 1 and b"use --force" in refused.stderr
     if preset == "pixelcnn-vqvae":
         assert first["rate"][0] == pytest.approx(9)  # three codes of eight
+        assert "tighter" not in first
+        prior = [*SIDE, *QUICK, "train.crops=1", "prior.width=8", "prior.dilations=[1]"]
+        done = run(
+            "train", "prior", photos, "--codec", "weights/small", "-o", "prior",
+            *(word for assignment in prior for word in ("--set", assignment)),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert run("export", "prior", "small", "-o", "weights").returncode == 0
+        again = run(
+            "evaluate", photos, "--bound", "--model", "weights/small", "-o", "report", "--force",
+            "--json",
+        )  # fmt: skip
+        (fitted,) = json.loads(again.stdout)["models"]
+        assert fitted["how"] == "fitted prior" and fitted["bound"] == first["bound"]
+        # learned for two steps only: some bits an index, and no longer log K exactly
+        saved = (fitted["bound"][0] - fitted["tighter"][0]) * 768
+        assert saved != 0 and abs(saved) < 9
         with pytest.raises(UsageError, match="graphs cannot"):
             make_graphs(TorchEngine(weights, "cpu", "fp32", pixels=True))
     else:
