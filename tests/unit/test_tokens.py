@@ -35,7 +35,8 @@ from vqcodec.tokens.inputs import Shard, find_modality, find_shards, key_of
 from vqcodec.tokens.manifest import begin, read_record, read_settings
 from vqcodec.tokens.samples import Samples
 from vqcodec.tokens.settings import Settings
-from vqcodec.tokens.workers import Event, Task, finish, run
+from vqcodec.tokens.task import Event, Task, finish
+from vqcodec.tokens.workers import run
 
 
 def png(seed: int = 0, height: int = 24, width: int = 32) -> bytes:
