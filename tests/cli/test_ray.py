@@ -15,16 +15,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.helpers import Run, picture
+from vqcodec.codec.image import Codec
 from vqcodec.media.image import Image
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed"
 )
-PATIENCE = 240.0  # seconds that anything may take, where other work runs beside
-OUTPUTS = ("raylet", "plasma")
+PATIENCE = 300.0  # seconds that anything may take, where other work runs beside
+SHARDS = 8
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -67,8 +69,8 @@ class Node:
             os.killpg(self.group, signal.SIGKILL)
 
 
-@pytest.fixture
-def cluster() -> Iterator[tuple[str, list[Node]]]:
+@pytest.fixture(scope="module")
+def cluster(tiny_weights: Path) -> Iterator[tuple[str, list[Node]]]:
     """Yield the address of a cluster of two nodes, and the nodes; more may be added."""
     address, nodes = f"127.0.0.1:{free_port()}", list[Node]()
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
@@ -76,8 +78,9 @@ def cluster() -> Iterator[tuple[str, list[Node]]]:
             port = address.partition(":")[2]
             head = ("--head", "--port", port, "--temp-dir", folder, "--disable-usage-stats")
             client = ("--ray-client-server-port", str(free_port()))
-            nodes.append(Node(*head, *client, "--include-dashboard", "false"))
-            nodes.append(Node("--address", address))
+            weights = {"VQCODEC_WEIGHTS": str(tiny_weights.parent)}
+            nodes.append(Node(*head, *client, "--include-dashboard", "false", **weights))
+            nodes.append(Node("--address", address, **weights))
             yield address, nodes
         finally:
             for node in nodes:
@@ -86,15 +89,18 @@ def cluster() -> Iterator[tuple[str, list[Node]]]:
 
 def write_shards(folder: Path, number: int, each: int) -> None:
     folder.mkdir()
+    pictures = []
+    for seed in range(3):
+        file = io.BytesIO()
+        Image(picture(160, 160, seed)).write(file, "PNG", "picture")
+        pictures.append(file.getvalue())
     for shard in range(number):
         with tarfile.open(folder / f"{shard:05}.tar", "w") as tar:
             for i in range(each):
-                file = io.BytesIO()
-                Image(picture(160, 160, shard + i)).write(file, "PNG", "picture")
+                data = pictures[(shard + i) % len(pictures)]
                 info = tarfile.TarInfo(f"{shard}-{i}.png")
-                info.size = file.tell()
-                file.seek(0)
-                tar.addfile(info, file)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -106,12 +112,50 @@ COMMAND = (sys.executable, "-m", "vqcodec")
 ARGUMENTS = ("tokenize", "shards", "--model", "tiny", "--precision", "fp32")
 
 
+PIPELINE = """
+import sys
+import ray
+import vqcodec.ray
+
+ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+ray.data.read_binary_files("photos", include_paths=True).map_batches(
+    vqcodec.ray.Encoder, fn_constructor_kwargs={"model": "tiny"}, batch_size=4, concurrency=1
+).write_parquet("coded")
+"""
+
+
+def test_an_encoder_is_a_step_of_a_pipeline(
+    tmp_path: Path, cluster: tuple[str, list[Node]]
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "photos").mkdir()
+    for i in range(6):
+        Image(picture(24, 24 + 8 * (i % 2), i)).save(tmp_path / "photos" / f"{i}.png")
+    (tmp_path / "photos" / "6.png").write_bytes(b"no picture")
+    subprocess.run(
+        [sys.executable, "-c", PIPELINE, cluster[0]],
+        cwd=tmp_path,
+        env={**os.environ, **QUIET},
+        timeout=PATIENCE,
+        check=True,
+    )
+    codec = Codec.load("tiny", "cpu")
+    rows = {Path(r["path"]).name: r for r in parquet.read_table(tmp_path / "coded").to_pylist()}
+    bad = rows.pop("6.png")
+    assert bad["error"].startswith("row ") and not bad["indices"]
+    assert len(rows) == 6 and "bytes" not in rows["0.png"]
+    for name, row in rows.items():
+        (grid,) = codec.encode(tmp_path / "photos" / name).grids
+        assert row["error"] == "" and json.loads(row["meta"])["model"] == "tiny"
+        assert np.array_equal(np.reshape(row["indices"], (row["height"], row["width"])), grid)
+
+
 def test_a_node_is_lost_and_each_shard_is_done_once(
-    tmp_path: Path, run: Run, cluster: tuple[str, list[Node]], tiny_weights: Path
+    tmp_path: Path, run: Run, cluster: tuple[str, list[Node]]
 ) -> None:
     address, nodes = cluster
     environment = {**os.environ, **QUIET}
-    write_shards(tmp_path / "shards", 10, 120)
+    write_shards(tmp_path / "shards", SHARDS, 60)
     assert run(*ARGUMENTS, "-o", "plain", "--workers", "1").returncode == 0
 
     out = tmp_path / "out"
@@ -124,11 +168,11 @@ def test_a_node_is_lost_and_each_shard_is_done_once(
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.01)
         nodes[1].kill()
-        left = 10 - len(list(out.glob("*.tar")))
+        left = SHARDS - len(list(out.glob("*.tar")))
         told, errors = process.communicate(timeout=PATIENCE)
     assert left >= 2 and process.returncode == 0, errors.decode()
     done = [json.loads(line)["shard"] for line in told.splitlines()]
-    assert sorted(done) == sorted(set(done)) == [f"{i:05}" for i in range(10)]
+    assert sorted(done) == sorted(set(done)) == [f"{i:05}" for i in range(SHARDS)]
     assert files(out) == files(tmp_path / "plain")
 
     # a node that has other weights, or none, ends a run with a sentence
@@ -142,36 +186,3 @@ def test_a_node_is_lost_and_each_shard_is_done_once(
     assert found.returncode == 1 and b"no weights named 'tiny'" in found.stderr
     assert found.stderr.count(b"error:") == 1 and b"Traceback" not in found.stderr
     assert not list((tmp_path / "third").rglob("*.tmp"))
-
-
-PIPELINE = """
-import sys, warnings
-import numpy as np, ray, pyarrow.parquet as parquet
-import vqcodec.ray
-ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
-ray.data.DataContext.get_current().enable_progress_bars = False
-found = ray.data.read_binary_files("photos", include_paths=True)
-coded = found.map_batches(
-    vqcodec.ray.Encoder, fn_constructor_kwargs={"model": "tiny"}, batch_size=4, concurrency=1
-)
-coded.write_parquet("coded")
-"""
-
-
-def test_an_encoder_is_a_step_of_a_pipeline(
-    tmp_path: Path, cluster: tuple[str, list[Node]], run: Run
-) -> None:
-    (tmp_path / "photos").mkdir()
-    for i in range(6):
-        Image(picture(24, 24 + 8 * (i % 2), i)).save(tmp_path / "photos" / f"{i}.png")
-    (tmp_path / "photos" / "6.png").write_bytes(b"no picture")
-    command = [sys.executable, "-c", PIPELINE, cluster[0]]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, **QUIET},
-        timeout=PATIENCE,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()

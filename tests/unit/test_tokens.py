@@ -143,6 +143,19 @@ def test_a_shard_holds_what_the_codec_makes(corpus: Path, tmp_path: Path) -> Non
     assert told["model"] == "tiny" and told["size"] == [24, 32]
 
 
+def test_transparency_is_in_the_range_coded_bytes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    alpha = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
+    image = Image(picture(24, 32), alpha)
+    image.save(tmp_path / "in" / "a.png")
+    make(task_of(tmp_path / "out", tmp_path / "in", vqc=True))
+    inside = members(tmp_path / "out" / "00000.tar")
+    codec = Codec.load("tiny", "cpu", "fp32")
+    assert Codes.from_bytes(inside["a.vqc"], "it") == codec.encode(image)
+    ((_, codes),) = tokens.read_codes(tmp_path / "out")
+    assert codes == codec.encode(Image(image.pixels))
+
+
 def test_parquet_is_read_by_pyarrow_alone(corpus: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     make(task_of(tmp_path / "tars", corpus))

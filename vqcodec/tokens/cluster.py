@@ -10,6 +10,8 @@ import functools
 import math
 import os
 import socket
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -81,9 +83,27 @@ def connected(address: str) -> Iterator[Cluster]:
             f"no Ray cluster at '{address}' ({reason}); start one with: ray start --head"
         ) from None
     try:
-        yield Cluster.look()
+        aside: Any = _Aside(sys.stdout)
+        with contextlib.redirect_stdout(aside):
+            yield Cluster.look()
     finally:
         ray.shutdown()
+
+
+class _Aside:
+    """Standard output, which is for results; what threads of Ray's print goes to stderr."""
+
+    def __init__(self, stdout: Any) -> None:
+        self._stdout = stdout
+
+    def write(self, text: str) -> None:
+        """Write to one or the other."""
+        ours = not threading.current_thread().name.startswith("ray_")
+        (self._stdout if ours else sys.stderr).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Be like standard output otherwise."""
+        return getattr(self._stdout, name)
 
 
 def _knock(address: str) -> None:
