@@ -2,8 +2,9 @@
 
 Ray builds one `Encoder` for each of its actors and keeps it, so that weights are loaded once::
 
-    dataset = ray.data.read_binary_files("photos/", include_paths=True)
-    dataset.map_batches(Encoder, batch_size=64, concurrency=4).write_parquet("tokens/")
+    actors = ray.data.ActorPoolStrategy(size=4)
+    dataset = ray.data.read_binary_files("/shared/photos", include_paths=True)
+    dataset.map_batches(Encoder, batch_size=64, compute=actors).write_parquet("/shared/coded")
 
 To turn a data set into shards, exactly once, there is ``vqcodec tokenize --ray``.
 """

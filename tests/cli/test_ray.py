@@ -117,10 +117,15 @@ import sys
 import ray
 import vqcodec.ray
 
-ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
-ray.data.read_binary_files("photos", include_paths=True).map_batches(
-    vqcodec.ray.Encoder, fn_constructor_kwargs={"model": "tiny"}, batch_size=4, concurrency=1
-).write_parquet("coded")
+_, address, photos, coded = sys.argv
+ray.init(address, log_to_driver=False, logging_level="ERROR")
+ray.data.read_binary_files(photos, include_paths=True).map_batches(
+    vqcodec.ray.Encoder,
+    fn_constructor_kwargs={"model": "tiny"},
+    batch_size=4,
+    num_cpus=0.5,
+    compute=ray.data.ActorPoolStrategy(size=2),
+).write_parquet(coded)
 """
 
 
@@ -133,8 +138,7 @@ def test_an_encoder_is_a_step_of_a_pipeline(
         Image(picture(24, 24 + 8 * (i % 2), i)).save(tmp_path / "photos" / f"{i}.png")
     (tmp_path / "photos" / "6.png").write_bytes(b"no picture")
     subprocess.run(
-        [sys.executable, "-c", PIPELINE, cluster[0]],
-        cwd=tmp_path,
+        [sys.executable, "-c", PIPELINE, cluster[0], tmp_path / "photos", tmp_path / "coded"],
         env={**os.environ, **QUIET},
         timeout=PATIENCE,
         check=True,
