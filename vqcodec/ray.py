@@ -2,7 +2,7 @@
 
 Ray builds one `Encoder` for each of its actors and keeps it, so that weights are loaded once::
 
-    actors = ray.data.ActorPoolStrategy(size=4)
+    actors = ray.data.ActorPoolStrategy(size=4)  # of more than four cores
     dataset = ray.data.read_binary_files("/shared/photos", include_paths=True)
     dataset.map_batches(Encoder, batch_size=64, compute=actors).write_parquet("/shared/coded")
 

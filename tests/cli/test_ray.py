@@ -123,8 +123,7 @@ ray.data.read_binary_files(photos, include_paths=True).map_batches(
     vqcodec.ray.Encoder,
     fn_constructor_kwargs={"model": "tiny"},
     batch_size=4,
-    num_cpus=0.5,
-    compute=ray.data.ActorPoolStrategy(size=2),
+    compute=ray.data.ActorPoolStrategy(size=1),  # of two cores: one is left to read with
 ).write_parquet(coded)
 """
 

@@ -123,6 +123,9 @@ def _worker(task: Task, turns: _Turns, number: int, end: Connection) -> None:
             end.send(None)
         except (VqcodecError, OSError, MemoryError, ImportError) as error:
             end.send(error)
+        finally:
+            for which in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(which, signal.SIG_DFL)  # what is left is Python's own end
 
 
 def _work(task: Task, turns: _Turns, number: int, tell: Tell) -> None:
