@@ -101,12 +101,16 @@ class Encoder:
 
 
 def _column(cells: list[Any]) -> "NDArray[Any]":
-    """Return cells, which may be arrays of several lengths, as one array."""
+    """Return cells as one array; what is an array becomes a list.
+
+    Ray writes arrays of arrays in a type of its own, which other readers of Parquet do not know,
+    and lists of uint16 as such.
+    """
     import numpy as np
 
     if not isinstance(cells[0], np.ndarray):
         return np.array(cells)
     column = np.empty(len(cells), object)
     for row, cell in enumerate(cells):
-        column[row] = cell
+        column[row] = list(cell)
     return column

@@ -143,7 +143,9 @@ def test_an_encoder_is_a_step_of_a_pipeline(
         check=True,
     )
     codec = Codec.load("tiny", "cpu")
-    rows = {Path(r["path"]).name: r for r in parquet.read_table(tmp_path / "coded").to_pylist()}
+    table = parquet.read_table(tmp_path / "coded")
+    assert str(table.schema.field("indices").type) == "list<element: uint16>"
+    rows = {Path(r["path"]).name: r for r in table.to_pylist()}
     bad = rows.pop("6.png")
     assert bad["error"].startswith("row ") and not bad["indices"]
     assert len(rows) == 6 and "bytes" not in rows["0.png"]
