@@ -33,6 +33,7 @@ FLOORS = {
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
     "tokens": (*("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),),
+    "ray": ("files", "modality", "tokens", "weights"),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
     "benchmark": (
         *("codec", "coding", "files", "maps", "media", "metrics", "modality", "models", "sampling"),

@@ -35,7 +35,8 @@ from vqcodec.tokens.inputs import Shard, find_modality, find_shards, key_of
 from vqcodec.tokens.manifest import begin, read_record, read_settings
 from vqcodec.tokens.samples import Samples
 from vqcodec.tokens.settings import Settings
-from vqcodec.tokens.workers import Event, Task, finish, run
+from vqcodec.tokens.task import Event, Task, finish
+from vqcodec.tokens.workers import run
 
 
 def png(seed: int = 0, height: int = 24, width: int = 32) -> bytes:
@@ -140,6 +141,19 @@ def test_a_shard_holds_what_the_codec_makes(corpus: Path, tmp_path: Path) -> Non
     assert array.dtype == np.uint16 and array.shape == (6, 8)
     told = json.loads(inside["0/001.indices.json"])
     assert told["model"] == "tiny" and told["size"] == [24, 32]
+
+
+def test_transparency_is_in_the_range_coded_bytes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    alpha = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
+    image = Image(picture(24, 32), alpha)
+    image.save(tmp_path / "in" / "a.png")
+    make(task_of(tmp_path / "out", tmp_path / "in", vqc=True))
+    inside = members(tmp_path / "out" / "00000.tar")
+    codec = Codec.load("tiny", "cpu", "fp32")
+    assert Codes.from_bytes(inside["a.vqc"], "it") == codec.encode(image)
+    ((_, codes),) = tokens.read_codes(tmp_path / "out")
+    assert codes == codec.encode(Image(image.pixels))
 
 
 def test_parquet_is_read_by_pyarrow_alone(corpus: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from vqcodec.tokens.entry import Entry
 from vqcodec.tokens.formats import find_format
 from vqcodec.tokens.manifest import begin
 from vqcodec.tokens.samples import Samples
-from vqcodec.tokens.workers import Event, Task, run
+from vqcodec.tokens.task import Event, Task
+from vqcodec.tokens.workers import run
 
 MOST, MOST_BYTES = 2000, 1 << 27  # files, and bytes of them, that stages are measured with
 WARM = 32  # files that are coded before anything is measured

@@ -9,6 +9,7 @@ EXTRAS = {  # by module
     "accelerate": "train",
     "tensorboard": "train",
     "pyarrow": "tokenize",
+    "ray": "ray",
 }
 
 

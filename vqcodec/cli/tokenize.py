@@ -2,25 +2,23 @@
 
 import json
 import re
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vqcodec.cli import console, options
-from vqcodec.cli.console import Move, progress_bar
+from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.base import Loading, handler_of
 from vqcodec.cli.messages import printable, require
 from vqcodec.cli.reports import names
-from vqcodec.errors import MediaError, OutputError, UsageError
+from vqcodec.cli.tokenwork import here, run, there
+from vqcodec.errors import OutputError, UsageError
 from vqcodec.modality import AUDIO, by_name
-from vqcodec.tokens.commit import HOME
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
-    from vqcodec.tokens.workers import Event, Task
+    from vqcodec.tokens.task import Task
 
 RESERVED = ("key", "meta", "indices", "vqc")  # what shards call their own
 
@@ -48,7 +46,10 @@ def tokenize(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, help="Processes, 1 to 1024. [default: one a core; one on a GPU]"
+            min=1,
+            max=1024,
+            help="Processes, 1 to 1024. [default: one a core; one on a GPU; with --ray, as many "
+            "as there is room for]",
         ),
     ] = None,
     shard_size: Annotated[
@@ -75,6 +76,19 @@ def tokenize(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the shards and what is left; write nothing.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Share the work among the nodes of a Ray cluster: auto, which is this machine's, "
+            "or HOST:PORT; or local, to start one."
+        ),
+    ] = None,
+    num_cpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=1024, help="With --ray: cores to reserve for a shard. [default: 1]"
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     engine: options.Engine = "auto",
@@ -91,11 +105,16 @@ def tokenize(
     from vqcodec.tokens.inputs import find_modality, find_shards
     from vqcodec.tokens.manifest import check_fresh, check_same, read_settings
     from vqcodec.tokens.settings import choose_settings
-    from vqcodec.tokens.workers import Task
+    from vqcodec.tokens.task import Task
 
     options.check_exist(inputs)
     kept = tuple(names(keep))
     _check(inputs, output, file_format, kept)
+    if ray is not None:
+        require("ray")
+        inputs, output = [path.resolve() for path in inputs], output.resolve()  # for all nodes
+    elif num_cpus is not None:
+        raise UsageError("--num-cpus is for --ray")
     modality = by_name(find_weights(model).modality) if model else find_modality(inputs)
     loading = Loading(model or modality.weights, device, precision, engine)
     loading.check(modality)
@@ -129,7 +148,8 @@ def tokenize(
     if dry_run:
         _list(task, as_json)
         return
-    _run(task, workers, max_errors, as_json)
+    work = here(task, workers) if ray is None else there(task, ray, num_cpus or 1.0, workers)
+    run(task, work, max_errors, as_json)
     if verify:
         _verify(task, verify, as_json)
 
@@ -164,109 +184,6 @@ def _list(task: "Task", as_json: bool) -> None:
             console.say(printable(f"{shard.name}: {what}, {'done' if done else 'to do'}"))
     if not as_json:
         console.say(f"{left:,} of {len(task.shards):,} shards are left to do")
-
-
-class _Progress:
-    """Follows what workers tell.
-
-    Args:
-        task: what they do.
-        most: errors that may occur.
-        as_json: print an object for each shard.
-        bar: is moved.
-    """
-
-    def __init__(self, task: "Task", most: int | None, as_json: bool, bar: Move) -> None:
-        self.task, self.most, self.as_json, self.bar = task, most, as_json, bar
-        self.done = self.before = sum(map(task.is_done, task.shards))
-        self.samples = self.errors = self.failed = 0
-        self._at: dict[int, Event] = {}
-        self._start = time.monotonic()
-
-    def tell(self, event: "Event") -> None:
-        """Take note of an event."""
-        self._at[event.worker] = event
-        if event.problem or event.record is not None:
-            del self._at[event.worker]
-        if event.problem:
-            self.failed += 1
-            if self.as_json:
-                console.say(json.dumps({"shard": event.shard.name, "error": event.problem}))
-            console.say(f"vqcodec: error: {printable(event.problem)}", err=True)
-        elif event.record is not None:
-            self.done += 1
-            self.samples += event.samples
-            self.errors += event.errors
-            if self.as_json:
-                console.say(json.dumps(asdict(event.record)))
-        self._check()
-        self.bar(self._fraction(), self._note())
-
-    def _check(self) -> None:
-        errors = self.errors + sum(event.errors for event in self._at.values())
-        if self.most is not None and errors > self.most:
-            raise MediaError(
-                f"{errors:,} samples could not be coded, more than --max-errors {self.most}; "
-                f"those of shards that are done are listed in {self.task.output / HOME}"
-            )
-
-    def _fraction(self) -> float:
-        part = sum(event.done for event in self._at.values())
-        return (self.done + self.failed + part) / len(self.task.shards)
-
-    def _note(self) -> str:
-        files = self.task.modality.file
-        return (
-            f"{self.done:,} of {len(self.task.shards):,} shards, {self.rate():,.1f} {files}s/s, "
-            f"{self.errors:,} errors"
-        )
-
-    def rate(self) -> float:
-        """Return samples a second."""
-        samples = self.samples + sum(event.samples for event in self._at.values())
-        return samples / max(1e-9, time.monotonic() - self._start)
-
-    def summary(self) -> str:
-        """Say what has become of all."""
-        text = f"{self.done - self.before:,} of {len(self.task.shards):,} shards tokenised"
-        if self.before:
-            text += f", {self.before:,} were done before"
-        text += f": {self.samples:,} {self.task.modality.file}s, {self.rate():,.1f} a second"
-        if self.errors:
-            text += f"; {self.errors:,} could not be coded, see {self.task.output / HOME}"
-        return text
-
-
-def _run(task: "Task", workers: int | None, max_errors: int | None, as_json: bool) -> None:
-    """Do what is left of a task."""
-    from vqcodec.tokens.encode import target
-    from vqcodec.tokens.manifest import begin
-    from vqcodec.tokens.workers import default_workers, find_stale, finish, run
-
-    begin(task.output, task.settings)
-    for shard in find_stale(task):
-        raise MediaError(
-            f"{shard.path}: has changed since its shard was done; remove "
-            f"{target(task.output, shard, task.settings)} to do it again"
-        )
-    workers = workers or default_workers(task)
-    left = sum(not task.is_done(shard) for shard in task.shards)
-    with progress_bar("tokenising") as bar:
-        progress = _Progress(task, max_errors, as_json, bar)
-        if left:
-            run(task, min(workers, left), progress.tell)
-    done = [shard for shard in task.shards if task.is_done(shard)]
-    if len(done) == len(task.shards):
-        finish(task)
-    if not as_json:
-        console.note(progress.summary())
-    others = len(task.shards) - len(done) - progress.failed
-    if others > 0:
-        console.note(f"vqcodec: {others:,} shards are in the hands of another process")
-    if progress.failed:
-        total = len(task.shards)
-        console.say(f"vqcodec: {progress.failed:,} of {total:,} shards failed", err=True)
-        raise typer.Exit(1)
 
 
 def _verify(task: "Task", number: int, as_json: bool) -> None:

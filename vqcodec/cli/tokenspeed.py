@@ -24,7 +24,7 @@ def benchmark_tokens(
     from vqcodec.benchmark.tokens import measure
     from vqcodec.tokens.inputs import find_shards
     from vqcodec.tokens.settings import choose_settings
-    from vqcodec.tokens.workers import Task
+    from vqcodec.tokens.task import Task
 
     found = find_shards([data], modality, 10_000)
     if loose := sum(len(shard.files or ()) for shard in found.shards):

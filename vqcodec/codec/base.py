@@ -87,13 +87,13 @@ class BaseCodec:
         """Load weights by published name only: for names that come from a file, not from a user."""
         return cls(find_named(name), device, precision, engine, work)
 
-    def encode_files(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Codes | VqcodecError]:
+    def encode_files(self, files: Iterable[tuple[str, Any]]) -> Iterator[Codes | VqcodecError]:
         """Yield the codes of many media files, in their order, or what is wrong with one of them.
 
         What can be computed together is, and so a few files are read ahead of what is yielded.
 
         Args:
-            files: what messages call each, and its bytes.
+            files: what messages call each, and its bytes; or, of pictures, what `Image.of` takes.
         """
         raise NotImplementedError
 

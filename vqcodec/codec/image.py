@@ -3,13 +3,12 @@
 import functools
 import io
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.tiles import Span, tiles
-from vqcodec.errors import FormatError, UsageError, VqcodecError
+from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import ImageInfo
 from vqcodec.maps import filled, ratio
@@ -125,15 +124,13 @@ class ImageCodec(BaseCodec):
                 codes[position] = self._codes(maps, images[position], shape[:2])
         return [codes[position] for position in range(len(images))]
 
-    def encode_files(
-        self, files: "Iterable[tuple[str, bytes]]"
-    ) -> "Iterator[Codes | VqcodecError]":
-        """See `BaseCodec.encode_files`; transparency is left out."""
+    def encode_files(self, files: "Iterable[tuple[str, Any]]") -> "Iterator[Codes | VqcodecError]":
+        """See `BaseCodec.encode_files`."""
         found: list[Image | VqcodecError] = []
         room = READ_AHEAD
         for name, data in files:
             try:
-                image = replace(Image.open(io.BytesIO(data), name), alpha=None)
+                image = _open(name, data)
                 room -= image.size[0] * image.size[1]
                 found.append(image)
             except VqcodecError as error:
@@ -334,6 +331,16 @@ class ImageCodec(BaseCodec):
             around = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0))
             pixels = np.pad(pixels, around, mode="edge")
         return self.engine.encode(pixels)
+
+
+def _open(name: str, data: Any) -> Image:
+    """Return the picture that a file holds, or what `Image.of` takes for one."""
+    if isinstance(data, bytes):
+        return Image.open(io.BytesIO(data), name)
+    try:
+        return Image.of(data)
+    except TypeError as error:
+        raise MediaError(f"{name}: {error}") from None
 
 
 def _in_cells(tile: tuple[Span, Span], ratio: tuple[int, ...]) -> tuple[Span, Span]:

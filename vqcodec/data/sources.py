@@ -136,7 +136,7 @@ def walk(path: Path) -> Iterator[Source]:
             if file.read(tarfile.BLOCKSIZE).strip(b"\0") or file.tell() <= tar.offset:
                 raise MediaError(f"{path}: damaged or truncated tar file")
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise MediaError(f"{path}: not an uncompressed tar file ({error})") from None
+        raise MediaError(f"{path}: no uncompressed tar file, or truncated ({error})") from None
 
 
 def _suffix(name: str) -> str:

@@ -10,7 +10,7 @@ from vqcodec.tokens.encode import target
 from vqcodec.tokens.manifest import read_record
 from vqcodec.tokens.reading import read_codes
 from vqcodec.tokens.samples import Samples
-from vqcodec.tokens.workers import Task
+from vqcodec.tokens.task import Task
 
 if TYPE_CHECKING:
     from vqcodec.files.codes import Codes

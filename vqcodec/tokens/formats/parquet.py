@@ -40,12 +40,8 @@ class Writer:
 
     def write(self, entry: Entry) -> None:
         """Add a sample."""
-        row: dict[str, Any] = {"key": entry.key, "meta": entry.meta.decode()}
-        names = map_names(len(entry.maps), "_")
-        for name, grid in zip(names, entry.maps, strict=True):
-            row[name] = grid.ravel()
-            row |= zip(_sides(self._settings.axes, name), grid.shape, strict=True)
-        self._rows.append(row | entry.more)
+        row = columns_of(entry, self._settings.axes)
+        self._rows.append({"key": entry.key} | row | entry.more)
         if len(self._rows) >= ROWS:
             self._flush()
 
@@ -64,6 +60,15 @@ class Writer:
             columns = {n: [row.get(n) for row in self._rows] for n in self._schema.names}
             self._file.write_table(pyarrow.table(columns, self._schema))
             self._rows = []
+
+
+def columns_of(entry: Entry, axes: str) -> dict[str, Any]:
+    """Return what the columns hold of an entry: those that tell its codes."""
+    row: dict[str, Any] = {}
+    for name, grid in zip(map_names(len(entry.maps), "_"), entry.maps, strict=True):
+        row[name] = grid.ravel()
+        row |= zip(_sides(axes, name), grid.shape, strict=True)
+    return row | {"meta": entry.meta.decode()}
 
 
 def read(path: Path) -> Iterator[Entry]:
