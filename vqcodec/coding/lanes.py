@@ -42,14 +42,15 @@ class LaneEncoder:
         """Add symbols.
 
         Args:
-            starts: (blocks, n), the parts of `TOTAL` below those of each symbol.
+            starts: (blocks, rows, columns), the parts of `TOTAL` below those of each symbol; they
+                are dealt row by row, from the first lane on.
             sizes: the same, how many parts it has, at least one.
         """
         import numpy as np
 
         blocks, lanes = self._shape
-        missing = ((0, 0), (0, -starts.shape[1] % lanes))
-        filled = np.pad(starts, missing), np.pad(sizes, missing)  # none is of size zero
+        missing = ((0, 0), (0, 0), (0, -starts.shape[2] % lanes))
+        filled = np.pad(starts, missing), np.pad(sizes, missing)  # a size of zero: no symbol
         first, second = (
             a.reshape(blocks, -1, lanes).swapaxes(0, 1).reshape(-1, blocks * lanes) for a in filled
         )
@@ -152,10 +153,10 @@ class LaneDecoder:
         self._next = np.full(len(lanes), 2)
 
     def decode(self, cumulative: "Ints") -> "Ints":
-        """Return the next symbols, (blocks, n).
+        """Return the next symbols, (blocks, rows, columns).
 
         Args:
-            cumulative: (blocks, n, K), how many of `TOTAL` parts each symbol and those before it
+            cumulative: (blocks, rows, columns, K), how many of `TOTAL` parts each symbol and those before it
                 have together; K a multiple of `GROUP`, and the last of them `TOTAL`.
         """
         return self._lane_by_lane(cumulative) if self._few else self._all_lanes(cumulative)
@@ -163,10 +164,11 @@ class LaneDecoder:
     def _lane_by_lane(self, cumulative: "Ints") -> "Ints":
         import numpy as np
 
-        found = np.empty(cumulative.shape[:2], np.int32)
+        found = np.empty(cumulative.shape[:3], np.int32)
         for number, words in enumerate(self._words):
             block, lane = divmod(number, self._shape[1])
-            rows = cumulative[block, lane :: self._shape[1]]
+            there = found[block, :, lane :: self._shape[1]]
+            rows = cumulative[block, :, lane :: self._shape[1]].reshape(there.size, -1)
             code, width = int(self._code[number]), int(self._width[number])
             first = int(self._next[number])
             ahead = iter(words[first : first + len(rows)].tolist())  # a step takes one at most
@@ -186,40 +188,40 @@ class LaneDecoder:
                 symbols.append(symbol)
             self._code[number], self._width[number] = code, width
             self._next[number] += taken
-            found[block, lane :: self._shape[1]] = symbols
+            there[:] = np.reshape(symbols, there.shape)
         return found
 
     def _all_lanes(self, cumulative: "Ints") -> "Ints":
         import numpy as np
 
-        (blocks, lanes), (number, codes) = self._shape, cumulative.shape[1:]
+        (blocks, lanes), (rows, columns, codes) = self._shape, cumulative.shape[1:]
         code, width, place = (
             a.reshape(blocks, lanes) for a in (self._code, self._width, self._next)
         )
         words, ends = self._words.reshape(blocks, lanes, -1), self._words.shape[1] - 1
         bounds = cumulative.reshape(-1)
         grouped = bounds.reshape(-1, codes // GROUP, GROUP)
-        groups = np.ascontiguousarray(grouped[..., -1]).reshape(blocks, number, -1)
-        rows = np.arange(blocks)[:, None] * number + np.arange(lanes)
-        found = np.empty((blocks, number), np.int32)
+        groups = np.ascontiguousarray(grouped[..., -1])
+        cells = np.arange(blocks * rows * columns).reshape(blocks, rows, columns)
+        found = np.empty(cells.shape, np.int32)
         bits, total_bits = np.uint64(WORD_BITS), np.uint64(TOTAL_BITS)
-        for first in range(0, number, lanes):
-            used = min(lanes, number - first)
-            low, size = code[:, :used], width[:, :used]  # views: they are changed below
-            unit = size >> total_bits
-            target = np.minimum(low // unit, TOTAL - 1).astype(np.int32)[..., None]
-            group = (groups[:, first : first + used] > target).argmax(2)
-            row = rows[:, :used] + first
-            symbol = group * GROUP + (grouped[row, group] > target).argmax(2)
-            place_of = row * codes + symbol
-            start = bounds[place_of - 1] & (TOTAL - 1)  # before the first of a row lies TOTAL
-            low -= start.astype(np.uint64) * unit
-            size[:] = (bounds[place_of] - start).astype(np.uint64) * unit
-            full = np.nonzero(size < MIN_RANGE)
-            if full[0].size:
-                following = words[(*full, np.minimum(place[full], ends))]
-                low[full] = low[full] << bits | following
-                size[full] <<= bits
-                place[full] += 1
-            found[:, first : first + used] = symbol
+        for row in range(rows):
+            for first in range(0, columns, lanes):
+                here = cells[:, row, first : first + lanes]
+                low, size = code[:, : here.shape[1]], width[:, : here.shape[1]]  # views
+                unit = size >> total_bits
+                target = np.minimum(low // unit, TOTAL - 1).astype(np.int32)[..., None]
+                group = (groups[here] > target).argmax(2)
+                symbol = group * GROUP + (grouped[here, group] > target).argmax(2)
+                end = here * codes + symbol
+                start = bounds[end - 1] & (TOTAL - 1)  # before the first of a cell lies TOTAL
+                low -= start.astype(np.uint64) * unit
+                size[:] = (bounds[end] - start).astype(np.uint64) * unit
+                full = np.nonzero(size < MIN_RANGE)
+                if full[0].size:
+                    following = words[(*full, np.minimum(place[full], ends))]
+                    low[full] = low[full] << bits | following
+                    size[full] <<= bits
+                    place[full] += 1
+                found[:, row, first : first + lanes] = symbol
         return found
