@@ -156,8 +156,8 @@ class LaneDecoder:
         """Return the next symbols, (blocks, rows, columns).
 
         Args:
-            cumulative: (blocks, rows, columns, K), how many of `TOTAL` parts each symbol and those before it
-                have together; K a multiple of `GROUP`, and the last of them `TOTAL`.
+            cumulative: (blocks, rows, columns, K), how many of `TOTAL` parts each symbol and those
+                before it have together; K a multiple of `GROUP`, and the last of them `TOTAL`.
         """
         return self._lane_by_lane(cumulative) if self._few else self._all_lanes(cumulative)
 

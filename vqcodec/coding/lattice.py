@@ -350,8 +350,6 @@ class Walk:
 
     def _tell(self, network: LevelNetwork, found: "Ints") -> "Array":
         """Return what a level that is known says to the next one."""
-        import numpy as np
-
         level = network.level
         grid = found[:, :: level.spacing, :: level.spacing]
         vectors = self._model.tells[self._number]
@@ -393,7 +391,9 @@ def _convolved(t: "Array", conv: Layer, mix: Layer) -> "Array":
     for first in range(0, height, step):
         rows = min(height, first + step) - first
         seen = [
-            around[:, first + y : first + y + rows, x : x + width] for y in range(3) for x in range(3)
+            around[:, first + y : first + y + rows, x : x + width]
+            for y in range(3)
+            for x in range(3)
         ]
         flat = np.concatenate(seen, -1).reshape(-1, 9 * units)
         target = t[:, first : first + rows]

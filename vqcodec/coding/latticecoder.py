@@ -1,4 +1,4 @@
-"""Blocks of several maps to bytes and back, and codes chosen by their bits, under a lattice prior."""
+"""Under a lattice prior: blocks of maps to bytes and back, and codes chosen by their bits."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ def decode(
     shapes: Sequence[tuple[int, ...]],
     condition: int,
 ) -> "list[Grids]":
-    """Reverse `encode`: (B, h, w) uint16 for each map. Foreign bytes give some codes, never an error.
+    """Reverse `encode`: (B, h, w) for each map. Foreign bytes give some codes, never an error.
 
     Args:
         model: what `encode` was called with.
@@ -117,8 +117,8 @@ def choose(walk: Walk, cost: "NDArray[np.float32]") -> "Grids":
 
     Args:
         walk: over the maps before.
-        cost: (B, h, w, K), what it costs beside its bits, in bits, to take a code: its distance over
-            what a bit is worth.
+        cost: (B, h, w, K), what it costs beside its bits, in bits, to take a code: its distance
+            over what a bit is worth.
 
     Returns:
         The map, (B, h, w).

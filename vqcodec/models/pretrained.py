@@ -14,6 +14,7 @@ from vqcodec.files.atomic import writing
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.integer import IntegerPrior
+from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
 from vqcodec.weights import (
     CODING_PRIOR,
@@ -168,6 +169,8 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
 
 def prior_bytes(prior: Prior) -> tuple[str, bytes]:
     """Return the name and the content of the file that keeps a trained prior."""
+    if isinstance(prior, LatticePrior):
+        return CODING_PRIOR, coding_bytes([prior.arrays()])
     integers = [own.arrays() for own in prior.each() if isinstance(own, IntegerPrior)]
     if integers:
         return CODING_PRIOR, coding_bytes(integers)
@@ -195,7 +198,7 @@ def tensor_bytes(module: torch.nn.Module) -> bytes:
 
 
 def coding_bytes(maps: "list[dict[str, NDArray[np.int64]]]") -> bytes:
-    """Return the file of what `vqcodec.coding.contextmodel.ContextModel` runs for each map."""
+    """Return the file of what models of `vqcodec.coding` run, for each map or one for all."""
     import numpy as np
     import safetensors.numpy
 

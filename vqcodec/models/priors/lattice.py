@@ -339,6 +339,11 @@ class LatticePrior(Prior):
         walk = Walk(self, cond)
         return tuple(walk.take(grid).bits for grid in indices)
 
+    @staticmethod
+    def mean_nats(indices: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+        """Return the nats per index of a map of which `forward` found the bits."""
+        return found.mean() * math.log(2)
+
     def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return log p(indices) in nats, (B,)."""
         bits = [grid.flatten(1).sum(1) for grid in self.forward(indices, cond)]
