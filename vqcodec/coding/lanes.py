@@ -174,7 +174,7 @@ class LaneDecoder:
             ahead = iter(words[first : first + len(rows)].tolist())  # a step takes one at most
             symbols, taken = [], 0
             for bounds in rows:
-                row = memoryview(bounds)  # few are looked at: faster so
+                row = memoryview(bounds)  # type: ignore[arg-type]  # few are looked at
                 unit = width >> TOTAL_BITS
                 # what division left over belongs to nobody: only foreign bytes point there
                 symbol = bisect_right(row, min(code // unit, TOTAL - 1))

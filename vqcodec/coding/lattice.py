@@ -3,11 +3,7 @@
 `vqcodec.coding.quadtree` says which cells are coded when, and see what. All cells of a pass are
 coded at once, in a few large matrix products.
 
-Matrices are multiplied in float32, which is no approximation here: activations are integers of at
-most `CAP`, and the weights of each output add up to so little that every product and partial sum is
-an integer below 2^24, in whatever order it is summed; the constructor makes sure. So frequencies,
-and files, are the same on all machines and for any number of threads. In fixed point, `FRACTION`
-bits behind the point, a cell of a pass has
+All numbers are integers, see `vqcodec.coding.layers`. A cell of a pass has
 
     h = see (what the level before says, known codes around) + a bias for each condition
     h = h + 1x1(relu(1x1(relu(h))))     some times
@@ -24,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.lanes import GROUP, TOTAL
+from vqcodec.coding.layers import CAP, EXACT, MAX_CODES, Head, Layer, rectified
 from vqcodec.coding.quadtree import MAX_DEPTH, PHASES, RATIOS, REACH, Cells, Level, levels
 
 if TYPE_CHECKING:
@@ -36,91 +32,8 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[np.int64]]
     Take = Callable[[Cells, Ints], NDArray[np.int32]]
 
-FRACTION = 6
-CAP = (1 << 10) - 1  # the largest activation that goes into a product
-EXACT = 1 << 24  # float32 holds integers below
-MIN_SHIFT, MAX_SHIFT = 4, 14  # of 16 outputs, each EXACT >> MIN_SHIFT at most, the sum is exact
-MAX_HEAD_SHIFT = 10
 MAX_BLOCKS = 8
-MAX_CODES = 1024
-OCTAVE = 1 << 23  # float32 has its exponent in the bits above
-OCTAVES = 21  # between the likeliest code and one that gets one part of `TOTAL`
-TOP = 147  # exponent of the likeliest, 2^20: the sum of 1024 fits into 31 bits
 CHUNK = 1 << 19  # frequencies at once
-
-
-class Layer:
-    """A matrix in fixed point: y = (x weight + bias) / 2^shift, rounded down.
-
-    Args:
-        weight: (inputs, outputs), integers.
-        bias: (outputs,) or, of several kinds, (kinds, outputs): integers, half a unit of rounding
-            included.
-        shift: see above.
-
-    Raises:
-        ValueError: a sum could be more than float32 holds.
-    """
-
-    def __init__(self, weight: "NDArray[np.int64]", bias: "NDArray[np.int64]", shift: int) -> None:
-        import numpy as np
-
-        most = np.abs(weight).sum(0) * CAP + np.abs(bias)
-        if most.max() >= EXACT or not MIN_SHIFT <= shift <= MAX_SHIFT:
-            raise ValueError("its numbers are too large to stay exact")
-        self.weight = weight.astype(np.float32)
-        self.bias = bias.astype(np.float32)
-        self.scale = np.float32(2.0**-shift)  # a power of two: exact, as is the floor of it
-
-    def __call__(self, x: "Array", kind: int | None = None) -> "Array":
-        """Apply to (N, inputs), with the bias of a kind where there are several: (N, outputs)."""
-        y: Array = x @ self.weight
-        return self.finish(y, self.bias if kind is None else self.bias[kind])
-
-    def finish(self, y: "Array", bias: "Array") -> "Array":
-        """Return what becomes of products, which are overwritten."""
-        import numpy as np
-
-        y += bias
-        y *= self.scale
-        return np.floor(y, out=y)
-
-
-class Head:
-    """From features of a cell to how many of `TOTAL` parts each code has."""
-
-    def __init__(self, weight: "NDArray[np.int64]", bias: "NDArray[np.int64]", shift: int) -> None:
-        import numpy as np
-
-        if (np.abs(weight).sum(0) * CAP + np.abs(bias)).max() >= EXACT:
-            raise ValueError("its numbers are too large to stay exact")
-        if not 0 <= shift <= MAX_HEAD_SHIFT:
-            raise ValueError("its numbers are out of range")
-        scale = OCTAVE >> (FRACTION + shift)  # a power of two, too: still exact
-        self.weight = weight.astype(np.float32) * np.float32(scale)
-        self.bias = bias.astype(np.float32) * np.float32(scale)
-        self.codes = len(bias)
-        self.room = -(-self.codes // GROUP) * GROUP
-
-    def __call__(self, x: "Array") -> "Ints":
-        """Return cumulative parts, (N, room), of (N, C); the last code has what rounding leaves."""
-        import numpy as np
-
-        z = x @ self.weight
-        z += self.bias
-        z -= z.max(1, keepdims=True)
-        np.maximum(z, -OCTAVES * OCTAVE, out=z)
-        z += TOP * OCTAVE
-        # read as float32, such an integer is a power of two, but straight within each octave
-        power = z.astype(np.int32).view(np.float32)
-        total = power.astype(np.int32).sum(1, dtype=np.int32)
-        parts = np.float32(TOTAL - self.codes - 8) / (total + self.codes).astype(np.float32)
-        power *= parts[:, None]
-        sizes = power.astype(np.int32)
-        sizes += 1
-        cumulative = np.full((len(x), self.room), TOTAL, np.int32)
-        np.cumsum(sizes[:, :-1], axis=1, dtype=np.int32, out=cumulative[:, : self.codes - 1])
-        return cumulative
 
 
 @dataclass(frozen=True)
@@ -155,7 +68,8 @@ class LatticeModel:
             the level before + taps d, C) of each phase p, ``level.i.block.j.conv`` and ``.mix``
             (C, C), ``level.i.trunk.j.conv`` (9 C, C) and ``.mix``. All matrices have a bias under
             their name and ``_bias``, those of ``see`` one for each condition, and there is
-            ``level.i.above_bias`` (C,). ``shifts``: of the matrices, sorted by name.
+            ``level.i.above_bias`` (1 or 4, C), of cells that have a cell of the level before of
+            their own, or the four that share one. ``shifts``: of the matrices, sorted by name.
 
     Raises:
         ValueError: the arrays do not fit each other, or sums could be inexact.
@@ -203,7 +117,7 @@ class LatticeModel:
         import numpy as np
 
         def pairs(kind: str) -> list[tuple[Layer, Layer]]:
-            found = []
+            found: list[tuple[Layer, Layer]] = []
             while f"level.{i}.{kind}.{len(found)}.conv" in self.arrays:
                 name = f"level.{i}.{kind}.{len(found)}"
                 found.append((Layer(*self._of(f"{name}.conv")), Layer(*self._of(f"{name}.mix"))))
@@ -244,7 +158,7 @@ class LatticeModel:
                 shapes[f"level.{i}.see.{p}"] = (before + taps * dim, units)
                 shapes[f"level.{i}.see.{p}_bias"] = (conditions, units)
             if 0 < i < last:
-                shapes[f"level.{i}.above_bias"] = (units,)
+                shapes[f"level.{i}.above_bias"] = (level.factor**2, units)
             for kind, inputs in (("block", units), ("trunk", 9 * units)):
                 for j in range(MAX_BLOCKS):
                     name = f"level.{i}.{kind}.{j}"
@@ -337,7 +251,7 @@ class Walk:
         flat = np.concatenate(seen, -1).reshape(-1, inputs) if seen else np.zeros((1, 0))
         h = layer(flat.astype(np.float32, copy=False), self._condition)
         h = _blocks(h, network.blocks)
-        cumulative = self._model.heads[self._number](_rectified(h))
+        cumulative = self._model.heads[self._number](rectified(h))
         if not seen:
             cumulative = np.repeat(cumulative, shape[0] * shape[1] * shape[2], 0)
         return cumulative.reshape(*shape, -1)
@@ -362,22 +276,16 @@ class Walk:
                 told = self._told_at(level, phase)[:, :rows, :columns]
                 layer = network.see[phase]
                 y = told.reshape(-1, network.before) @ layer.weight[: network.before]
-                target += layer.finish(y, network.above).reshape(target.shape)
+                bias = network.above[2 * row + column if level.factor == 2 else 0]
+                target += layer.finish(y, bias).reshape(target.shape)
         for conv, mix in network.trunk:
             t = _convolved(t, conv, mix)
-        return _rectified(t)
-
-
-def _rectified(h: "Array") -> "Array":
-    import numpy as np
-
-    y: Array = np.clip(h, 0, CAP)
-    return y
+        return rectified(t)
 
 
 def _blocks(h: "Array", blocks: list[tuple[Layer, Layer]]) -> "Array":
     for conv, mix in blocks:
-        h += mix(_rectified(conv(_rectified(h))))
+        h += mix(rectified(conv(rectified(h))))
     return h
 
 
@@ -386,7 +294,7 @@ def _convolved(t: "Array", conv: Layer, mix: Layer) -> "Array":
     import numpy as np
 
     batch, height, width, units = t.shape
-    around = np.pad(_rectified(t), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    around = np.pad(rectified(t), ((0, 0), (1, 1), (1, 1), (0, 0)))
     step = max(1, CHUNK // (batch * width * 9 * units))
     for first in range(0, height, step):
         rows = min(height, first + step) - first
@@ -397,5 +305,5 @@ def _convolved(t: "Array", conv: Layer, mix: Layer) -> "Array":
         ]
         flat = np.concatenate(seen, -1).reshape(-1, 9 * units)
         target = t[:, first : first + rows]
-        target += mix(_rectified(conv(flat))).reshape(target.shape)
+        target += mix(rectified(conv(flat))).reshape(target.shape)
     return t

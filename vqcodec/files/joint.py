@@ -112,6 +112,15 @@ def code(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> list
     return [list(own) for own in zip(*found, strict=True)]
 
 
+def bits(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> float:
+    """Return the bits that maps cost, block by block."""
+    found = 0.0
+    for places in blocks([grid.shape for grid in grids]):
+        maps = [grid[place][None] for grid, place in zip(grids, places, strict=True)]
+        found += sum(float(own.sum()) for own in latticecoder.bits(model, maps, condition))
+    return found
+
+
 def write(grids: "Sequence[Grid]", coded: list[list[Lanes]], crc: int) -> bytes:
     """Return the frames of maps behind something of this CRC."""
     out = bytearray()

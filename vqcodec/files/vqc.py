@@ -55,6 +55,7 @@ bytes of the frame or the end. Nothing follows the last frame, or the end. Chang
 breaking release.
 """
 
+import itertools
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ from vqcodec.files.frames import (
     write_packed,
 )
 from vqcodec.files.header import MAGIC, STREAM, Header, read_header, write_header
-from vqcodec.files.mapreader import FindPrior, read_maps
+from vqcodec.files.mapreader import FindPrior, map_ends, read_maps
 from vqcodec.files.reader import Reader
 from vqcodec.files.stream import StreamFrames
 
@@ -149,6 +150,16 @@ def _smaller(
 def is_coded(data: bytes) -> bool:
     """Tell whether indices of a readable file are range-coded."""
     return read_header(Reader(data)).coded
+
+
+def map_bytes(data: bytes) -> list[int]:
+    """Return the bytes that each map takes in a readable file of version 2, of those it holds."""
+    read = Reader(data)
+    header = read_header(read)
+    if header.version == 1:
+        return []
+    ends = [read.position, *map_ends(read, header)]
+    return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def is_stream(data: bytes) -> bool:

@@ -12,6 +12,7 @@ from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.models.decoders.wavenet import WaveNet
+from vqcodec.models.fixedpoint import to_arrays
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.lattice import LatticePrior
@@ -170,7 +171,7 @@ def write_weights(folder: Path, config: Tree, model: VQVAE) -> Tree:
 def prior_bytes(prior: Prior) -> tuple[str, bytes]:
     """Return the name and the content of the file that keeps a trained prior."""
     if isinstance(prior, LatticePrior):
-        return CODING_PRIOR, coding_bytes([prior.arrays()])
+        return CODING_PRIOR, coding_bytes([to_arrays(prior)])
     integers = [own.arrays() for own in prior.each() if isinstance(own, IntegerPrior)]
     if integers:
         return CODING_PRIOR, coding_bytes(integers)

@@ -1,5 +1,7 @@
 """A coding prior of several maps in few passes: the network of `vqcodec.coding.lattice` in torch.
 
+After training `vqcodec.models.fixedpoint` makes integers of it.
+
 Maps go coarse to fine, and each knows all of those before it. `Walk` takes them one by one, as an
 encoder makes them; it tells what every code would cost where, so that codes can be chosen by that.
 """
@@ -7,31 +9,18 @@ encoder makes them; it tells what every code would cost where, so that codes can
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vqcodec.coding.lattice import (
-    CAP,
-    EXACT,
-    FRACTION,
-    MAX_BLOCKS,
-    MAX_CODES,
-    MAX_HEAD_SHIFT,
-    MAX_SHIFT,
-)
+from vqcodec.coding.lattice import MAX_BLOCKS
+from vqcodec.coding.layers import CAP, FRACTION, MAX_CODES
 from vqcodec.coding.quadtree import MAX_DEPTH, PHASES, RATIOS, REACH, Cells, Level, levels
 from vqcodec.config import check_range
 from vqcodec.models.priors.base import Prior, Tensors
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 MOST = (CAP + 1) / (1 << FRACTION)  # of activations
-MAX_WEIGHT = TELL = (1 << 15) - 1  # as integers
 
 
 @dataclass(frozen=True)
@@ -161,17 +150,19 @@ class LevelNetwork(nn.Module):
         spread = F.pixel_shuffle(self.up(rectified(told)), self.level.factor)
         return spread[..., :height, :width]
 
+    def offset(self, phase: int) -> int:
+        """Return which of the outputs of `up` for one channel is that of a phase."""
+        row, column = PHASES[phase]
+        return 2 * row + column if self.level.factor == 2 else 0
+
     def see(self, phase: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the matrix, (inputs, C), of what a phase sees, and its bias, (conditions, C)."""
-        row, column = PHASES[phase]
         parts = []
         bias = self.bias[phase] + self.condition.weight
         if self.up is not None:
-            offset = row * 2 + column if self.level.factor == 2 else 0
-            each = self.up.weight[..., 0, 0].unflatten(0, (self.units, -1))
-            assert self.up.bias is not None
-            parts.append(each[:, offset].T)
-            bias = bias + self.up.bias.unflatten(0, (self.units, -1))[:, offset]
+            weight, own = up_of(self.up, self.units)
+            parts.append(weight[self.offset(phase)])
+            bias = bias + own[self.offset(phase)]
         if phase and phase in self.level.phases:
             window = self.windows[str(phase)]
             assert isinstance(window, Window)
@@ -308,10 +299,13 @@ class LatticePrior(Prior):
             before = units
         self.networks[-1].trunk = nn.ModuleList()  # nobody is left to be told
 
+    def every(self) -> list[LevelNetwork]:
+        """Return the networks of all levels."""
+        return [network for network in self.networks if isinstance(network, LevelNetwork)]
+
     def of_map(self, number: int) -> list[LevelNetwork]:
         """Return the networks of the levels of a map."""
-        every = [network for network in self.networks if isinstance(network, LevelNetwork)]
-        return [network for network in every if network.level.number == number]
+        return [network for network in self.every() if network.level.number == number]
 
     def seen(self, number: int, indices: torch.Tensor) -> torch.Tensor:
         """Return what neighbours see of codes of a map, (B, d, h, w)."""
@@ -349,76 +343,12 @@ class LatticePrior(Prior):
         bits = [grid.flatten(1).sum(1) for grid in self.forward(indices, cond)]
         return torch.stack(bits).sum(0) * -math.log(2)
 
-    @torch.no_grad()
-    def arrays(self) -> "dict[str, NDArray[np.int64]]":
-        """Return the integers that `vqcodec.coding.lattice.LatticeModel` runs."""
-        import numpy as np
 
-        found: dict[str, NDArray[np.int64]] = {}
-        shifts: dict[str, int] = {}
-
-        def matrix(
-            name: str, weight: torch.Tensor, bias: torch.Tensor, shift: int | None = None
-        ) -> None:
-            """Store (inputs, outputs) and (..., outputs) as integers."""
-            head = name.endswith("head")
-            if head:  # of powers of two
-                weight, bias = weight / math.log(2), bias / math.log(2)
-            most = MAX_HEAD_SHIFT if head else MAX_SHIFT
-            shifts[name] = _shift(weight, bias, most) if shift is None else shift
-            found[name] = _integers(weight, shifts[name])
-            half = 0 if head else 1 << (shifts[name] - 1)  # floor(x + 1/2) rounds
-            found[f"{name}_bias"] = _integers(bias, shifts[name] + FRACTION) + half
-
-        for m, (codes, tell, head) in enumerate(
-            zip(self.embeddings, self.tells, self.heads, strict=True)
-        ):
-            assert isinstance(codes, nn.Embedding) and isinstance(head, nn.Conv2d)
-            found[f"map.{m}.codes"] = _integers(codes.weight, FRACTION).clip(-CAP, CAP)
-            if isinstance(tell, nn.Embedding):
-                found[f"map.{m}.tell"] = _integers(tell.weight, FRACTION).clip(-TELL, TELL)
-            assert head.bias is not None
-            matrix(f"map.{m}.head", head.weight[..., 0, 0].T, head.bias)
-        for i, network in enumerate(self.networks):
-            assert isinstance(network, LevelNetwork)
-            see = [network.see(phase) for phase in range(len(PHASES))]
-            shift = min(_shift(*pair, MAX_SHIFT) for pair in see)
-            for phase, pair in enumerate(see):
-                matrix(f"level.{i}.see.{phase}", *pair, shift)
-            if network.up is not None and network is not self.networks[-1]:
-                bias = network.up.bias.unflatten(0, (network.units, -1))[:, 0]
-                half = 1 << (shift - 1)
-                found[f"level.{i}.above_bias"] = _integers(bias, shift + FRACTION) + half
-            for kind, blocks in (("block", network.blocks), ("trunk", network.trunk)):
-                for j, block in enumerate(blocks):
-                    assert isinstance(block, Block)
-                    for part, conv in (("conv", block.conv), ("mix", block.mix)):
-                        weight = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
-                        assert conv.bias is not None
-                        matrix(f"level.{i}.{kind}.{j}.{part}", weight, conv.bias)
-        found["ratios"] = np.array(self.config.ratios)
-        found["depth"] = np.array([self.config.depth])
-        found["shifts"] = np.array([shifts[name] for name in sorted(shifts)])
-        return found
-
-
-def _shift(weight: torch.Tensor, bias: torch.Tensor, most: int) -> int:
-    """Return the most bits behind the point with which a sum stays exact, and a weight short."""
-    weight, bias = weight.detach().double().abs(), bias.detach().double().abs()
-    rows = len(weight)
-    shift = most
-    while shift > 0:
-        least = (weight.sum(0) * 2**shift + rows / 2) * CAP + bias * 2 ** (shift + FRACTION)
-        short = not rows or float(weight.max()) * 2**shift < MAX_WEIGHT - 1
-        if float(least.max()) + 2**shift < EXACT - 1 and short:
-            break
-        shift -= 1
-    return shift
-
-
-def _integers(values: torch.Tensor, shift: int) -> "NDArray[np.int64]":
-    rounded: NDArray[np.int64] = (values.double() * 2.0**shift).round().long().cpu().numpy()
-    return rounded
+def up_of(up: nn.Conv2d, units: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the weights, (cells, inputs, C), and biases, (cells, C), of cells that share one."""
+    assert up.bias is not None
+    weight = up.weight.view(units, -1, up.in_channels).permute(1, 2, 0)
+    return weight, up.bias.view(units, -1).T
 
 
 def _embedding(size: int, width: int) -> nn.Embedding:
