@@ -17,6 +17,7 @@ from tests.helpers import (
     TINY_PRIOR,
     Run,
     add_coding_prior,
+    lattice_prior,
     lively,
     lively_speech,
     picture,
@@ -176,6 +177,19 @@ def paired_weights(tiny_weights: Path) -> Path:
     identity = read_weights(folder).codebook_id.hex()
     part = {"codebook_id": identity, "prior": twomaps.prior_table()}
     write_part(read_weights(folder), part, name, data, force=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def latticed_weights(paired_weights: Path) -> Path:
+    """The model of `paired` as `latticed`, with a coding prior of both maps together."""
+    folder = paired_weights.parent / "latticed"
+    shutil.copytree(paired_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "latticed"}), encoding="utf-8")
+    weights = read_weights(folder)
+    name, data = prior_bytes(lattice_prior(twomaps.SIZES, (1, 2), conditions=3, slope=0.3))
+    write_part(weights, {"codebook_id": weights.codebook_id.hex()}, name, data, force=True)
     return folder
 
 

@@ -12,6 +12,8 @@ from vqcodec.coding.layout import of_maps, of_rows
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.audio import Audio
 from vqcodec.models.pretrained import coding_bytes, write_part
+from vqcodec.models.priors import lattice
+from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.vq import VectorQuantizer
 from vqcodec.models.vqvae import VQVAE
 from vqcodec.weights import CODING_PRIOR, read_weights
@@ -195,6 +197,24 @@ def coding_prior_arrays(
     if dilations:
         arrays["dilations"] = np.array(dilations)
     return arrays
+
+
+def lattice_prior(
+    codebook_sizes: tuple[int, ...],
+    ratios: tuple[int, ...],
+    conditions: int = 1,
+    slope: float = 0.1,
+) -> LatticePrior:
+    """A small lattice prior that has learned nothing, but expects small indices by `slope`."""
+    torch.manual_seed(0)
+    config = lattice.Config(codebook_sizes, ratios, (8,), 4, 1, 1, 2, conditions)
+    prior = config.build()
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    for head, size in zip(prior.heads, codebook_sizes, strict=True):
+        assert isinstance(head, torch.nn.Conv2d) and head.bias is not None
+        head.bias.data -= slope * torch.arange(size)
+    return prior.eval().requires_grad_(False)
 
 
 def add_coding_prior(

@@ -29,6 +29,7 @@ class Modality:
         weights: the name of those that are used where nobody names any.
         suffix: of the files to write where nobody names any.
         prior_preset: of a prior to sample from.
+        maps_preset: of a prior for models of several maps.
         suffixes: a function without arguments: those of the files that can be read.
         sniff: a function of the first `HEAD` bytes of a file and its suffix: whether it is such a
             file; empty for the kind that a file is of which no other kind claims.
@@ -45,6 +46,7 @@ class Modality:
     weights: str
     suffix: str
     prior_preset: str
+    maps_preset: str
     suffixes: str
     sniff: str
     codec: str
@@ -61,6 +63,7 @@ IMAGE = Modality(
     weights="image-f4",
     suffix=".png",
     prior_preset="prior-image",
+    maps_preset="prior-lattice",
     suffixes="vqcodec.media.image:picture_suffixes",
     sniff="",
     codec="vqcodec.codec.image:Codec",
@@ -76,6 +79,7 @@ AUDIO = Modality(
     weights="speech-64x",
     suffix=".wav",
     prior_preset="prior-speech",
+    maps_preset="prior-speech",
     suffixes="vqcodec.media.soundformats:sound_suffixes",
     sniff="vqcodec.media.soundformats:is_sound",
     codec="vqcodec.codec.speech:SpeechCodec",

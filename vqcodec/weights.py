@@ -25,6 +25,7 @@ from vqcodec.modality import Modality
 
 if TYPE_CHECKING:
     from vqcodec.coding.contextmodel import ContextModel
+    from vqcodec.coding.lattice import LatticeModel
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR = "coding_prior.safetensors"
@@ -255,7 +256,27 @@ def read_verified(weights: Weights, name: str) -> bytes:
 
 
 def coding_priors(weights: Weights) -> "tuple[ContextModel, ...]":
-    """Return the coding prior of each map of `weights`; none if they have none.
+    """Return the coding prior of each map of `weights`; none if they have none of this kind.
+
+    Raises:
+        WeightsError: they are damaged.
+    """
+    found = any_coding_prior(weights)
+    return found if isinstance(found, tuple) else ()
+
+
+def lattice_prior(weights: Weights) -> "LatticeModel | None":
+    """Return the coding prior of all maps of `weights` together, where they have such a one.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    found = any_coding_prior(weights)
+    return None if isinstance(found, tuple) else found
+
+
+def any_coding_prior(weights: Weights) -> "tuple[ContextModel, ...] | LatticeModel":
+    """Return the coding priors of `weights`, of whatever kind; none if they have none.
 
     Raises:
         WeightsError: they are damaged.
@@ -267,20 +288,27 @@ def coding_priors(weights: Weights) -> "tuple[ContextModel, ...]":
 
 
 @functools.lru_cache(maxsize=4)
-def _coding_priors(folder: Path, sha256: str) -> "tuple[ContextModel, ...]":
+def _coding_priors(folder: Path, sha256: str) -> "tuple[ContextModel, ...] | LatticeModel":
     import numpy as np
     import safetensors.numpy
     from safetensors import SafetensorError
 
     from vqcodec.coding.contextmodel import ContextModel
+    from vqcodec.coding.lattice import LatticeModel
 
     weights = read_weights(folder)
+    priors: tuple[ContextModel, ...] | LatticeModel
     sizes = weights.codebook_sizes
     try:
         arrays = safetensors.numpy.load(read_verified(weights, CODING_PRIOR))
         wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-        priors = tuple(ContextModel(own) for own in by_map(wide, len(sizes)))
-        if tuple(prior.codebook_size for prior in priors) != sizes:
+        if "ratios" in wide:
+            priors = LatticeModel(wide)
+            found = priors.codebook_sizes
+        else:
+            priors = tuple(ContextModel(own) for own in by_map(wide, len(sizes)))
+            found = tuple(prior.codebook_size for prior in priors)
+        if found != sizes:
             raise ValueError("they are of other codebook sizes")
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
         raise WeightsError(
@@ -311,8 +339,8 @@ def by_map(arrays: dict[str, Array], number: int) -> list[dict[str, Array]]:
     return found
 
 
-def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...]":
-    """Find the coding priors, one for each map, of the installed weights of a published name.
+def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
+    """Find the coding priors, one for each map or all, of the installed weights of a name.
 
     Args:
         name: as code files carry it.
@@ -323,33 +351,38 @@ def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...]"
     """
     try:
         weights = find_named(name)
-        return coding_priors(weights) if weights.codebook_id == codebook else ()
+        return any_coding_prior(weights) if weights.codebook_id == codebook else ()
     except WeightsError:
         return ()
 
 
 def needed_coding_prior(
-    name: str, codebook: bytes, identity: bytes, number: int = 0
-) -> "ContextModel":
+    name: str, codebook: bytes, identity: bytes, number: int | None = 0
+) -> "ContextModel | LatticeModel":
     """Return the coding prior that a file was written with.
 
     Args:
         name: of the weights, as code files carry it.
         codebook: the codebook id that the indices were made with.
         identity: of the coding prior.
-        number: of the map, from 0, the coarsest.
+        number: of the map, from 0, the coarsest; None for the prior of all maps.
 
     Raises:
         WeightsError: the installed weights have another one, or none.
     """
     weights = find_named(name)
-    priors = coding_priors(weights) if weights.codebook_id == codebook else ()
-    if number >= len(priors) or priors[number].identity != identity:
+    priors = any_coding_prior(weights) if weights.codebook_id == codebook else ()
+    found: ContextModel | LatticeModel | None
+    if isinstance(priors, tuple):
+        found = priors[number] if number is not None and number < len(priors) else None
+    else:
+        found = priors if number is None else None
+    if found is None or found.identity != identity:
         raise WeightsError(
             f"it needs the coding prior {identity.hex()} of '{name}', and the installed weights "
             "have another or none; install those that it was made with"
         )
-    return priors[number]
+    return found
 
 
 def conditioner_of(model: Tree) -> Any:

@@ -153,4 +153,4 @@ def test_rows_name_what_is_there(modality: Modality) -> None:
     assert load(modality.codec).modality is modality
     assert load(modality.handler).modality is modality
     assert modality.suffix in load(modality.suffixes)()
-    assert modality.prior_preset in preset_names()
+    assert {modality.prior_preset, modality.maps_preset} <= set(preset_names())

@@ -8,7 +8,10 @@ from vqcodec.benchmark.benchmark import synthetic_picture
 from vqcodec.benchmark.sampling import speedup
 from vqcodec.codec.image import ImageCodec
 from vqcodec.coding.contextmodel import ContextModel
-from vqcodec.weights import SAMPLING_PRIOR, coding_priors
+from vqcodec.coding.lattice import LatticeModel
+from vqcodec.files import vqc
+from vqcodec.files.codes import Codes
+from vqcodec.weights import SAMPLING_PRIOR, coding_priors, lattice_prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,14 +29,17 @@ def measure_priors(name: str, rounds: int) -> dict[str, Any]:
 
     Returns:
         ``coding``: for each map its shape, bits per index, and seconds and codes per second of the
-        range coder; ``sampling``: what `vqcodec.benchmark.sampling.speedup` finds, or None.
+        range coder, or of all maps together, with the shape of the finest; ``sampling``: what
+        `vqcodec.benchmark.sampling.speedup` finds, or None.
     """
     codec = ImageCodec.load(name)
-    priors = coding_priors(codec.weights)
+    priors, lattice = coding_priors(codec.weights), lattice_prior(codec.weights)
     coding = []
     for height, width in SIDES:
-        grids = codec.encode(synthetic_picture(height, width)).grids
-        coding += [_coding(p, g, rounds) for p, g in zip(priors, grids, strict=False)]
+        codes = codec.encode(synthetic_picture(height, width))
+        coding += [_coding(p, g, rounds) for p, g in zip(priors, codes.grids, strict=False)]
+        if lattice is not None:
+            coding.append(_joint(lattice, codes, rounds))
     has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
     return {"coding": coding, "sampling": speedup(name, rounds=rounds) if has_sampling else None}
 
@@ -47,11 +53,28 @@ def _coding(prior: ContextModel, grid: "NDArray[np.uint16]", rounds: int) -> dic
         middle = time.perf_counter()
         prior.decode([payload], grid.shape)
         took.append((middle - start, time.perf_counter() - middle))
-    encode, decode = (statistics.median(t) for t in zip(*took[1:], strict=True))
+    return {"shape": grid.shape, **_speed(took[1:], len(payload), grid.size)}
+
+
+def _joint(model: LatticeModel, codes: Codes, rounds: int) -> dict[str, Any]:
+    """Time a coding prior of all maps on those of a picture, files included."""
+    took: list[tuple[float, float]] = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        data = vqc.dump(codes, model)
+        middle = time.perf_counter()
+        vqc.load(data, lambda *_: model)
+        took.append((middle - start, time.perf_counter() - middle))
+    total = sum(grid.size for grid in codes.grids)
+    return {"shape": codes.grids[-1].shape, **_speed(took[1:], sum(vqc.map_bytes(data)), total)}
+
+
+def _speed(took: list[tuple[float, float]], size: int, number: int) -> dict[str, Any]:
+    """Return figures of a number of codes in bytes, and of (encoding, decoding) in seconds."""
+    encode, decode = (statistics.median(t) for t in zip(*took, strict=True))
     return {
-        "shape": grid.shape,
-        "bits_per_index": round(8 * len(payload) / grid.size, 3),
+        "bits_per_index": round(8 * size / number, 3),
         "encode_seconds": round(encode, 4),
         "decode_seconds": round(decode, 4),
-        "codes_per_second": round(2 * grid.size / (encode + decode)),
+        "codes_per_second": round(2 * number / (encode + decode)),
     }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vqcodec.cli import options
+from vqcodec.cli import console, options
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Codecs, check_suffix, deal, handler_of, handlers
 from vqcodec.cli.jobs import STREAM, Job, bytes_of, plan, stdin
@@ -45,6 +45,18 @@ def decode(
         str | None,
         typer.Option(help="Weights, a name or a folder. [default: those that the file names]"),
     ] = None,
+    levels: Annotated[
+        int | None,
+        typer.Option(
+            help="Of pictures of several index maps, decode the coarsest so many: a preview, from "
+            "the first bytes of a .vqc. [default: all]",
+            min=1,
+        ),
+    ] = None,
+    partial_files: Annotated[
+        bool,
+        typer.Option("--partial", help="Of a .vqc that was cut short, decode the maps it holds."),
+    ] = False,
     rate: Annotated[
         int | None,
         typer.Option(
@@ -82,6 +94,10 @@ def decode(
     ) -> Facts:
         header = source.header if isinstance(source, StreamFrames) else source
         name = "standard input" if job.source == STREAM else str(job.source)
+        if levels is not None and isinstance(source, Codes):
+            if levels > len(source.grids):
+                raise FormatError(f"{name}: --levels is {levels}, it has {_maps(source)}")
+            source = source.first(levels)
         try:
             handler = handler_of(by_axes(header.axes))
             holds = f"{name} holds a {handler.modality.file}"
@@ -89,6 +105,8 @@ def decode(
             dealt = deal(own, takers, kinds, lambda modality: modality.media, holds)
             codec = codecs.get(handler.modality, header.model)
             options = dealt[handler.modality]
+            if levels is None and isinstance(source, Codes):
+                _tell_missing(source, len(codec.maps), name)
             return handler.decode_job(codec, job, source, options, suffix, force, bar)
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
@@ -106,7 +124,8 @@ def decode(
         codecs = Codecs(model, device, precision, engine, 4 * bytes_of(jobs))
         outcome = Outcome(jobs, "decoded", as_json=as_json)
         jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
-        work = each(jobs, lambda job, bar: decode_one(codecs, job, _read(job.source), bar))
+        read = partial(_read, levels=levels, partial=partial_files)
+        work = each(jobs, lambda job, bar: decode_one(codecs, job, read(job.source), bar))
     work_off("decoding", len(jobs), work, outcome)
     outcome.close()
 
@@ -133,10 +152,22 @@ def _suffix(file_format: str | None) -> str | None:
     return suffix
 
 
-def _read(source: Path) -> Codes | StreamFrames:
+def _tell_missing(codes: Codes, every: int, name: str) -> None:
+    """Say that a file was cut short, if it was."""
+    if (there := len(codes.grids)) < every:
+        maps = "map" if there == 1 else f"{there} maps"
+        console.note(f"vqcodec: {name}: cut short, decoded from the coarsest {maps} of {every}")
+
+
+def _maps(codes: Codes) -> str:
+    number = len(codes.grids)
+    return "one map" if number == 1 else f"{number} maps"
+
+
+def _read(source: Path, *, levels: int | None, partial: bool) -> Codes | StreamFrames:
     """Read codes, or the start of a stream of them from standard input."""
     if source != STREAM:
-        return Codes.load(source)
+        return Codes.load(source, levels=levels, partial=partial)
     name = "standard input"
     head, file = peek(stdin())
     try:
@@ -144,4 +175,4 @@ def _read(source: Path) -> Codes | StreamFrames:
             return StreamFrames.open(file)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from None
-    return Codes.from_bytes(read_stream(file, name), name)
+    return Codes.from_bytes(read_stream(file, name), name, levels=levels, partial=partial)

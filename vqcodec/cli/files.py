@@ -35,7 +35,7 @@ def info(
                 codes = Codes.from_bytes(data, str(job.source))
             except WeightsError:  # range-coded, by a coding prior that is not there
                 codes = read_header(Reader(data))
-            facts = _explain(codes, len(data), _coding(data), installed)
+            facts = _explain(codes, len(data), _coding(data), _of_maps(data), installed)
             facts = {"input": str(job.source), **facts}
             width = max(map(len, facts))
             lines = [f"{k.replace('_', ' '):{width}}  {_plain(v)}" for k, v in facts.items()]
@@ -59,8 +59,24 @@ def _coding(data: bytes) -> str:
     return "stream" if vqc.is_stream(data) else "range-coded" if vqc.is_coded(data) else "packed"
 
 
+def _of_maps(data: bytes) -> dict[str, Any]:
+    """Return what the maps of a readable file take where there are several, and which it lacks."""
+    if not data.startswith(vqc.MAGIC):
+        return {}
+    header, sizes = read_header(Reader(data)), vqc.map_bytes(data)
+    missing = len(header.maps) - len(sizes) if sizes else 0
+    facts: dict[str, Any] = {"condition": header.condition} if header.condition else {}
+    if len(header.maps) > 1:
+        facts["map_bytes"] = sizes
+    return facts | ({"missing_maps": missing} if missing else {})
+
+
 def _explain(
-    codes: Codes | Header, size: int, coding: str, installed: dict[str, Weights]
+    codes: Codes | Header,
+    size: int,
+    coding: str,
+    of_maps: dict[str, Any],
+    installed: dict[str, Weights],
 ) -> dict[str, Any]:
     """Return the facts of a file, of which the indices may be out of reach."""
     weights = installed.get(codes.model)
@@ -86,7 +102,7 @@ def _explain(
         "codebook_sizes": codes.codebook_sizes,
         "codes_used": _used(codes) if isinstance(codes, Codes) else None,
     }
-    facts |= {"bytes": size, "coding": coding}
+    facts |= {"bytes": size, "coding": coding, **of_maps}
     for modality in MODALITIES:
         if modality.axes == codes.axes:
             facts |= handler_of(modality).facts(codes.media, size)

@@ -176,12 +176,15 @@ def prior(
     """Train a prior on the codes of a codec.
 
     It is there to sample from, or to make files smaller. For the latter name a preset
-    prior-coding or prior-coding-speech. The data are encoded once and their codes kept in the
+    prior-coding or prior-coding-speech; of a codec of several maps it is prior-lattice, the
+    default there. The data are encoded once and their codes kept in the
     run's folder; the time for that does not count as training. Repeat the command to continue a
     run that was interrupted.
     """
     if preset is None:
-        preset = by_name(find_weights(codec).modality).prior_preset
+        weights = find_weights(codec)
+        row = by_name(weights.modality)
+        preset = row.prior_preset if len(weights.codebook_sizes) == 1 else row.maps_preset
     with _job(data, output, preset, assignments, minutes, held_out, [codec], device) as job:
         from vqcodec.train.priors import train_prior
 

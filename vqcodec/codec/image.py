@@ -159,7 +159,7 @@ class ImageCodec(BaseCodec):
 
         Args:
             codes: of a picture.
-            levels: go by so many maps only, from the coarsest on; by default by all of them.
+            levels: go by so many maps only, from the coarsest on; by default by all that there are.
             params: how to draw, of a model whose decoder does; others take none.
             report: called with the fraction done, for progress bars.
 
@@ -248,8 +248,10 @@ class ImageCodec(BaseCodec):
     def _check(self, codes: Codes) -> None:
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
         height, width = codes.media.coded_size
-        shapes = [spec.shape((height, width)) for spec in self.maps]
-        if codes.codebook_sizes != self.codebook_sizes or [g.shape for g in codes.grids] != shapes:
+        maps = self.maps[: len(codes.grids)]  # finer ones may be missing
+        shapes = [spec.shape((height, width)) for spec in maps]
+        sizes = tuple(spec.codebook_size for spec in maps)
+        if codes.codebook_sizes != sizes or [g.shape for g in codes.grids] != shapes:
             raise FormatError(f"the index map does not fit a picture of {width}×{height} pixels")
         check_size(height, width, "the coded picture")
         check_size(codes.media.size[0], codes.media.size[1], "the decoded picture")

@@ -17,6 +17,7 @@ from vqcodec.weights import find_coding_priors
 
 if TYPE_CHECKING:
     from vqcodec.codec.search import PictureSearch
+    from vqcodec.coding.lattice import LatticeModel
 
 DEFAULT_EFFORT = 4
 SCALES = (1.0, 0.75, 0.5)
@@ -110,7 +111,11 @@ class _Attempt:
     """
 
     def __init__(
-        self, codec: ImageCodec, image: Image, scale: float, priors: Sequence[CodingPrior]
+        self,
+        codec: ImageCodec,
+        image: Image,
+        scale: float,
+        priors: "Sequence[CodingPrior] | LatticeModel",
     ) -> None:
         self.codec, self.image, self.priors = codec, image, priors
         self.codes = codec.encode(image, scale=scale)

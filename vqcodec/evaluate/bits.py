@@ -8,10 +8,11 @@ import torch
 
 from vqcodec.codec.base import BaseCodec
 from vqcodec.coding.rangecoder import TOTAL
+from vqcodec.files import joint
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import blocks
 from vqcodec.models.pretrained import load_sampling_prior
-from vqcodec.weights import SAMPLING_PRIOR, coding_priors
+from vqcodec.weights import SAMPLING_PRIOR, coding_priors, lattice_prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ class BitMeter:
     def __init__(self, codec: BaseCodec) -> None:
         self.device = codec.device
         self.coding = coding_priors(codec.weights)
+        self.lattice = lattice_prior(codec.weights)
         has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
         self.sampling = load_sampling_prior(codec.weights).to(self.device) if has_sampling else None
 
@@ -41,6 +43,8 @@ class BitMeter:
         for grid, prior in zip(codes.grids, self.coding, strict=False):  # there may be none
             for place in blocks(grid.shape, codes.axes):
                 bits[CODING] += _coding(prior, grid[place])
+        if self.lattice is not None and joint.fits(self.lattice, [g.shape for g in codes.grids]):
+            bits[CODING] = joint.bits(codes.grids, self.lattice, codes.condition)
         if self.sampling is not None:
             parts = [codes.grids]
             if len(codes.grids) == 1:

@@ -44,12 +44,14 @@ class CodedPicture:
         codes: what it was coded to.
         decoded: what the codes decode to.
         original: the picture itself; None where only a code file is there.
+        previews: what the coarsest map alone decodes to, the two coarsest, and so on, but all.
     """
 
     name: str
     codes: "Codes"
     decoded: Image
     original: Image | None = None
+    previews: Sequence[Image] = ()
 
     @property
     def grid(self) -> "NDArray[np.uint16]":
@@ -100,10 +102,10 @@ def _indices(number: int) -> str:
 
 def draw_picture(codec: ImageCodec, coded: CodedPicture) -> Page:
     """Draw a picture, its code maps, what comes back, what is lost, and the codes."""
-    codebooks = [CodebookChart.of(codec, level) for level in range(len(codec.maps))]
+    codebooks = [CodebookChart.of(codec, level) for level in range(len(coded.codes.grids))]
     page, finest = Page(WIDTH), codebooks[-1]
     close = panels.busiest(finest.colours[coded.grid], CLOSE)
-    box = coded.box(close, codec.stride)
+    box = coded.box(close, codec.maps[len(codebooks) - 1].stride[0])
     y = _pictures(page, _title(page, codec, coded), codec, codebooks, coded, box)
     said = [f"The map holds {_indices(grid.size)}." for grid in coded.codes.grids]
     y = max(
@@ -228,8 +230,9 @@ def _drawn(
         f"The decoder paints this from the indices alone.{kept}",
         panels.shown(coded.decoded, size),
     )
+    previews = [_preview(coded, n, size) for n in range(1, 1 + len(coded.previews))]
     if coded.original is None:
-        return [*code_maps, decoded]
+        return [*code_maps, *previews, decoded]
     picture = _Panel(
         "The picture",
         f"For every square of {codec.stride}×{codec.stride} pixels, and with an eye on what "
@@ -242,7 +245,20 @@ def _drawn(
         f"{quality} Drawn is the mean difference of the three colours, in levels of 255.",
         panels.error_map(coded.original, coded.decoded, size),
     )
-    return [picture, *code_maps, decoded, lost]
+    return [picture, *code_maps, *previews, decoded, lost]
+
+
+def _preview(coded: CodedPicture, number: int, size: tuple[int, int]) -> _Panel:
+    """Return the panel of what so many maps, the coarsest ones, decode to."""
+    grids, image = coded.codes.grids, coded.previews[number - 1]
+    share = sum(g.size for g in grids[:number]) / sum(g.size for g in grids)
+    quality = f" PSNR {psnr(coded.original.pixels, image.pixels):.2f} dB." if coded.original else ""
+    which = "the coarsest map" if number == 1 else f"the {number} coarsest maps"
+    return _Panel(
+        f"From {which} alone",
+        f"What the decoder paints from {100 * share:.3g} % of the indices.{quality}",
+        panels.shown(image, size),
+    )
 
 
 def _error_scale(page: Page, x: float, y: float) -> None:

@@ -1,6 +1,7 @@
 """`Codes`: index maps in memory, and their way to files and back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,6 +15,8 @@ from vqcodec.weights import find_coding_priors, needed_coding_prior
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from vqcodec.coding.lattice import LatticeModel
 
 MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
@@ -35,6 +38,11 @@ class Codes(Contents):
         )
         return f"Codes({self.model!r}, {self.modality} of {self.media.size}, indices {maps})"
 
+    def first(self, levels: int | None) -> "Codes":
+        """Return the codes of so many maps only, from the coarsest on; of all with None."""
+        sizes = self.codebook_sizes[:levels]
+        return replace(self, grids=self.grids[:levels], codebook_sizes=sizes)
+
     def save(self, path: str | Path, *, force: bool = False, prior: bool = True) -> int:
         """Write a ``.npz`` or ``.vqc`` file, by suffix; return its size in bytes.
 
@@ -45,14 +53,16 @@ class Codes(Contents):
             file.write(data)
         return len(data)
 
-    def to_bytes(self, suffix: str, *, prior: bool | Sequence[CodingPrior] = True) -> bytes:
+    def to_bytes(
+        self, suffix: str, *, prior: "bool | Sequence[CodingPrior] | LatticeModel" = True
+    ) -> bytes:
         """Serialise as ``.npz`` or ``.vqc``.
 
         Args:
             suffix: which of them.
             prior: range-code a ``.vqc`` with the coding priors of the installed weights of this
                 name, where there are some and it helps: slower, smaller, and those who read the
-                file need the same weights. Or the priors themselves, one for each map.
+                file need the same weights. Or the priors themselves, one for each map, or of all.
         """
         if suffix == ".npz":
             return npz.dump(self)
@@ -61,14 +71,27 @@ class Codes(Contents):
         return vqc.dump(self, prior)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Codes":
-        """Read a ``.npz`` or ``.vqc`` file; its first bytes tell which it is."""
+    def load(cls, path: str | Path, *, levels: int | None = None, partial: bool = False) -> "Codes":
+        """Read a ``.npz`` or ``.vqc`` file; its first bytes tell which it is.
+
+        See `from_bytes` for the rest.
+        """
         data = read_limited(Path(path))
-        return cls.from_bytes(data, str(path))
+        return cls.from_bytes(data, str(path), levels=levels, partial=partial)
 
     @classmethod
-    def from_bytes(cls, data: bytes, name: str) -> "Codes":
+    def from_bytes(
+        cls, data: bytes, name: str, *, levels: int | None = None, partial: bool = False
+    ) -> "Codes":
         """Read the bytes of a code file that messages call `name`.
+
+        A ``.vqc`` of several maps that was cut where a map ends gives codes of fewer maps.
+
+        Args:
+            data: the bytes.
+            name: see above.
+            levels: take so many maps only, from the coarsest on, where there are more.
+            partial: take those maps of a ``.vqc`` that are whole, wherever it was cut.
 
         Raises:
             FormatError: it is not a code file, is damaged, or from a newer version.
@@ -76,9 +99,10 @@ class Codes(Contents):
         """
         try:
             if data.startswith(vqc.MAGIC):
-                return cls(**vars(vqc.load(data, needed_coding_prior)))
+                contents = vqc.load(data, needed_coding_prior, levels=levels, partial=partial)
+                return cls(**vars(contents))
             if data.startswith(npz.MAGIC):
-                return cls(**vars(npz.load(data)))
+                return cls(**vars(npz.load(data))).first(levels)
             raise FormatError("empty file" if not data else "not a vqcodec code file")
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None

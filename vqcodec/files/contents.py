@@ -18,6 +18,7 @@ MAX_CODES = 1 << 27  # indices in one file
 MAX_RATE = 1 << 20  # Hz
 MAX_SPEAKER = 1 << 10  # numbers of a speaker vector
 SPEAKER_STEPS = 127  # a number of a speaker vector is a multiple of 1 / 127: one signed byte
+MAX_CONDITION = 255
 MAX_FRAME_RATE = 1 << 31  # of either number of the fraction
 
 
@@ -119,6 +120,8 @@ class Contents:
         model: published name of the weights that they were made with.
         codebook_id: four bytes that tell one codebook from another.
         media: what they were made from.
+        condition: which of the classes of statistics that a coding prior may tell apart they are
+            of, 0 to 255; what they stand for does not depend on it.
     """
 
     grids: "tuple[NDArray[np.uint16], ...]"
@@ -127,6 +130,7 @@ class Contents:
     model: str
     codebook_id: bytes
     media: MediaInfo
+    condition: int = 0
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other; readers rely on it.
@@ -153,6 +157,8 @@ class Contents:
         if self.media.axes != self.axes:
             raise FormatError(f"what it tells is of {NAMES[self.media.axes]}")
         self.media.check()
+        if not 0 <= self.condition <= MAX_CONDITION:
+            raise FormatError(f"impossible condition {self.condition}")
 
     @property
     def image(self) -> ImageInfo:
@@ -197,6 +203,7 @@ class Contents:
             self.axes,
             self.model,
             self.codebook_id,
+            self.condition,
             self.media,  # but for the transparency
             tuple(g.shape for g in self.grids),
         )

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -36,6 +36,7 @@ MAX_PER_BYTE, HIDDEN_BYTES = 720, 6
 
 T = TypeVar("T")
 R = TypeVar("R")
+S = TypeVar("S", bound=Hashable)
 
 
 class CodingPrior(Protocol):
@@ -70,7 +71,7 @@ def write_packed(grid: "Grid", codebook_size: int, crc: int) -> tuple[bytes, int
     flat = grid.reshape(-1)
     for start in range(0, flat.size, RUN):
         run = flat[start : start + RUN]
-        crc = _crc(run, crc)
+        crc = crc_of(run, crc)
         out += pack(run, width_of(codebook_size)) + crc.to_bytes(CRC_BYTES, "little")
     return bytes(out), crc
 
@@ -91,9 +92,9 @@ def read_packed(
         count = min(RUN, total - start)
         payload = read.take(packed_bytes(count, width))
         run = unpack(payload, count, width)
-        crc = _crc(run, crc)
+        crc = crc_of(run, crc)
         padding = -count * width % 8
-        if crc != _stored(read) or payload[-1] & ((1 << padding) - 1):
+        if crc != stored_crc(read) or payload[-1] & ((1 << padding) - 1):
             raise FormatError("damaged: the checksum is wrong")
         grid[start : start + count] = run
     return grid.reshape(shape), crc
@@ -110,7 +111,8 @@ def code(grids: "Sequence[Grid]", axes: str, prior: CodingPrior) -> list[bytes]:
     """
     grid = grids[-1]
     maps = [_flat(grid[place]) for place in blocks(grid.shape, axes)]
-    return list(_by_shape(lambda _, m: prior.encode(m), [m.shape for m in maps], maps, axes))
+    shapes = [m.shape for m in maps]
+    return list(by_shape(lambda _, m: prior.encode(m), shapes, maps, _together(axes)))
 
 
 def coded_size(payloads: list[bytes], *, last: bool) -> int:
@@ -134,7 +136,7 @@ def write_coded(
     places = blocks(grid.shape, axes)
     out = bytearray()
     for number, (place, payload) in enumerate(zip(places, payloads, strict=True), 1):
-        crc = _crc(grid[place], zlib.crc32(payload, crc))
+        crc = crc_of(grid[place], zlib.crc32(payload, crc))
         if not last or number < len(payloads):
             out += varint(len(payload))
         out += payload + crc.to_bytes(CRC_BYTES, "little")
@@ -178,18 +180,29 @@ def read_coded(
         ends = last and count == len(shapes)
         length = read.left - CRC_BYTES if ends else read.varint()
         payloads.append(read.take(max(0, length)))
-        stored.append(_stored(read))
+        stored.append(stored_crc(read))
         if math.prod(block) > MAX_PER_BYTE * (length + HIDDEN_BYTES):
             raise FormatError("truncated or damaged: too short for its indices")
     grid = np.empty(shape, np.uint16)
-    decoded = _by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, axes)
+    decoded = by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, _together(axes))
     with contextlib.closing(decoded):
         for place, found, payload, check in zip(where, decoded, payloads, stored, strict=True):
-            crc = _crc(found, zlib.crc32(payload, crc))
+            crc = crc_of(found, zlib.crc32(payload, crc))
             if crc != check:
                 raise FormatError("damaged: the checksum is wrong")
             grid[place] = found
     return grid, crc
+
+
+def skip_coded(read: Reader, shape: tuple[int, ...], axes: str) -> None:
+    """Pass over the range-coded frames of a map that is not the end of a file of version 1.
+
+    Raises:
+        FormatError: it is truncated.
+    """
+    number = math.prod(-(-n // side) for n, side in zip(shape, BLOCKS[axes], strict=True))
+    for _ in range(number):
+        read.take(read.varint() + CRC_BYTES)
 
 
 def _flat(block: "Grid") -> "Grid":
@@ -206,23 +219,34 @@ def blocks(shape: tuple[int, ...], axes: str) -> list[tuple[slice, ...]]:
     return list(itertools.product(*cuts))
 
 
-def _by_shape(
-    code: Callable[[tuple[int, ...], list[T]], list[R]],
-    shapes: list[tuple[int, ...]],
+def _together(axes: str) -> Callable[[tuple[int, ...]], int]:
+    """Return how many blocks of a shape one thread codes side by side, at most."""
+    return lambda shape: TOGETHER[axes] // shape[0]
+
+
+def by_shape(
+    code: Callable[[S, list[T]], list[R]],
+    shapes: list[S],
     items: list[T],
-    axes: str,
+    together: Callable[[S], int],
 ) -> Generator[R, None, None]:
     """Code items of equal shape together, groups of them on all cores; yield results in order.
 
     To close it early leaves undone what has not begun.
+
+    Args:
+        code: gets a shape and some items, and returns a result for each.
+        shapes: of the items.
+        items: what to code.
+        together: how many of a shape are a group, at most.
     """
     cores = usable_cores()
-    places: dict[tuple[int, ...], list[int]] = {}
+    places: dict[S, list[int]] = {}
     for place, shape in enumerate(shapes):
         places.setdefault(shape, []).append(place)
     groups = []
     for shape, found in places.items():
-        size = max(1, min(TOGETHER[axes] // shape[0], -(-len(found) // cores)))
+        size = max(1, min(together(shape), -(-len(found) // cores)))
         groups += [(shape, found[i : i + size]) for i in range(0, len(found), size)]
     groups.sort(key=lambda group: group[1])
     results: dict[int, R] = {}
@@ -239,9 +263,11 @@ def _by_shape(
         pool.shutdown(cancel_futures=True)
 
 
-def _crc(run: "Grid", crc: int) -> int:
+def crc_of(run: "Grid", crc: int) -> int:
+    """Return the CRC-32 of indices behind something of this CRC."""
     return zlib.crc32(run.astype("<u2", copy=False).tobytes(), crc)
 
 
-def _stored(read: Reader) -> int:
+def stored_crc(read: Reader) -> int:
+    """Read a CRC-32."""
     return int.from_bytes(read.take(CRC_BYTES), "little")

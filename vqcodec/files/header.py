@@ -15,7 +15,8 @@ SECTIONS, SCALED, CODED, STREAM, UNKNOWN = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 
 # which stride each axis has: hw share one, the channels of ct have none of their own
 STREAMED = AXES.index("ct")  # the only axes whose length may be unknown at the start
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
-PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
+PACKED, RANGE_CODED, JOINT = 0, 1, 2  # how version 2 holds a map
+CONDITION = CODED  # the same bit in version 2
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Header:
         media: what the indices are made from; of a stream, (channels, 0) in size.
         prior_ids: of each map, the coding prior that it is range-coded with; None if it is packed.
         stream: the length is told at the end only.
+        joint: the maps are range-coded together, by one prior.
+        condition: that of `Contents`.
     """
 
     axes: str
@@ -39,21 +42,35 @@ class Header:
     media: MediaInfo
     prior_ids: tuple[bytes | None, ...]
     stream: bool = False
+    joint: bool = False
+    condition: int = 0
 
     @classmethod
-    def of(cls, codes: Contents, prior_ids: tuple[bytes | None, ...]) -> "Header":
+    def of(
+        cls, codes: Contents, prior_ids: tuple[bytes | None, ...], *, joint: bool = False
+    ) -> "Header":
         """Return the header of a file of codes; the rest is as above."""
         coded_size, axes = codes.media.coded_size, codes.axes
         maps = tuple(
             MapSpec(size, _strides(grid.shape, coded_size, axes))
             for grid, size in zip(codes.grids, codes.codebook_sizes, strict=True)
         )
-        return cls(axes, codes.model, codes.codebook_id, maps, codes.media, prior_ids)
+        return cls(
+            axes,
+            codes.model,
+            codes.codebook_id,
+            maps,
+            codes.media,
+            prior_ids,
+            joint=joint,
+            condition=codes.condition,
+        )
 
     @property
     def version(self) -> int:
         """The first that can say all this: what the first can say it says as ever."""
-        return 2 if len(self.maps) > 1 or (self.coded and self.axes == "thw") else 1
+        said = len(self.maps) == 1 and not self.joint and not self.condition
+        return 1 if said and not (self.coded and self.axes == "thw") else 2
 
     @property
     def coded(self) -> bool:
@@ -84,16 +101,22 @@ def write_header(header: Header) -> bytes:
     flags = AXES.index(header.axes) | SECTIONS * bool(sections) | SCALED * scaled
     if version == 1:
         flags |= CODED * header.coded | STREAM * header.stream
+    else:
+        flags |= CONDITION * bool(header.condition)
     out = bytearray(MAGIC + bytes([version, flags]) + header.codebook_id)
     out += bytes([len(header.model)]) + header.model.encode("ascii")
     if version == 1:
         out += header.prior_ids[0] or b""
+    elif header.condition:
+        out.append(header.condition)
     out.append(len(header.maps))
-    for spec, identity in zip(header.maps, header.prior_ids, strict=True):
+    for number, (spec, identity) in enumerate(zip(header.maps, header.prior_ids, strict=True)):
         for n in (spec.codebook_size, *_told(spec.stride, header.axes)):
             out += varint(n - 1)
         if version > 1:
-            out += bytes([PACKED]) if identity is None else bytes([RANGE_CODED]) + identity
+            out.append(PACKED if identity is None else JOINT if header.joint else RANGE_CODED)
+            if not (header.joint and number):
+                out += identity or b""
     for n in media.size[:1] if header.stream else media.size:
         out += varint(n - 1)
     for n in media.coded_size if scaled else ():
@@ -110,12 +133,12 @@ def read_header(read: Reader) -> Header:
     if read.take(3) != MAGIC:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
-    stream, coded = bool(flags & STREAM), bool(flags & CODED)
+    stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
     known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN
     if stream:
         known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED)
     if version == 2:
-        known = known and not flags & (CODED | STREAM)
+        known = known and not flags & STREAM
     if not known:
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
@@ -126,18 +149,36 @@ def read_header(read: Reader) -> Header:
     if not model.isprintable():  # it will be quoted on terminals
         raise FormatError("damaged: the model's name is malformed")
     prior_id = read.take(4) if coded else None
+    condition = read.take(1)[0] if version == 2 and flags & CONDITION else 0
+    if version == 2 and bool(flags & CONDITION) != bool(condition):
+        raise FormatError("damaged: a condition of 0 is told")
     number = read.take(1)[0]
     alone = stream or coded
     if not 1 <= number <= MAX_MAPS or (alone and (number > 1 or axes == "thw")):
         raise FormatError(f"damaged: {number} index maps")
-    maps, prior_ids = [], []
+    maps, prior_ids, kinds = [], [], set()
     for _ in range(number):
         maps.append(_read_map(read, axes))
-        prior_ids.append(prior_id if version == 1 else _read_prior_id(read))
+        if version == 2:
+            kinds.add(kind := read.take(1)[0])
+            prior_id = _read_prior_id(read, kind, prior_id)
+        prior_ids.append(prior_id)
+    if JOINT in kinds and len(kinds) > 1:
+        raise FormatError("damaged: some maps are coded together, and others are not")
     media = _read_sizes(read, axes, scaled=bool(flags & SCALED), stream=stream)
     if flags & SECTIONS:
         media = read_sections(read, media)
-    header = Header(axes, model, codebook_id, tuple(maps), media, tuple(prior_ids), stream)
+    header = Header(
+        axes,
+        model,
+        codebook_id,
+        tuple(maps),
+        media,
+        tuple(prior_ids),
+        stream=stream,
+        joint=JOINT in kinds,
+        condition=condition,
+    )
     if version == 2 and header.version == 1:
         raise FormatError("damaged: it is of version 2 without need")
     return header
@@ -149,11 +190,13 @@ def _read_map(read: Reader, axes: str) -> MapSpec:
     return MapSpec(size, tuple(1 if i is None else told[i] for i in STRIDES[axes]))
 
 
-def _read_prior_id(read: Reader) -> bytes | None:
-    kind = read.take(1)[0]
-    if kind not in (PACKED, RANGE_CODED):
+def _read_prior_id(read: Reader, kind: int, before: bytes | None) -> bytes | None:
+    """Read the prior id of a map that is held in such a way; `before` is that of the map before."""
+    if kind not in (PACKED, RANGE_CODED, JOINT):
         raise FormatError(f"needs a newer version of vqcodec (indices of kind {kind})")
-    return read.take(4) if kind == RANGE_CODED else None
+    if kind == PACKED:
+        return None
+    return before if kind == JOINT and before is not None else read.take(4)
 
 
 def _read_sizes(read: Reader, axes: str, *, scaled: bool, stream: bool) -> MediaInfo:

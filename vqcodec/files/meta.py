@@ -19,6 +19,7 @@ def of_codes(codes: Contents) -> dict[str, Any]:
         "modality": codes.modality,
         "size": codes.media.size,
         "coded_size": codes.media.coded_size,
+        **({"condition": codes.condition} if codes.condition else {}),
     }
 
 
@@ -56,6 +57,7 @@ def restore(meta: dict[str, Any], grids: "tuple[NDArray[Any], ...]", **told: Any
         model=str(meta["model"]),
         codebook_id=bytes.fromhex(meta["codebook_id"]),
         media=INFOS[axes](ints(meta["size"]), ints(meta["coded_size"]), **told),
+        condition=int(meta.get("condition", 0)),
     )
 
 

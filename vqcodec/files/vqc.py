@@ -55,12 +55,14 @@ bytes of the frame or the end. Nothing follows the last frame, or the end. Chang
 breaking release.
 """
 
-import math
+import itertools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError
+from vqcodec.files import joint
 from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo
 from vqcodec.files.frames import (
     MAX_CODED,
@@ -68,12 +70,11 @@ from vqcodec.files.frames import (
     code,
     coded_size,
     packed_size,
-    read_coded,
-    read_packed,
     write_coded,
     write_packed,
 )
 from vqcodec.files.header import MAGIC, STREAM, Header, read_header, write_header
+from vqcodec.files.mapreader import FindPrior, map_ends, read_maps
 from vqcodec.files.reader import Reader
 from vqcodec.files.stream import StreamFrames
 
@@ -86,17 +87,25 @@ if TYPE_CHECKING:
 __all__ = ["MAGIC", "dump", "is_coded", "is_stream", "load"]
 
 
-def dump(codes: Contents, priors: Sequence[CodingPrior] = ()) -> bytes:
+def dump(codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel" = ()) -> bytes:
     """Serialise codes; equal codes give equal bytes.
 
     Args:
         codes: what to write.
-        priors: of each map, or none; range-code the maps for which that is smaller than packing
-            them.
+        priors: of each map, or none, or one of all maps: range-code the maps for which, or all if
+            that is smaller than packing them.
     """
+    if isinstance(priors, LatticeModel):
+        coded = _dump_jointly(codes, priors)
+        packed = _dump(codes, ())
+        return coded if coded is not None and len(coded) < len(packed) else packed
     cells = sum(grid.size for grid in codes.grids)
     if cells > MAX_CODED or tuple(p.codebook_size for p in priors) != codes.codebook_sizes:
         priors = ()
+    return _dump(codes, priors)
+
+
+def _dump(codes: Contents, priors: Sequence[CodingPrior]) -> bytes:
     last = len(codes.grids) == 1 and codes.axes != "thw"  # as version 1 is written
     payloads = [
         _smaller(codes.grids[: i + 1], codes.codebook_sizes[i], codes.axes, prior, last=last)
@@ -114,6 +123,21 @@ def dump(codes: Contents, priors: Sequence[CodingPrior] = ()) -> bytes:
     return out
 
 
+def _dump_jointly(codes: Contents, model: LatticeModel) -> bytes | None:
+    """Return codes range-coded by one prior of all maps; None where it is not one of such codes."""
+    number = len(codes.grids)
+    if (
+        codes.codebook_sizes != model.codebook_sizes[:number]
+        or not 0 <= codes.condition < model.conditions
+        or not joint.fits(model, [grid.shape for grid in codes.grids])
+    ):
+        return None
+    header = Header.of(codes, (model.identity,) * number, joint=True)
+    out = write_header(header)
+    coded = joint.code(codes.grids, model, codes.condition)
+    return out + joint.write(codes.grids, coded, zlib.crc32(out))
+
+
 def _smaller(
     grids: "Sequence[Grid]", codebook_size: int, axes: str, prior: CodingPrior, *, last: bool
 ) -> list[bytes] | None:
@@ -128,21 +152,34 @@ def is_coded(data: bytes) -> bool:
     return read_header(Reader(data)).coded
 
 
+def map_bytes(data: bytes) -> list[int]:
+    """Return the bytes that each map takes in a readable file of version 2, of those it holds."""
+    read = Reader(data)
+    header = read_header(read)
+    if header.version == 1:
+        return []
+    ends = [read.position, *map_ends(read, header)]
+    return [end - start for start, end in itertools.pairwise(ends)]
+
+
 def is_stream(data: bytes) -> bool:
     """Tell whether a file is a stream; its first five bytes are enough."""
     return data.startswith(MAGIC) and len(data) > 4 and bool(data[4] & STREAM)
 
 
-FindPrior = Callable[[str, bytes, bytes, int], CodingPrior]
-
-
-def load(data: bytes, find_prior: FindPrior) -> Contents:
+def load(
+    data: bytes, find_prior: FindPrior, *, levels: int | None = None, partial: bool = False
+) -> Contents:
     """Reverse `dump`, and read a stream that has ended.
+
+    A file that was cut where a map ends is one of fewer maps.
 
     Args:
         data: the bytes of a file.
         find_prior: called, for each range-coded map, with the model's name, the codebook id, the
-            prior id and the number of the map, from 0.
+            prior id and the number of the map, from 0; once, and with None, for one of all maps.
+        levels: read so many maps only, from the coarsest on.
+        partial: of a file that was cut elsewhere take the maps that are whole.
 
     Raises:
         FormatError: not such a file, damaged, or of a newer version. The size of the file is
@@ -154,40 +191,11 @@ def load(data: bytes, find_prior: FindPrior) -> Contents:
     if header.stream:
         grids, media = _read_stream(read, header)
     else:
-        grids = _read_maps(read, header, find_prior)
+        grids = read_maps(read, header, find_prior, levels=levels, partial=partial)
     sizes, model, identity = header.codebook_sizes, header.model, header.codebook_id
-    return Contents(tuple(grids), sizes, header.axes, model, identity, media)
-
-
-def _read_maps(read: Reader, header: Header, find_prior: FindPrior) -> "list[Grid]":
-    """Read all maps, none of them before it is known that the file can hold it."""
-    crc = zlib.crc32(read.passed())
-    if header.cells > MAX_CODES:
-        raise FormatError(f"claims {header.cells:,} indices, more than any file")
-    parts = list(zip(header.maps, header.shapes, header.prior_ids, strict=True))
-    cells = sum(math.prod(shape) for _, shape, identity in parts if identity is not None)
-    if cells > MAX_CODED:
-        raise FormatError(f"claims {cells:,} range-coded indices; too many")
-    implied = sum(packed_size(s, spec.codebook_size) for spec, s, i in parts if i is None)
-    whole = len(data := read.data) - read.left + implied
-    if read.left < implied:
-        raise FormatError(f"truncated, {len(data):,} of {whole:,} bytes")
-    if not header.coded and read.left > implied:
-        raise FormatError(f"followed by foreign bytes, {len(data):,} of {whole:,} bytes")
-    grids: list[Grid] = []
-    for number, (spec, shape, identity) in enumerate(parts):
-        if identity is None:
-            grid, crc = read_packed(read, shape, spec.codebook_size, crc)
-        else:
-            prior = find_prior(header.model, header.codebook_id, identity, number)
-            if prior.codebook_size != spec.codebook_size:
-                raise FormatError("damaged: its codebook size is not that of its coding prior")
-            last = header.version == 1
-            grid, crc = read_coded(read, grids, shape, header.axes, prior, crc, last=last)
-        grids.append(grid)
-    if read.left:
-        raise FormatError("followed by foreign bytes")
-    return grids
+    return Contents(
+        tuple(grids), sizes[: len(grids)], header.axes, model, identity, media, header.condition
+    )
 
 
 def _read_stream(read: Reader, header: Header) -> "tuple[list[Grid], MediaInfo]":

@@ -12,8 +12,10 @@ from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.models.decoders.wavenet import WaveNet
+from vqcodec.models.fixedpoint import to_arrays
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.integer import IntegerPrior
+from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.vae import VAE, build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
 from vqcodec.weights import (
@@ -177,6 +179,8 @@ def write_weights(folder: Path, config: Tree, model: VQVAE | VAE) -> Tree:
 
 def prior_bytes(prior: Prior) -> tuple[str, bytes]:
     """Return the name and the content of the file that keeps a trained prior."""
+    if isinstance(prior, LatticePrior):
+        return CODING_PRIOR, coding_bytes([to_arrays(prior)])
     integers = [own.arrays() for own in prior.each() if isinstance(own, IntegerPrior)]
     if integers:
         return CODING_PRIOR, coding_bytes(integers)
@@ -204,7 +208,7 @@ def tensor_bytes(module: torch.nn.Module) -> bytes:
 
 
 def coding_bytes(maps: "list[dict[str, NDArray[np.int64]]]") -> bytes:
-    """Return the file of what `vqcodec.coding.contextmodel.ContextModel` runs for each map."""
+    """Return the file of what models of `vqcodec.coding` run, for each map or one for all."""
     import numpy as np
     import safetensors.numpy
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vqcodec.config import Tree, parse
 from vqcodec.errors import UsageError
-from vqcodec.maps import Maps, MapSpec, check_nested
+from vqcodec.maps import Maps, MapSpec, check_nested, ratio
 from vqcodec.models.conditioners.base import Conditioner
 from vqcodec.models.decoders.base import Decoder, Density
 from vqcodec.models.encoders.base import Encoder
@@ -235,10 +235,14 @@ def _maps(encoder: Encoder, quantizer: Quantizer) -> Maps:
 def for_maps(table: Tree, maps: Maps) -> Tree:
     """Return the ``prior`` table of a preset with what the maps settle.
 
-    Maps that are all alike are the channels of one prior, but for coding priors, which code map by
-    map. Otherwise `codebook_size` is a list, and each map has a prior of its own.
+    A lattice prior is one of all maps. Else maps that are all alike are the channels of one prior,
+    but for coding priors, which code map by map. Otherwise `codebook_size` is a list, and each map
+    has a prior of its own.
     """
     sizes = [spec.codebook_size for spec in maps]
+    if table.get("kind") == "lattice":
+        ratios = [max(ratio(*pair)) for pair in zip(maps, maps[1:], strict=False)]
+        return {**table, "codebook_sizes": sizes, "ratios": [1, *ratios]}
     if len(sizes) == 1 or (len(set(maps)) == 1 and table.get("kind") != "integer"):
         return {**table, "codebook_size": sizes[0], "channels": len(sizes)}
     return {**table, "codebook_size": sizes, "channels": 1}

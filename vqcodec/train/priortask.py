@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from vqcodec.models.priors.base import Prior
 from vqcodec.train.tasks import Loss, Tensors, maps_of
@@ -25,9 +24,8 @@ class PriorTask:
         indices = maps_of(batch)
         total = sum(grid.numel() for grid in indices)
         nats = torch.zeros((), device=indices[0].device)
-        for grid, logits in zip(indices, model(indices), strict=True):
-            mean = F.cross_entropy(logits.flatten(0, -2).float(), grid.flatten())
-            nats = nats + mean * (grid.numel() / total)
+        for grid, found in zip(indices, model(indices), strict=True):
+            nats = nats + self.model.mean_nats(grid, found) * (grid.numel() / total)
         return Loss(nats, {"bits_per_index": nats.detach() / math.log(2)})
 
     def quantizer(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -35,6 +36,11 @@ class Prior(nn.Module):
             cond: what the maps go with.
         """
         raise NotImplementedError
+
+    @staticmethod
+    def mean_nats(indices: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+        """Return the nats per index of a map, (B, *grid), of what `forward` found for it."""
+        return F.cross_entropy(found.flatten(0, -2).float(), indices.flatten())
 
     def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return log p(indices) in nats, (B,), of (B, *grid) int64 maps."""

@@ -78,6 +78,8 @@ class ImageHandler(Handler):
             "height": height,
             "seconds": round(seconds, 4),
         }
+        if len(codec.maps) > 1:
+            facts["levels"] = len(source.grids)
         return facts, f"{job.source} -> {job.target}: {width}×{height} pixels"
 
     def check_suffix(self, suffix: str, name: str) -> None:
@@ -125,7 +127,8 @@ class ImageHandler(Handler):
         """Draw a picture, its codes and what they become."""
         from vqcodec.figures.image import CodedPicture, draw_picture
 
-        coded = CodedPicture(name, codes, codec.decode(codes, report=bar), media)
+        previews = [codec.decode(codes, levels=n) for n in range(1, len(codes.grids))]
+        coded = CodedPicture(name, codes, codec.decode(codes, report=bar), media, previews)
         return draw_picture(codec, coded), coded.summary()
 
     def draw_model(self, codec: "ImageCodec", counts: Any, files: int) -> "Page":

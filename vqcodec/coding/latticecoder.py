@@ -1,0 +1,150 @@
+"""Under a lattice prior: blocks of maps to bytes and back, and codes chosen by their bits."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vqcodec.coding.lanes import TOTAL, TOTAL_BITS, LaneDecoder, LaneEncoder
+from vqcodec.coding.lattice import LatticeModel, Walk
+from vqcodec.coding.quadtree import Cells
+from vqcodec.coding.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Grids = NDArray[np.uint16]  # (B, h, w): a map of some blocks
+    Ints = NDArray[np.int32]
+    Float = NDArray[np.float64]
+
+Lanes = list[bytes]
+CELLS_OF_LANE = 1 << 13
+
+
+def lanes_of(shape: tuple[int, ...]) -> int:
+    """Return how many lanes a block of a map of this shape, (h, w), is coded in."""
+    return -(-shape[0] * shape[1] // CELLS_OF_LANE)
+
+
+@one_blas_thread
+def encode(model: LatticeModel, maps: "Sequence[Grids]", condition: int) -> list[list[Lanes]]:
+    """Return the lanes of each block of each map.
+
+    Args:
+        model: what the codes cost.
+        maps: coarse to fine, (B, h, w) each.
+        condition: the class of all blocks.
+    """
+    walk, coded = Walk(model, condition), []
+    for grid in maps:
+        coder = LaneEncoder(len(grid), lanes_of(grid.shape[1:]))
+
+        def take(
+            cells: Cells,
+            cumulative: "Ints",
+            grid: "Grids" = grid,
+            coder: LaneEncoder = coder,
+        ) -> "Ints":
+            codes = grid[:, *cells].astype("int32")
+            coder.encode(*_parts_of(codes, cumulative))
+            return codes
+
+        walk.go(_shape(grid), take)
+        coded.append(coder.finish())
+    return coded
+
+
+@one_blas_thread
+def decode(
+    model: LatticeModel,
+    maps: "Sequence[Grids | list[Lanes]]",
+    shapes: Sequence[tuple[int, ...]],
+    condition: int,
+) -> "list[Grids]":
+    """Reverse `encode`: (B, h, w) for each map. Foreign bytes give some codes, never an error.
+
+    Args:
+        model: what `encode` was called with.
+        maps: coarse to fine: the lanes of each block, or the map where it is known already.
+        shapes: (h, w) of each map.
+        condition: what `encode` was called with.
+    """
+    import numpy as np
+
+    walk, found = Walk(model, condition), []
+    for coded, (height, width) in zip(maps, shapes, strict=True):
+        coder = LaneDecoder(coded) if isinstance(coded, list) else None
+
+        def take(
+            cells: Cells,
+            cumulative: "Ints",
+            coded: "Grids | list[Lanes]" = coded,
+            coder: LaneDecoder | None = coder,
+        ) -> "Ints":
+            if coder is not None:
+                return coder.decode(cumulative)
+            assert not isinstance(coded, list)
+            return coded[:, *cells].astype(np.int32)
+
+        grid = walk.go((len(coded), height, width), take)
+        found.append(grid.astype(np.uint16))
+    return found
+
+
+@one_blas_thread
+def bits(model: LatticeModel, maps: "Sequence[Grids]", condition: int = 0) -> "list[Float]":
+    """Return the bits, (B, h, w), that each code of each map costs, but for the coder's waste."""
+    import numpy as np
+
+    walk, found = Walk(model, condition), []
+    for grid in maps:
+        cost = np.zeros(grid.shape)
+
+        def take(
+            cells: Cells, cumulative: "Ints", grid: "Grids" = grid, cost: "Float" = cost
+        ) -> "Ints":
+            codes = grid[:, *cells].astype(np.int32)
+            cost[:, *cells] = TOTAL_BITS - np.log2(_parts_of(codes, cumulative)[1])
+            return codes
+
+        walk.go(_shape(grid), take)
+        found.append(cost)
+    return found
+
+
+@one_blas_thread
+def choose(walk: Walk, cost: "NDArray[np.float32]") -> "Grids":
+    """Choose the codes of the next map: in each pass the cheapest, given those chosen before.
+
+    Args:
+        walk: over the maps before.
+        cost: (B, h, w, K), what it costs beside its bits, in bits, to take a code: its distance
+            over what a bit is worth.
+
+    Returns:
+        The map, (B, h, w).
+    """
+    import numpy as np
+
+    codes = cost.shape[-1]
+
+    def take(cells: Cells, cumulative: "Ints") -> "Ints":
+        sizes = np.diff(cumulative[..., :codes], axis=-1, prepend=0)
+        return (cost[:, *cells] - np.log2(sizes, dtype=np.float32)).argmin(-1).astype(np.int32)
+
+    batch, height, width = cost.shape[:3]
+    return walk.go((batch, height, width), take).astype(np.uint16)
+
+
+def _shape(grid: "Grids") -> tuple[int, int, int]:
+    batch, height, width = grid.shape
+    return batch, height, width
+
+
+def _parts_of(codes: "Ints", cumulative: "Ints") -> "tuple[Ints, Ints]":
+    """Return the parts below those of codes, and how many parts they have."""
+    import numpy as np
+
+    flat = cumulative.reshape(-1)
+    ends = np.arange(codes.size).reshape(codes.shape) * cumulative.shape[-1] + codes
+    starts = flat[ends - 1] & (TOTAL - 1)  # before the first of a cell lies TOTAL
+    return starts, flat[ends] - starts

@@ -1,0 +1,199 @@
+"""The indices of several maps that are range-coded together, each map knowing the coarser ones.
+
+Maps are cut into blocks of the same parts of the picture, which know nothing of each other. A map's
+frame holds, block after block, row after row, the lanes of each: a varint length and that many
+bytes, see `vqcodec.coding.latticecoder`; then a CRC-32 of these bytes and of the indices.
+"""
+
+import contextlib
+import itertools
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vqcodec.coding import latticecoder
+from vqcodec.coding.latticecoder import Lanes
+from vqcodec.errors import FormatError
+from vqcodec.files.frames import CRC_BYTES, by_shape, crc_of, stored_crc
+from vqcodec.files.reader import Reader, varint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vqcodec.coding.lattice import LatticeModel
+
+    Grid = NDArray[np.uint16]
+
+SIDE = 256  # cells of the finest map along the side of a block
+TOGETHER = 16  # blocks of equal shapes that one thread codes side by side, at most
+MAX_JOINT = 36 << 20  # cells of a file: 100 megapixels at strides 8, 4 and 2
+
+Shape = tuple[int, ...]
+Place = tuple[slice, slice]
+Shapes = tuple[Shape, ...]  # of a block in each map
+
+
+def fits(model: "LatticeModel", shapes: Sequence[Shape]) -> bool:
+    """Tell whether maps of these shapes lie in each other as the first of a prior do."""
+    pairs = zip(shapes, shapes[1:], model.ratios[1:], strict=False)
+    return (
+        len(shapes) <= len(model.ratios)
+        and all(_nested(coarse, fine, ratio) for coarse, fine, ratio in pairs)
+        and sum(map(math.prod, shapes)) <= MAX_JOINT
+    )
+
+
+def _nested(coarse: Shape, fine: Shape, ratio: int) -> bool:
+    """Tell whether the cells of a map are as many as so many in each cell of a coarser one are."""
+    return len(coarse) == len(fine) == len("hw") and all(
+        (a - 1) * ratio < b <= a * ratio for a, b in zip(coarse, fine, strict=True)
+    )
+
+
+def _ratio(coarse: Shape, fine: Shape) -> int:
+    """Return how many cells of a map lie along a cell of a coarser one: a power of two.
+
+    Where both have one cell that cannot be told, and does not matter: then there is one block.
+    """
+    ratio = 1
+    while any(a * ratio < b for a, b in zip(coarse, fine, strict=True)):
+        ratio *= 2
+    return ratio
+
+
+def blocks(shapes: Sequence[Shape]) -> list[tuple[Place, ...]]:
+    """Return where each block lies in each map.
+
+    Raises:
+        FormatError: the maps do not lie in each other.
+    """
+    pairs = list(zip(shapes, shapes[1:], strict=False))
+    ratios = [_ratio(coarse, fine) for coarse, fine in pairs]
+    nested = all(_nested(*pair, ratio) for pair, ratio in zip(pairs, ratios, strict=True))
+    if not nested or math.prod(ratios) > SIDE or len(shapes[0]) != len("hw"):
+        raise FormatError("damaged: its maps do not lie in each other")
+    sides = [SIDE // math.prod(ratios[number:]) for number in range(len(shapes))]
+    rows, columns = (-(-n // sides[0]) for n in shapes[0])
+    return [
+        tuple(
+            (_part(row, side, shape[0]), _part(column, side, shape[1]))
+            for side, shape in zip(sides, shapes, strict=True)
+        )
+        for row, column in itertools.product(range(rows), range(columns))
+    ]
+
+
+def _part(number: int, side: int, length: int) -> slice:
+    return slice(number * side, min(length, (number + 1) * side))
+
+
+def _shape_of(places: tuple[Place, ...]) -> Shapes:
+    return tuple(tuple(part.stop - part.start for part in place) for place in places)
+
+
+def code(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> list[list[Lanes]]:
+    """Return, for each map, the lanes of each block."""
+    import numpy as np
+
+    where = blocks([grid.shape for grid in grids])
+    items = [
+        tuple(grid[place] for grid, place in zip(grids, places, strict=True)) for places in where
+    ]
+
+    def encode(_: Shapes, group: "list[tuple[Grid, ...]]") -> list[list[Lanes]]:
+        maps = [np.stack(parts) for parts in zip(*group, strict=True)]
+        coded = latticecoder.encode(model, maps, condition)
+        return [list(block) for block in zip(*coded, strict=True)]
+
+    found = list(by_shape(encode, [_shape_of(places) for places in where], items, _together))
+    return [list(own) for own in zip(*found, strict=True)]
+
+
+def bits(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> float:
+    """Return the bits that maps cost, block by block."""
+    found = 0.0
+    for places in blocks([grid.shape for grid in grids]):
+        maps = [grid[place][None] for grid, place in zip(grids, places, strict=True)]
+        found += sum(float(own.sum()) for own in latticecoder.bits(model, maps, condition))
+    return found
+
+
+def write(grids: "Sequence[Grid]", coded: list[list[Lanes]], crc: int) -> bytes:
+    """Return the frames of maps behind something of this CRC."""
+    out = bytearray()
+    for grid, own in zip(grids, coded, strict=True):
+        start = len(out)
+        for lane in itertools.chain.from_iterable(own):
+            out += varint(len(lane)) + lane
+        crc = crc_of(grid, zlib.crc32(out[start:], crc))
+        out += crc.to_bytes(CRC_BYTES, "little")
+    return bytes(out)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame of a map as it was read: its bytes, its lanes by block, and its checksum."""
+
+    data: bytes
+    lanes: list[Lanes]
+    crc: int
+
+
+def read_frame(read: Reader, shapes: Sequence[Shape], number: int) -> Frame:
+    """Read the frame of map `number` of maps of these shapes.
+
+    Raises:
+        FormatError: it is truncated.
+    """
+    start = read.position
+    lanes = []
+    for places in blocks(shapes):
+        count = latticecoder.lanes_of(_shape_of(places)[number])
+        lanes.append([read.take(read.varint()) for _ in range(count)])
+    return Frame(read.data[start : read.position], lanes, stored_crc(read))
+
+
+def decode(
+    frames: list[Frame], shapes: Sequence[Shape], model: "LatticeModel", condition: int, crc: int
+) -> "list[Grid]":
+    """Return the maps, all or the first of them, that frames hold.
+
+    Args:
+        frames: as `read_frame` returns them.
+        shapes: of all maps.
+        model: what they were coded with.
+        condition: likewise.
+        crc: of what is before the frames.
+
+    Raises:
+        FormatError: a checksum is wrong.
+    """
+    import numpy as np
+
+    number = len(frames)
+    where = [places[:number] for places in blocks(shapes)]
+    items = list(zip(*(frame.lanes for frame in frames), strict=True))
+
+    def decode_group(group_shapes: Shapes, group: list[tuple[Lanes, ...]]) -> "list[list[Grid]]":
+        coded = [list(own) for own in zip(*group, strict=True)]
+        maps = latticecoder.decode(model, coded, group_shapes, condition)
+        return [list(block) for block in zip(*maps, strict=True)]
+
+    grids = [np.empty(shape, np.uint16) for shape in shapes[:number]]
+    found = by_shape(decode_group, [_shape_of(places) for places in where], items, _together)
+    with contextlib.closing(found):
+        for places, parts in zip(where, found, strict=True):
+            for grid, place, part in zip(grids, places, parts, strict=True):
+                grid[place] = part
+    for grid, frame in zip(grids, frames, strict=True):
+        crc = crc_of(grid, zlib.crc32(frame.data, crc))
+        if crc != frame.crc:
+            raise FormatError("damaged: the checksum is wrong")
+    return grids
+
+
+def _together(_: Shapes) -> int:
+    return TOGETHER
