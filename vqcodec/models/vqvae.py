@@ -20,7 +20,7 @@ from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.independent import IndependentPriors
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.uniform import UniformPrior
-from vqcodec.models.quantizers.base import Quantized, Quantizer
+from vqcodec.models.quantizers.base import Choose, Quantized, Quantizer
 from vqcodec.weights import MAX_MAPS, conditioner_of
 
 OLD_CONDITIONER = "speaker"  # its name in weights made before there were others
@@ -92,9 +92,18 @@ class VQVAE(nn.Module):
         """What is known of each index map; strides are along the axes of x behind its channels."""
         return _maps(self.encoder, self.quantizer)
 
-    def encode(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
-        """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1]."""
-        quantized = self.quantizer(self.encoder(x, cond))
+    def encode(
+        self,
+        x: torch.Tensor,
+        cond: torch.Tensor | None = None,
+        *,
+        choose: Choose | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1].
+
+        They are the nearest ones, or those that `choose` takes.
+        """
+        quantized = self.quantizer(self.encoder(x, cond), choose=choose)
         indices: tuple[torch.Tensor, ...] = quantized.indices
         return indices
 
