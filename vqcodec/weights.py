@@ -34,6 +34,7 @@ WAVENET = "wavenet.safetensors"
 WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
+RATES = "rates"  # the rate weights that a model was trained for, in its config
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 HELD_OUT_SIDE = 128  # of the squares that pictures are measured on, where a preset names no other
 MAX_CONFIG_BYTES = 1 << 20

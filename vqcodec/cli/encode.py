@@ -60,7 +60,7 @@ def encode(
         int | None,
         typer.Option(
             help="0 to 9: how far to search for better codes than the nearest; each step takes "
-            "longer. [default: 0, and 4 where a rate is asked for]"
+            "longer. [default: 0, and 4 where a rate is asked for that takes a search]"
         ),
     ] = None,
     background: Annotated[

@@ -4,6 +4,7 @@ All that codecs know of tensors lies behind an engine. There is one of torch, wh
 search and draw, and one of ONNX Runtime, which starts in a fifth of the time.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Indices = NDArray[np.uint16]
+    Choose = Callable[[Floats], Indices]
 
 
 class Engine:
@@ -32,6 +34,7 @@ class Engine:
         weights: that were loaded.
         device_type: where it computes, ``cpu`` or ``cuda``.
         bf16: whether in bfloat16.
+        chooses: whether `encode` can leave the choice of codes to others.
         maps: what is known of each index map.
         encoder_halo: cells of the coarsest map beyond its own whose signal an index of any map
             depends on, per side.
@@ -44,14 +47,24 @@ class Engine:
     weights: Weights
     device_type: str
     bf16: bool
+    chooses: bool
     maps: Maps
     encoder_halo: int
     decoder_halo: int
     speaker_size: int
     draws: bool = False
 
-    def encode(self, signals: "NDArray[Any]") -> "tuple[Indices, ...]":
-        """Return the index maps of signals whose axes are multiples of the coarsest stride."""
+    def encode(
+        self, signals: "NDArray[Any]", choose: "Choose | None" = None
+    ) -> "tuple[Indices, ...]":
+        """Return the index maps of signals whose axes are multiples of the coarsest stride.
+
+        Args:
+            signals: see above.
+            choose: what takes the squared distances of a map's vectors to all codes, (N, *grid, K),
+                and returns the codes, (N, *grid), asked for each map, coarse to fine; by default it
+                is the nearest ones. Only where `chooses` is true.
+        """
         raise NotImplementedError
 
     def decode(

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Indices = NDArray[np.uint16]
+    Choose = Callable[[Floats], Indices]
 
 MAX = 4096  # samples per index along an axis, and cells of a halo
 MAX_SPEAKER = 255  # numbers of a vector
@@ -29,7 +31,7 @@ MAX_SPEAKER = 255  # numbers of a vector
 class OnnxEngine(Engine):
     """Graphs of a trained model, each read when it is first needed."""
 
-    name, device_type, bf16 = "onnx", "cpu", False
+    name, device_type, bf16, chooses = "onnx", "cpu", False, False
 
     def __init__(self, weights: Weights, *, pixels: bool) -> None:
         """Look up what `weights` say of their graphs.
@@ -69,8 +71,11 @@ class OnnxEngine(Engine):
         if sizes != self.weights.codebook_sizes or axes != {2 if self.pixels else 1}:
             raise ValueError("other maps than those of the weights")
 
-    def encode(self, signals: "NDArray[Any]") -> "tuple[Indices, ...]":
+    def encode(
+        self, signals: "NDArray[Any]", choose: "Choose | None" = None
+    ) -> "tuple[Indices, ...]":
         """Return the index maps of signals; see `Engine`."""
+        assert choose is None
         size = signals.shape[1:3] if self.pixels else signals.shape[1:]
         shapes = [(len(signals), *spec.shape(size)) for spec in self.maps]
         given = {"pixels" if self.pixels else "samples": signals}

@@ -1,6 +1,7 @@
 """Torch as an engine, on CPU or GPU, in float32 or bfloat16."""
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Indices = NDArray[np.uint16]
+    Choose = Callable[[Floats], Indices]
 
 
 class TorchEngine(Engine):
@@ -30,7 +32,7 @@ class TorchEngine(Engine):
         model: torch's own, for those who need more than codes: gradients, to search or to train.
     """
 
-    name = "torch"
+    name, chooses = "torch", True
 
     def __init__(self, weights: Weights, device: str, precision: str, *, pixels: bool) -> None:
         """Load the model of `weights`.
@@ -58,12 +60,20 @@ class TorchEngine(Engine):
         self.speaker_size = 0 if conditioner is None else conditioner.dim
 
     @torch.inference_mode()
-    def encode(self, signals: "NDArray[Any]") -> "tuple[Indices, ...]":
+    def encode(
+        self, signals: "NDArray[Any]", choose: "Choose | None" = None
+    ) -> "tuple[Indices, ...]":
         """Return the index maps of signals; see `Engine`."""
         x = self._tensor(signals)
         x = to_signal(x.movedim(-1, 1)) if self.pixels else x[:, None]
+
+        def chosen(distances: torch.Tensor) -> torch.Tensor:
+            assert choose is not None
+            codes = choose(distances.movedim(1, -1).float().cpu().numpy())
+            return self._tensor(codes.astype(np.int64))
+
         with self._precision():
-            indices = self.model.encode(x)
+            indices = self.model.encode(x, choose=None if choose is None else chosen)
         return tuple(i.to("cpu", torch.int32).numpy().astype(np.uint16) for i in indices)
 
     @torch.inference_mode()

@@ -14,7 +14,7 @@ from vqcodec.files.contents import ImageInfo
 from vqcodec.maps import filled, ratio
 from vqcodec.media.image import Image, check_size
 from vqcodec.modality import IMAGE
-from vqcodec.weights import coding_priors
+from vqcodec.weights import RATES, coding_priors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as Pillow
 
+    from vqcodec.codec.rates import Rates
     from vqcodec.codec.search import PictureSearch
     from vqcodec.models.priors.integer import IntegerPrior
 
@@ -33,7 +34,16 @@ if TYPE_CHECKING:
 WINDOW = 160  # cells of the finest map along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
 READ_AHEAD, MAX_AHEAD = 1 << 21, 1 << 10  # pixels, and files, that `encode_files` holds
+DEFAULT_EFFORT = 4  # where a rate is asked for that needs a search
 SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
+
+
+def weight_of(quality: int) -> float:
+    """Return the rate weight of a quality from 1 to 100: 0 at 100, doubling every 9 below 90.
+
+    For weights that need a search; others have a range of their own.
+    """
+    return 0.0 if quality == 100 else 160.0 * 2 ** ((90 - quality) / 9)
 
 
 class ImageCodec(BaseCodec):
@@ -47,7 +57,7 @@ class ImageCodec(BaseCodec):
         *,
         scale: float = 1.0,
         rate_weight: float = 0.0,
-        effort: int = 0,
+        effort: int | None = None,
         report: Report | None = None,
     ) -> Codes:
         """Return the codes of a picture of any size.
@@ -58,7 +68,9 @@ class ImageCodec(BaseCodec):
             scale: code a picture smaller by this factor (0 to 1); decoding enlarges it again.
             rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that
                 saving a bit under the coding prior may cost; 0 for the best picture.
-            effort: 0 takes the nearest codes; up to 9, how far to search for better ones.
+            effort: 0 codes in one pass, and with a rate weight only by weights that were trained
+                for that (`rates`); up to 9, how far to search for better codes. By default 0, or
+                `DEFAULT_EFFORT` for a rate weight that needs a search.
             report: called with the fraction done, for progress bars.
 
         Raises:
@@ -67,11 +79,17 @@ class ImageCodec(BaseCodec):
         """
         image = Image.of(image)
         pixels = self._scaled(image, scale)
+        if effort is None:
+            effort = self.effort_for(rate_weight)
         if effort not in range(len(SWEEPS)):
             raise UsageError(f"effort is {effort}, must be 0 to {len(SWEEPS) - 1}")
         sweeps = SWEEPS[effort]
+        if rate_weight and self.rates is not None and not sweeps:
+            grids = self._encode(pixels, report, rate_weight)
+            condition = self.rates.condition(rate_weight)
+            return self._codes(grids, image, pixels.shape[:2], condition)
         if rate_weight and not sweeps:
-            raise UsageError("a rate weight needs an effort of 1 or more")
+            raise UsageError("a rate weight needs an effort of 1 or more with these weights")
         grids = self._encode(pixels, None if sweeps else report)
         if sweeps:
             search = self.search(pixels, grids, rate=bool(rate_weight))
@@ -81,6 +99,23 @@ class ImageCodec(BaseCodec):
                     report(done / sweeps)
             grids = (search.grid,)
         return self._codes(grids, image, pixels.shape[:2])
+
+    @functools.cached_property
+    def rates(self) -> "Rates | None":
+        """The rates that one pass can code at; None where a rate needs a search."""
+        if RATES not in self.weights.config:
+            return None
+        from vqcodec.codec.rates import rates_of
+
+        return rates_of(self.weights)
+
+    def weight_of(self, quality: int) -> float:
+        """Return the rate weight of a quality from 1 to 100, which is 0 at 100."""
+        return weight_of(quality) if self.rates is None else self.rates.weight_of(quality)
+
+    def effort_for(self, rate: object) -> int:
+        """Return the effort that is taken by itself, with a rate that is asked for or without."""
+        return DEFAULT_EFFORT if rate and self.rates is None else 0
 
     def search(self, pixels: "Pixels", grids: "Grids", *, rate: bool) -> "PictureSearch":
         """Return a search for better codes of a picture, (H, W, 3), than `grids`.
@@ -240,10 +275,12 @@ class ImageCodec(BaseCodec):
         height, width = (max(1, round(n * scale)) for n in image.size)
         return image.resize((height, width)).pixels
 
-    def _codes(self, grids: "Grids", image: Image, coded_size: tuple[int, ...]) -> Codes:
+    def _codes(
+        self, grids: "Grids", image: Image, coded_size: tuple[int, ...], condition: int = 0
+    ) -> Codes:
         media = ImageInfo(image.size, coded_size, image.alpha)
         name, codebook_id = self.weights.name, self.weights.codebook_id
-        return Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media)
+        return Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media, condition)
 
     def _check(self, codes: Codes) -> None:
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
@@ -279,7 +316,7 @@ class ImageCodec(BaseCodec):
             found.append(np.pad(grid, around, mode="edge") if any(missing) else grid)
         return tuple(found)
 
-    def _encode(self, pixels: "Pixels", report: Report | None) -> "Grids":
+    def _encode(self, pixels: "Pixels", report: Report | None, rate_weight: float = 0.0) -> "Grids":
         """Encode one picture, (H, W, 3), tile by tile."""
         import numpy as np
 
@@ -291,7 +328,7 @@ class ImageCodec(BaseCodec):
             rows, columns = _in_cells(tile, coarse.stride)
             window = pixels[rows.window, columns.window]
             found = self._encode_window(
-                window[None], (rows.stop - rows.start, columns.stop - columns.start)
+                window[None], (rows.stop - rows.start, columns.stop - columns.start), rate_weight
             )
             for grid, part, spec in zip(grids, found, self.maps, strict=True):
                 down, across = _in_cells(tile, ratio(coarse, spec))
@@ -324,7 +361,9 @@ class ImageCodec(BaseCodec):
                 report(done / len(every))
         return pixels
 
-    def _encode_window(self, pixels: "Pixels", size: tuple[int, ...]) -> "Grids":
+    def _encode_window(
+        self, pixels: "Pixels", size: tuple[int, ...], rate_weight: float = 0.0
+    ) -> "Grids":
         """Run the encoder on pictures, (N, H, W, 3), filled up to (height, width)."""
         import numpy as np
 
@@ -332,7 +371,12 @@ class ImageCodec(BaseCodec):
         if any(missing):
             around = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0))
             pixels = np.pad(pixels, around, mode="edge")
-        return self.engine.encode(pixels)
+        if not rate_weight:
+            return self.engine.encode(pixels)
+        assert self.rates is not None
+        # graphs of other engines take the nearest codes
+        engine = self.engine if self.engine.chooses else self.torch_engine
+        return engine.encode(pixels, self.rates.chooser(rate_weight))
 
 
 def _open(name: str, data: Any) -> Image:

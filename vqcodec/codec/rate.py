@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vqcodec.codec.base import Report
-from vqcodec.codec.image import SWEEPS, ImageCodec
+from vqcodec.codec.image import DEFAULT_EFFORT, SWEEPS, ImageCodec
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import CodingPrior
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vqcodec.codec.search import PictureSearch
     from vqcodec.coding.lattice import LatticeModel
 
-DEFAULT_EFFORT = 4
 SCALES = (1.0, 0.75, 0.5)
 MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
     30.0,
@@ -37,27 +36,34 @@ WORTH_TRYING, TOO_MANY = 0.8, 2.5
 DOUBTFUL, FLOOR_SWEEPS, NEAR = 1.5, 3, 1.1
 
 
-def weight_of(quality: int) -> float:
-    """Return the rate weight of a quality from 1 to 100: 0 at 100, doubling every 9 below 90."""
-    return 0.0 if quality == 100 else 160.0 * 2 ** ((90 - quality) / 9)
-
-
 def encode_to(
     codec: ImageCodec,
     image: Image,
     target_bytes: int,
     *,
-    effort: int = DEFAULT_EFFORT,
+    effort: int | None = None,
     report: Report | None = None,
 ) -> Codes:
     """Return the best codes found whose ``.vqc`` file has at most `target_bytes`.
 
-    The picture may be coded at three quarters or half of its size, if that measures better.
+    The picture may be coded at three quarters or half of its size, if that measures better. Where
+    one pass codes at any rate, these are the codes of the best quality that fits, and who asks for
+    more bytes never gets a lower quality.
+
+    Args:
+        codec: to encode with.
+        image: the picture.
+        target_bytes: of the file.
+        effort: see `ImageCodec.encode`.
+        report: called with the fraction done, for progress bars.
 
     Raises:
         MediaError: no codes of so few bytes were found.
         UsageError: the weights have no coding prior.
     """
+    if codec.rates is not None and not effort:
+        return _best_quality(codec, image, target_bytes, report)
+    effort = DEFAULT_EFFORT if effort is None else effort
     # those that whoever reads the file will look for
     priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
     smallest = _Attempt(codec, image, SCALES[-1], priors)
@@ -94,6 +100,40 @@ def encode_to(
     if best is None:
         raise _unreachable(target_bytes, least)
     return best[1]
+
+
+def _best_quality(
+    codec: ImageCodec, image: Image, target_bytes: int, report: Report | None
+) -> Codes:
+    """Return the codes of the best quality that fits, by bisection, for weights with `rates`.
+
+    Whatever fits fewer bytes fits more: so each step of a search for more bytes goes at least as
+    far up, even where sizes of files do not always grow with quality.
+    """
+    priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
+    least, steps = 0, 0
+
+    def fitting(quality: int, scale: float) -> Codes | None:
+        nonlocal least, steps
+        codes = codec.encode(image, scale=scale, rate_weight=codec.weight_of(quality), effort=0)
+        size = len(codes.to_bytes(".vqc", prior=priors))
+        least, steps = min(least or size, size), steps + 1
+        if report:
+            report(steps / (steps + 1))
+        return codes if size <= target_bytes else None
+
+    for scale in SCALES:
+        best = fitting(1, scale)
+        if best is None:
+            continue
+        low, high = 1, 101  # fits, and does not
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = fitting(middle, scale)
+            low, high = (low, middle) if found is None else (middle, high)
+            best = found or best
+        return best
+    raise _unreachable(target_bytes, least)
 
 
 def _unreachable(target: int, least: int) -> MediaError:

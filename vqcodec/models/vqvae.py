@@ -18,7 +18,7 @@ from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.independent import IndependentPriors
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.uniform import UniformPrior
-from vqcodec.models.quantizers.base import Quantized, Quantizer
+from vqcodec.models.quantizers.base import Choose, Quantized, Quantizer
 from vqcodec.models.terms import ELBO, LossTerms
 from vqcodec.weights import MAX_MAPS, conditioner_of
 
@@ -60,9 +60,18 @@ class VQVAE(nn.Module):
         """Return what gives an index its meaning; see `Quantizer.codebook_bytes`."""
         return self.quantizer.codebook_bytes()
 
-    def encode(self, x: torch.Tensor, cond: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
-        """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1]."""
-        quantized = self.quantizer(self.encoder(x, cond))
+    def encode(
+        self,
+        x: torch.Tensor,
+        cond: torch.Tensor | None = None,
+        *,
+        choose: Choose | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the indices, (B, *grid) int64 each, of x, (B, channels, *size) in [-1, 1].
+
+        They are the nearest ones, or those that `choose` takes.
+        """
+        quantized = self.quantizer(self.encoder(x, cond), choose=choose)
         indices: tuple[torch.Tensor, ...] = quantized.indices
         return indices
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vqcodec.models.quantizers import vq
-from vqcodec.models.quantizers.base import Codebook, Quantized, Quantizer, Tensors
+from vqcodec.models.quantizers.base import Choose, Codebook, Quantized, Quantizer, Tensors
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,15 @@ class Fused(Quantizer):
         """Coarse and fine."""
         return self.top, self.bottom
 
-    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+    def forward(
+        self, features: Tensors, *, soft: bool = False, choose: Choose | None = None
+    ) -> Quantized:
         """Quantize the features of two grids."""
         coarse, fine = features
-        top = self.top((coarse,), soft=soft)
+        top = self.top((coarse,), soft=soft, choose=choose)
         above = self.up(top.z_q)
-        bottom = self.bottom((self.fuse(torch.cat([fine, above], 1)),), soft=soft)
+        fused = self.fuse(torch.cat([fine, above], 1))
+        bottom = self.bottom((fused,), soft=soft, choose=choose)
         return Quantized(
             above + bottom.z_q,
             top.indices + bottom.indices,

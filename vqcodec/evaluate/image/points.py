@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vqcodec.codec.image import ImageCodec
-from vqcodec.codec.rate import DEFAULT_EFFORT, encode_to, weight_of
+from vqcodec.codec.rate import encode_to
 from vqcodec.data.sources import Source
 from vqcodec.files.codes import Codes
 from vqcodec.media.image import Image
@@ -40,7 +40,7 @@ class Point:
         if self.target_bytes is not None:
             return encode_to(codec, image, self.target_bytes)
         if self.quality is not None:
-            return codec.encode(image, rate_weight=weight_of(self.quality), effort=DEFAULT_EFFORT)
+            return codec.encode(image, rate_weight=codec.weight_of(self.quality))
         return codec.encode(image, scale=self.scale)
 
 

@@ -5,12 +5,16 @@ follow from a coarser one. A hierarchy quantizes the coarsest features, decodes 
 that into the finer features, and quantizes these.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
 
 Tensors = tuple[torch.Tensor, ...]
+# Given the squared distances of a map's vectors to all codes, (B, K, *grid), the codes to take,
+# (B, *grid); asked once for each map, coarse to fine.
+Choose = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Quantized(NamedTuple):
@@ -74,12 +78,15 @@ class Quantizer(nn.Module):
         """K of each map."""
         return tuple(len(book.codebook) for book in self.codebooks)
 
-    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+    def forward(
+        self, features: Tensors, *, soft: bool = False, choose: Choose | None = None
+    ) -> Quantized:
         """Quantize features, (B, D, *grid) each. In training mode this may also move codebooks.
 
         Args:
             features: as the encoder returns them.
             soft: in training, return the `Quantized.assignments` as well.
+            choose: which codes to take, where it is not the nearest ones.
         """
         raise NotImplementedError
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from vqcodec.config import check_range
 from vqcodec.models.quantizers import vq
-from vqcodec.models.quantizers.base import Codebook, Quantized, Quantizer, Tensors
+from vqcodec.models.quantizers.base import Choose, Codebook, Quantized, Quantizer, Tensors
 from vqcodec.weights import MAX_MAPS
 
 
@@ -99,6 +99,17 @@ class CompositeQuantizer(Quantizer):
         length = torch.randint(1, number, (batch,)).masked_fill(whole, number)
         length = length.to(vectors[0].device).view(batch, *[1] * (vectors[0].ndim - 1))
         return [vector * (length > level) for level, vector in enumerate(vectors)]
+
+
+def in_turns(
+    z: torch.Tensor, books: list[vq.VectorQuantizer], *, soft: bool, choose: Choose | None
+) -> list[Quantized]:
+    """Quantize z, (B, D, *grid), by the first of the books, what is left of it by the next..."""
+    found: list[Quantized] = []
+    for book in books:
+        found.append(book((z,), soft=soft, choose=choose))
+        z = z - found[-1].z_q.detach()
+    return found
 
 
 def normalized(z_e: torch.Tensor, norm: str) -> torch.Tensor:

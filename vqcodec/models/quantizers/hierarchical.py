@@ -8,8 +8,14 @@ from torch import nn
 from vqcodec.config import check_range
 from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.residual import ACTIVATIONS, ResidualBlock2d
-from vqcodec.models.quantizers.base import Quantized, Tensors
-from vqcodec.models.quantizers.composite import CompositeConfig, CompositeQuantizer, quantized
+from vqcodec.models.quantizers import vq
+from vqcodec.models.quantizers.base import Choose, Quantized, Tensors
+from vqcodec.models.quantizers.composite import (
+    CompositeConfig,
+    CompositeQuantizer,
+    in_turns,
+    quantized,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +27,15 @@ class Config(CompositeConfig):
         blocks: residual blocks in each.
         residual_width: channels inside of a block; 0 for `width`.
         activation: ``silu`` or ``relu``.
+        depths: how many codebooks share each grid, coarse to fine; each takes what those before it
+            on the grid left, as in `residual`. One each, if empty.
     """
 
     width: int
     blocks: int
     residual_width: int = 0
     activation: str = "silu"
+    depths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,12 +44,21 @@ class Config(CompositeConfig):
         check_range("residual_width", self.residual_width, 0, 2048)
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
+        if min(self.grids) < 1 or sum(self.grids) != len(self.codebook_sizes):
+            raise ValueError("depths must be of 1 or more, and count the codebook_sizes")
+        if max(self.grids) > 1 and self.norm != "none":
+            raise ValueError("norm must be none where a grid has several codebooks")
+
+    @property
+    def grids(self) -> tuple[int, ...]:
+        """How many codebooks each grid has, coarse to fine."""
+        return self.depths or (1,) * len(self.codebook_sizes)
 
     @property
     def min_parameters(self) -> int:
         """Numbers in the codebooks and in the inner kernels."""
         block = 10 * self.width * (self.residual_width or self.width)
-        networks = len(self.codebook_sizes) - 1
+        networks = len(self.grids) - 1
         return super().min_parameters + networks * self.blocks * block
 
     def build(self) -> "HierarchicalQuantizer":
@@ -61,42 +79,76 @@ class HierarchicalQuantizer(CompositeQuantizer):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        number, dim = len(config.codebook_sizes), config.dim
-        self.levels = tuple(range(number))
+        number, dim = len(config.grids), config.dim
+        self.levels = tuple(grid for grid, depth in enumerate(config.grids) for _ in range(depth))
         self.told = nn.ModuleList(
             _told(dim if level == 0 else 2 * dim, config) for level in range(number - 1)
         )
         self.fuse = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for _ in range(number - 1))
+        self.depths = config.grids
         keep_variance(self)
         # in cells of the finer grid: a first 3x3 window and one for each block, and the up-sampling
         halo = 2 * (1 + config.blocks) + 1
         self.halo = sum(halo << level for level in range(number - 1))
 
-    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+    def forward(
+        self, features: Tensors, *, soft: bool = False, choose: Choose | None = None
+    ) -> Quantized:
         """Quantize features, (B, D, *grid) each, coarse to fine.
 
         The finer features always see all codes of the coarser maps; it is the decoder that may have
         to do without the finer ones.
         """
-        coarsest, *finer = features
-        maps: list[Quantized] = [self.books[0]((coarsest,), soft=soft)]
-        z_q = maps[0].z_q
-        for z_e, book, told, fuse in zip(finer, self.each()[1:], self.told, self.fuse, strict=True):
-            above = told(z_q)
-            maps.append(book((fuse(torch.cat([z_e, above], 1)),), soft=soft))
-            z_q = torch.cat([above, maps[-1].z_q], 1)
+        vectors: list[list[torch.Tensor]] = []
+        maps: list[Quantized] = []
+        z_q = features[0]
+        for level, (z_e, books) in enumerate(zip(features, self._books(), strict=True)):
+            if level:
+                above = self.tell(level - 1, z_q)
+                z = self.fuse[level - 1](torch.cat([z_e, above], 1))
+            found = in_turns(_bounded(z if level else z_e), books, soft=soft, choose=choose)
+            maps += found
+            # the gradient of z_e, once: through each code it would come many times
+            vectors.append([own.z_q if not i else own.z_q.detach() for i, own in enumerate(found)])
+            own = _sum(vectors[-1])
+            z_q = torch.cat([above, own], 1) if level else own
         if self.training and self.dropout:
-            z_q = self.join(self.kept([own.z_q for own in maps]))
+            z_q = self.join(self.kept([own for grid in vectors for own in grid]))
         return quantized(z_q, maps)
 
     def join(self, vectors: list[torch.Tensor]) -> torch.Tensor:
         """Return what coarser maps say on the finest grid, above the finest code vectors."""
+        left = list(vectors)
         z_q = vectors[0]
-        for level, told in enumerate(self.told, 1):
-            above = told(z_q)
-            own = vectors[level] if level < len(vectors) else torch.zeros_like(above)
-            z_q = torch.cat([above, own], 1)
+        for level, books in enumerate(self._books()):
+            here, left = left[: len(books)], left[len(books) :]
+            if not level:
+                z_q = _sum(here)
+                continue
+            above = self.tell(level - 1, z_q)
+            z_q = torch.cat([above, _sum(here) if here else torch.zeros_like(above)], 1)
         return z_q
+
+    def tell(self, level: int, z_q: torch.Tensor) -> torch.Tensor:
+        """Return what z_q of a grid says on the next one, (B, D, *grid)."""
+        return _bounded(self.told[level](z_q))
+
+    def _books(self) -> list[list[vq.VectorQuantizer]]:
+        """Return the quantizers of each grid, coarse to fine."""
+        books = iter(self.each())
+        return [[next(books) for _ in range(depth)] for depth in self.depths]
+
+
+def _bounded(z: torch.Tensor) -> torch.Tensor:
+    """Return z, (B, D, *grid), with a root mean square over D below 1; small vectors stay.
+
+    Unbounded, rare codes reach where the decoder has never been, and pictures burst there.
+    """
+    return z * (1 + z.square().mean(1, keepdim=True)).rsqrt()
+
+
+def _sum(vectors: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(vectors).sum(0) if len(vectors) > 1 else vectors[0]
 
 
 def _told(channels: int, config: Config) -> nn.Module:

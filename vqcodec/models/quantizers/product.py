@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from vqcodec.models.quantizers import vq
-from vqcodec.models.quantizers.base import Quantized, Tensors
+from vqcodec.models.quantizers.base import Choose, Quantized, Tensors
 from vqcodec.models.quantizers.composite import (
     CompositeConfig,
     CompositeQuantizer,
@@ -45,11 +45,14 @@ class ProductQuantizer(CompositeQuantizer):
         self.dim, self.norm = config.dim, config.norm
         self.levels = (0,) * len(config.codebook_sizes)
 
-    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+    def forward(
+        self, features: Tensors, *, soft: bool = False, choose: Choose | None = None
+    ) -> Quantized:
         """Quantize one z_e, (B, D, *grid), by slices; in training mode, update moving averages."""
         (z_e,) = features
         slices = normalized(z_e, self.norm).chunk(len(self.books), 1)
-        maps = [book((z,), soft=soft) for book, z in zip(self.each(), slices, strict=True)]
+        pairs = zip(self.each(), slices, strict=True)
+        maps = [book((z,), soft=soft, choose=choose) for book, z in pairs]
         return quantized(self.join(self.kept([own.z_q for own in maps])), maps)
 
     def join(self, vectors: list[torch.Tensor]) -> torch.Tensor:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from vqcodec.models.quantizers import vq
-from vqcodec.models.quantizers.base import Quantized, Tensors
+from vqcodec.models.quantizers.base import Choose, Quantized, Tensors
 from vqcodec.models.quantizers.composite import (
     CompositeConfig,
     CompositeQuantizer,
+    in_turns,
     normalized,
     quantized,
 )
@@ -39,14 +40,13 @@ class ResidualQuantizer(CompositeQuantizer):
         self.norm = config.norm
         self.levels = (0,) * len(config.codebook_sizes)
 
-    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+    def forward(
+        self, features: Tensors, *, soft: bool = False, choose: Choose | None = None
+    ) -> Quantized:
         """Quantize one z_e, (B, D, *grid), in turns; in training mode, update moving averages."""
         (z_e,) = features
-        z = left = normalized(z_e, self.norm)
-        maps: list[Quantized] = []
-        for book in self.each():
-            maps.append(book((left,), soft=soft))
-            left = left - maps[-1].z_q.detach()
+        z = normalized(z_e, self.norm)
+        maps = in_turns(z, self.each(), soft=soft, choose=choose)
         z_q = self.join(self.kept([own.z_q.detach() for own in maps]))
         if self.training:  # the gradient of z, once: through each code it would come many times
             z_q = z_q + (z - z.detach())

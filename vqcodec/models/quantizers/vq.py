@@ -8,7 +8,7 @@ from torch import distributed, nn
 from torch.nn import functional as F
 
 from vqcodec.config import check_range
-from vqcodec.models.quantizers.base import Codebook, Quantized, Quantizer, Tensors
+from vqcodec.models.quantizers.base import Choose, Codebook, Quantized, Quantizer, Tensors
 
 NORMS = ("none", "layer")
 UPDATES = ("ema", "gradient")
@@ -106,14 +106,19 @@ class VectorQuantizer(Quantizer):
         """Its own codebook alone."""
         return (self,)
 
-    def forward(self, features: Tensors, *, soft: bool = False) -> Quantized:
+    def forward(
+        self, features: Tensors, *, soft: bool = False, choose: Choose | None = None
+    ) -> Quantized:
         """Quantize one z_e, (B, D, *grid); in training mode, update the moving averages."""
         (z_e,) = features
         z = z_e.float().movedim(1, -1)  # (B, *grid, D)
         if self.config.norm == "layer":
             z = F.layer_norm(z, (self.config.dim,))
         latents = z.detach().reshape(-1, self.config.dim)
-        flat = self.nearest(latents)
+        if choose is None:
+            flat = self.nearest(latents)
+        else:
+            flat = choose(self.distances(latents).view(*z.shape[:-1], -1).movedim(-1, 1)).flatten()
         indices = (flat.view(z.shape[:-1]),)
         z_q = self.lookup(indices).movedim(1, -1)
         if not self.training:
@@ -138,6 +143,14 @@ class VectorQuantizer(Quantizer):
         with torch.autocast(latents.device.type, enabled=False):
             distance = codebook.square().sum(1) - 2 * latents @ codebook.T
         return distance.argmin(1)
+
+    def distances(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return |z - e|^2 of latents, (N, D), and every code: (N, K)."""
+        codebook = self.codebook.detach().float()
+        with torch.autocast(latents.device.type, enabled=False):
+            products = latents @ codebook.T
+        size = latents.square().sum(1, keepdim=True)
+        return (size + codebook.square().sum(1) - 2 * products).clamp(min=0)
 
     def assignment(self, z: torch.Tensor) -> torch.Tensor:
         """Return how much z, (..., D) as `forward` compares it, belongs to each code: (N, K).

@@ -127,7 +127,7 @@ def _encode_batch(
     results: dict[Job, tuple[Image, Codes, float] | Exception] = {
         job: image for job, image in batch if isinstance(image, Exception)
     }
-    if own.sweeps or len(pictures) == 1:
+    if own.rated or own.effort or len(pictures) == 1:
         for job, image in pictures.items():
             try:
                 start = time.perf_counter()
@@ -164,14 +164,16 @@ def _announcing(bar: Move | None) -> Move:
 
 
 def _encode_one(codec: "ImageCodec", image: "Image", own: Encoding, bar: Move | None) -> "Codes":
-    report = _announcing(bar) if own.sweeps else bar
+    effort = codec.effort_for(own.rated) if own.effort is None else own.effort
+    report = _announcing(bar) if effort else bar
     if own.target_bytes is not None:
         from vqcodec.codec.rate import encode_to
 
-        return encode_to(codec, image, own.target_bytes, effort=own.sweeps, report=report)
-    return codec.encode(
-        image, scale=own.scale, rate_weight=own.weight(), effort=own.sweeps, report=report
-    )
+        return encode_to(codec, image, own.target_bytes, effort=effort, report=report)
+    weight = own.rate_weight or 0.0
+    if own.quality is not None:
+        weight = codec.weight_of(own.quality)
+    return codec.encode(image, scale=own.scale, rate_weight=weight, effort=effort, report=report)
 
 
 def _facts(job: Job, image: "Image", codes: "Codes", size: int, seconds: float) -> dict[str, Any]:

@@ -39,9 +39,8 @@ class Encoding:
             raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 or more")
         if self.target_bytes is not None and self.target_bytes < 1:
             raise UsageError(f"--target-bytes is {self.target_bytes}, must be 1 or more")
-        least = 1 if self._rates() else 0
-        if not least <= self.sweeps <= 9:
-            raise UsageError(f"--effort is {self.effort}, must be {least} to 9")
+        if self.effort is not None and not 0 <= self.effort <= 9:
+            raise UsageError(f"--effort is {self.effort}, must be 0 to 9")
         self.colour()  # or an error before any work
 
     def _rates(self) -> list[float]:
@@ -49,19 +48,9 @@ class Encoding:
         return [rate for rate in asked if rate is not None]
 
     @property
-    def sweeps(self) -> int:
-        """The effort: as asked, else 4 where a rate is asked for."""
-        if self.effort is not None:
-            return self.effort
-        return 4 if self._rates() else 0
-
-    def weight(self) -> float:
-        """Return the rate weight to search with."""
-        if self.quality is None:
-            return self.rate_weight or 0.0
-        from vqcodec.codec.rate import weight_of
-
-        return weight_of(self.quality)
+    def rated(self) -> bool:
+        """Whether a rate is asked for."""
+        return bool(self._rates())
 
     def colour(self) -> tuple[int, int, int] | None:
         """Return what to put transparent pictures on; None leaves them."""
