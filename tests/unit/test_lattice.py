@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -294,13 +295,14 @@ def test_arrays_that_do_not_fit_or_could_be_inexact_are_refused(
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
-    for settings in (
+    every: tuple[dict[str, Any], ...] = (
         {"codebook_sizes": (2000,)},
         {"ratios": (1, 2)},
         {"units": (8, 8)},
         {"depth": 9},
         {"conditions": 0},
-    ):
+    )
+    for settings in every:
         with pytest.raises(ValueError, match="must be"):
             lattice.Config(**{"codebook_sizes": (8,), "ratios": (1,), **settings})
     with pytest.raises(ValueError, match="ratios"):
