@@ -3,11 +3,14 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 from scipy import stats
 
 from tests.helpers import Run, picture, tiny_config
@@ -17,6 +20,9 @@ from vqcodec.config import load_preset, override
 from vqcodec.errors import UsageError
 from vqcodec.models.pretrained import load_any_model, write_weights
 from vqcodec.models.vae import build_model
+from vqcodec.train.image.task import train_image
+from vqcodec.train.loop import AVERAGE, CHECKPOINT, Progress
+from vqcodec.train.run import TrainingJob
 from vqcodec.weights import read_weights
 
 SIDE = ("train.crop_size=16", "train.picture_side=16", "train.held_out_side=16")
@@ -108,6 +114,28 @@ def test_train_resume_export_and_measure(
         assert "codebook" not in card.split("## Training")[0]
 
 
+@pytest.mark.parametrize("preset", SMALL)
+def test_a_run_that_was_stopped_goes_on_as_it_would_have(
+    preset: str, photos: Path, tmp_path: Path
+) -> None:
+    tree = override(load_preset(preset), [*SMALL[preset], *SIDE, *QUICK, "train.steps=4"])
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress: Progress, _: float) -> None:
+        if progress.step == 2:
+            raise Stop
+
+    whole, stopped = (TrainingJob([photos], tmp_path / name, tree, []) for name in ("a", "b"))
+    train_image(whole)
+    with pytest.raises(Stop):
+        train_image(replace(stopped, on_step=stop))
+    train_image(stopped)
+    a, b = (load_file(tmp_path / name / CHECKPOINT / AVERAGE) for name in ("a", "b"))
+    assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
 def test_codes_of_a_decoder_that_draws(photos: Path, tmp_path: Path, run: Run) -> None:
     tree = override(load_preset("pixelcnn-vqvae"), [*SMALL["pixelcnn-vqvae"], *SIDE])
     (tmp_path / "drawing").mkdir()
@@ -172,8 +200,6 @@ def test_what_cannot_be_measured_or_coded(photos: Path, tmp_path: Path, run: Run
 
 def test_a_report_of_untrained_weights_is_that_of_the_model(photos: Path, tmp_path: Path) -> None:
     """The table's means are those of the model itself, picture by picture."""
-    import torch
-
     from vqcodec.evaluate.bound.measures import measure
     from vqcodec.evaluate.bound.study import summarise
     from vqcodec.models.decoders.base import Density

@@ -93,7 +93,7 @@ def export(
     if config["maps"]:
         _add_graphs(folder / name)
     console.say(f"{folder / name}: {_figures(config)}")
-    weak = shortfall(config["training"]["held_out"])
+    weak = shortfall(config["training"]["held_out"]) if config["maps"] else None
     if weak:
         console.note(f"note: {weak}")
     use = f"--model {name if folder in search_path() else folder / name}"

@@ -55,7 +55,7 @@ class ImageVAE(PictureTask[VAE]):
                     picture = np.concatenate([side_by_side(pixels), side_by_side(decoded)])
         each = np.concatenate(kl)
         figures = {
-            "psnr": float(np.mean(quality)),
+            "psnr_drawn" if model.decoder.draws else "psnr": float(np.mean(quality)),
             "bits_per_dim": bits / len(self.held_out),
             "kl_bits": float(each.sum(1).mean()),
             "active_latents": float((each.mean(0) >= ACTIVE).mean()),
