@@ -25,7 +25,7 @@ from vqcodec.media.image import Image
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed"
 )
-PATIENCE = 300.0  # seconds that anything may take, where other work runs beside
+PATIENCE = 900.0  # seconds that anything may take, where other work runs beside
 SHARDS = 8
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
 

@@ -14,7 +14,7 @@ from vqcodec.cli.messages import printable, require
 from vqcodec.cli.reports import names
 from vqcodec.cli.tokenwork import here, run, there
 from vqcodec.errors import OutputError, UsageError
-from vqcodec.modality import AUDIO, by_name
+from vqcodec.modality import AUDIO, MODALITIES
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def tokenize(
     Killed at any moment, the same command goes on, and the same command beside it, on this machine
     or another, shares the work. Samples that cannot be coded are listed in _vqcodec/ in the folder.
     """
-    from vqcodec.tokens.inputs import find_modality, find_shards
+    from vqcodec.tokens.inputs import find_modality, find_shards, kinds_of
     from vqcodec.tokens.manifest import check_fresh, check_same, read_settings
     from vqcodec.tokens.settings import choose_settings
     from vqcodec.tokens.task import Task
@@ -115,17 +115,17 @@ def tokenize(
         inputs, output = [path.resolve() for path in inputs], output.resolve()  # for all nodes
     elif num_cpus is not None:
         raise UsageError("--num-cpus is for --ray")
-    modality = by_name(find_weights(model).modality) if model else find_modality(inputs)
+    modality = find_modality(inputs, kinds_of(find_weights(model)) if model else MODALITIES)
     loading = Loading(model or modality.weights, device, precision, engine)
     loading.check(modality)
     if file_format == "shar" and (modality is not AUDIO or kept or with_vqc):
         raise UsageError(f"--format shar is for {AUDIO.media}, and holds nothing beside indices")
     found = find_shards(inputs, modality, shard_size)
     if found.passed_over:
-        kinds = ", ".join(f"{n} × {kind}" for kind, n in found.passed_over.most_common(5))
+        most = ", ".join(f"{n} × {suffix}" for suffix, n in found.passed_over.most_common(5))
         total = found.passed_over.total()
         others = "other file" if total == 1 else "other files"
-        console.note(f"vqcodec: passed over {total} {others} ({kinds})")
+        console.note(f"vqcodec: passed over {total} {others} ({most})")
     known = read_settings(output)
     settings = choose_settings(
         find_weights(loading.model),

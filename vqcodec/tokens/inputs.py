@@ -1,15 +1,18 @@
 """What is to be tokenised: tars, a shard each, and the loose files of folders, cut into shards."""
 
+import contextlib
 import hashlib
 import itertools
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vqcodec.data.sources import TAR, is_hidden, walk
-from vqcodec.errors import MediaError, UsageError
-from vqcodec.modality import MODALITIES, Modality, load
+from vqcodec.errors import MediaError, UsageError, WeightsError
+from vqcodec.modality import MODALITIES, Modality, by_name, load
+from vqcodec.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -75,17 +78,36 @@ def find_shards(paths: list[Path], modality: Modality, shard_size: int) -> Input
     return Inputs(tuple(shards), digest.hexdigest() if loose_there else "", passed_over)
 
 
-def find_modality(paths: list[Path]) -> Modality:
-    """Return the kind of media that comes first in tars and folders, or else the first of all."""
-    kinds = {suffix: m for m in reversed(MODALITIES) for suffix in load(m.suffixes)()}
+def find_modality(paths: list[Path], kinds: Sequence[Modality] = MODALITIES) -> Modality:
+    """Return the one of these kinds of media that comes first in tars and folders.
+
+    Where there is none of them, it is the first of all.
+    """
+    if len(kinds) == 1:
+        return kinds[0]
+    by_suffix = {suffix: kind for kind in reversed(kinds) for suffix in load(kind.suffixes)()}
     for path in paths:
-        tars, loose = _look(path, frozenset(kinds), Counter())
+        tars, loose = _look(path, frozenset(by_suffix), Counter())
         root = path if path.is_dir() else path.parent
         members = (source.name for tar in tars for source in walk(root / tar))
         for name in itertools.chain(loose, members):
-            if found := kinds.get(os.path.splitext(name)[1].lower()):
+            if found := by_suffix.get(os.path.splitext(name)[1].lower()):
                 return found
-    return MODALITIES[0]
+    return kinds[0]
+
+
+def kinds_of(weights: Weights) -> list[Modality]:
+    """Return the kinds of media that weights code.
+
+    Raises:
+        WeightsError: nobody knows such a kind.
+    """
+    kinds = []
+    for modality in MODALITIES:
+        with contextlib.suppress(WeightsError):
+            weights.check(modality)
+            kinds.append(modality)
+    return kinds or [by_name(weights.modality)]
 
 
 def key_of(name: str) -> str:
