@@ -13,12 +13,17 @@ from vqcodec.errors import UsageError
 from vqcodec.maps import Maps, MapSpec, check_nested, ratio
 from vqcodec.models.conditioners.base import Conditioner
 from vqcodec.models.decoders.base import Decoder, Density
+from vqcodec.models.decoders.deconv2d import Deconv2dDecoder
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.independent import IndependentPriors
 from vqcodec.models.priors.integer import IntegerPrior
+from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.priors.uniform import UniformPrior
 from vqcodec.models.quantizers.base import Choose, Quantized, Quantizer
+from vqcodec.models.quantizers.composite import CompositeQuantizer
+from vqcodec.models.rated import Config as RatesConfig
+from vqcodec.models.rated import RateTraining
 from vqcodec.models.terms import ELBO, LossTerms
 from vqcodec.weights import MAX_MAPS, conditioner_of
 
@@ -42,11 +47,12 @@ class VQVAE(nn.Module):
         prior: Prior | None = None,
         rate_weight: float = 0.0,
         conditioner: Conditioner | None = None,
+        rates: RateTraining | None = None,
     ) -> None:
         super().__init__()
         self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
         self.conditioner = conditioner
-        self.prior, self.rate_weight = prior, rate_weight
+        self.prior, self.rate_weight, self.rates = prior, rate_weight, rates
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
@@ -109,11 +115,17 @@ class VQVAE(nn.Module):
         if self.conditioner is not None and reference is not None:
             cond = self.conditioner(reference)
         features = self.encoder(x if source is None else source, cond)
-        quantized = self.quantizer(features, soft=self.prior is not None)
+        if self.rates is not None and self.training:
+            assert isinstance(self.prior, LatticePrior)
+            assert isinstance(self.quantizer, CompositeQuantizer)
+            assert isinstance(self.decoder, Deconv2dDecoder)
+            return self.rates(x, features, self.quantizer, self.decoder, self.prior)
+        rated = self.prior is not None and self.rates is None
+        quantized = self.quantizer(features, soft=rated)
         reconstruction = self.decoder.loss(x, quantized.z_q, cond)
         loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())
-        if self.prior is not None and self.training:
+        if rated and self.training:
             rate, pull = self._rate(quantized, x[0].numel())
             loss = loss + rate + self.rate_weight * pull
         return LossTerms(
@@ -191,9 +203,22 @@ def build(model: Tree, max_parameters: int | None = None) -> VQVAE:
     joint = dict(joint)
     weight = joint.pop("rate_weight", 0.0)
     prior = build_prior(for_maps(joint, maps))
+    if isinstance(prior, LatticePrior):
+        return VQVAE(**parts, prior=prior, rates=_rates(model.get("rates"), parts))
     if not all(isinstance(own, IntegerPrior) for own in prior.each()):
-        raise UsageError("only a prior of kind 'integer' can be learned along with the codes")
+        raise UsageError("only a prior of kind 'integer' or 'lattice' can be learned along")
     return VQVAE(**parts, prior=prior, rate_weight=weight)
+
+
+def _rates(table: Any, parts: dict[str, Any]) -> RateTraining:
+    """Return what trains for the rates of the ``rates`` table, with a lattice prior."""
+    if not isinstance(table, dict):
+        raise UsageError("the model lacks its table 'rates', which a lattice prior needs")
+    several = isinstance(parts["quantizer"], CompositeQuantizer)
+    if not several or not isinstance(parts["decoder"], Deconv2dDecoder):
+        raise UsageError("only codes of several maps of pictures can be trained for several rates")
+    config: RatesConfig = parse(RatesConfig, table, "rates")
+    return config.build(parts["quantizer"])
 
 
 def build_parts(model: Tree, middle: str, max_parameters: int | None = None) -> dict[str, Any]:

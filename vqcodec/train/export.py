@@ -22,6 +22,7 @@ from vqcodec.weights import (
     HELD_OUT_SIDE,
     MODEL,
     NAME,
+    RATES,
     SAMPLING_PRIOR,
     WAVENET,
     WAVENET_ALONE,
@@ -67,15 +68,22 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     preset = description["config"]
     model = build_model(preset["model"])
     model.load_state_dict(_average(run))
-    learned_along = None
+    learned_along = trained_for = None
     if isinstance(model, VQVAE):
         learned_along, model.prior = model.prior, None
+        trained_for, model.rates = model.rates, None
     config = {
         "name": name,
         "modality": preset["modality"],
-        "model": {part: table for part, table in preset["model"].items() if part != "prior"},
+        "model": {k: table for k, table in preset["model"].items() if k not in ("prior", RATES)},
         "training": _training(run, description),
     }
+    if trained_for is not None:
+        config[RATES] = {
+            "curvature": [round(number, 2) for number in trained_for.by_map()],
+            "least": trained_for.config.least,
+            "most": trained_for.config.most,
+        }
     fresh = folder / f".{name}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     try:

@@ -83,8 +83,12 @@ class CompositeQuantizer(Quantizer):
 
     def lookup(self, indices: Tensors) -> torch.Tensor:
         """Return z_q of all maps, or of the first of them."""
+        return self.join(self.vectors(indices))
+
+    def vectors(self, indices: Tensors) -> list[torch.Tensor]:
+        """Return the code vectors, (B, D, *grid), of all maps or of the first of them."""
         pairs = zip(self.each(), indices, strict=False)
-        return self.join([book.lookup((grid,)) for book, grid in pairs])
+        return [book.lookup((grid,)) for book, grid in pairs]
 
     def join(self, vectors: list[torch.Tensor]) -> torch.Tensor:
         """Return z_q of the code vectors of all maps, or of the first of them."""

@@ -20,7 +20,7 @@ class Learning:
 
     Attributes:
         update: ``ema`` (appendix A.1) or ``gradient`` (second term of equation 3).
-        decay: gamma of the moving averages, per batch.
+        decay: gamma of the moving averages, per batch; with 1 codes stand still.
         commitment_cost: beta of equation 3.
         norm: ``layer`` subtracts the mean of each z_e and divides by its standard deviation before
             the comparison, which keeps the scale of encoder and codebook together.
@@ -186,7 +186,7 @@ class VectorQuantizer(Quantizer):
             distributed.all_reduce(counts)
             distributed.all_reduce(sums)
         self.counts.lerp_(counts, 1 - self.config.decay)
-        if self.config.update == "ema":
+        if self.config.update == "ema" and self.config.decay < 1:  # of 1, codes stand still
             self.sums.lerp_(sums, 1 - self.config.decay)
             self.codebook.copy_(self.sums / self.counts.clamp(min=1e-5)[:, None])
 

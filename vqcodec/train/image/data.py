@@ -105,9 +105,10 @@ class Crops:
         crop_size: int,
         zoom: tuple[float, float],
         seed: int,
+        plain: float = 0.0,
     ) -> None:
         self.pictures, self.batch_size, self.crop_size = pictures, batch_size, crop_size
-        self.zoom, self.seed = zoom, seed
+        self.zoom, self.seed, self.plain = zoom, seed, plain
 
     def batch(self, step: int) -> "Pixels":
         """Return batch number `step`, (batch_size, 3, crop_size, crop_size), some mirrored."""
@@ -121,16 +122,30 @@ class Crops:
         import numpy as np
         from PIL import Image as Pillow
 
+        if self.plain and rng.random() < self.plain:
+            return _plain(rng, self.crop_size)
         pixels = self.pictures[int(rng.integers(len(self.pictures)))]
         height, width = pixels.shape[:2]
-        side = round(self.crop_size * rng.uniform(*self.zoom))
-        side = max(min(side, height, width), min(self.crop_size, height, width))
+        side = min(round(self.crop_size * rng.uniform(*self.zoom)), height, width)
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         crop = pixels[top : top + side, left : left + side]
         if side != self.crop_size:
             size = (self.crop_size, self.crop_size)
             crop = np.asarray(Pillow.fromarray(crop).resize(size, Pillow.Resampling.LANCZOS))
         return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def _plain(rng: "np.random.Generator", side: int) -> "Pixels":
+    """Return one colour, or a slope from one to another, (side, side, 3); some are saturated."""
+    import numpy as np
+
+    colour = rng.uniform(0, 255, 3)
+    saturated = rng.random(3) < 0.25
+    colour[saturated] = np.where(colour[saturated] > 127, 255, 0)
+    slopes = rng.uniform(-60, 60, (2, 3)) * (rng.random() < 0.6)
+    t = np.linspace(-0.5, 0.5, side)
+    plane = colour + slopes[0] * t[:, None, None] + slopes[1] * t[None, :, None]
+    return np.clip(np.rint(plane), 0, 255).astype(np.uint8)
 
 
 def centre_squares(pictures: Pictures, side: int) -> "Pixels":

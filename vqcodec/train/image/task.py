@@ -15,6 +15,7 @@ from vqcodec.modality import IMAGE
 from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.priors.integer import from_arrays
+from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.base import Quantizer
 from vqcodec.models.stacked import StackedEncoder, for_codec
 from vqcodec.models.terms import LossTerms
@@ -43,19 +44,23 @@ class ImageData:
     Attributes:
         crop_size: side of a training crop in pixels.
         picture_side: larger pictures are shrunk to this short side first.
-        zoom: a crop is cut as a square of crop_size times a factor from this range, then shrunk.
+        zoom: a crop is cut as a square of crop_size times a factor from this range, and brought to
+            crop_size; below 1 it is enlarged, and so smooth.
+        plain: the share of crops that are one colour, or a slope of colours, and no photograph.
         held_out_side: of pictures to measure on the middle square is taken, shrunk to this side.
     """
 
     crop_size: int
     picture_side: int
     zoom: tuple[float, float]
+    plain: float = 0.0
     held_out_side: int = HELD_OUT_SIDE
 
     def __post_init__(self) -> None:
         check_range("crop_size", self.crop_size, 8, 2048)
         check_range("picture_side", self.picture_side, self.crop_size, 8192)
-        check_range("zoom", self.zoom[0], 1, self.zoom[1])
+        check_range("zoom", self.zoom[0], 0.1, self.zoom[1])
+        check_range("plain", self.plain, 0, 1)
         check_range("held_out_side", self.held_out_side, 8, 2048)
 
 
@@ -124,7 +129,32 @@ class ImageVQVAE(PictureTask[VQVAE]):
         }
         if model.prior is not None:
             figures["bits_per_index"] = coded / sum(numbers)
+        if model.rates is not None:
+            figures |= self._rated(model, device)
         return Evaluation(figures, histograms, np.concatenate(shown))
+
+    def _rated(self, model: VQVAE, device: torch.device) -> dict[str, float]:
+        """Return PSNR and bits per pixel in the middle of the range of rate weights."""
+        import numpy as np
+
+        assert model.rates is not None
+        assert isinstance(model.prior, LatticePrior)
+        middle = math.sqrt(model.rates.config.least * model.rates.config.most)
+        quality: list[float] = []
+        spent = 0.0
+        for start in range(0, len(self.held_out), MEASURED_AT_ONCE):
+            pixels = self.held_out[start : start + MEASURED_AT_ONCE]
+            x = to_signal(torch.from_numpy(pixels).to(device))
+            weight = torch.full((len(x),), middle, device=device)
+            choose, _, coded = model.rates.chooser(model.prior, weight)
+            decoded = to_pixels(model.decode(model.encode(x, choose=choose))).cpu().numpy()
+            quality += [min(psnr(a, b), 100.0) for a, b in zip(pixels, decoded, strict=True)]
+            spent += sum(float(own.bits.sum()) for own in coded)
+        pixels_in_all = self.held_out[:, 0].size
+        return {
+            "rated_psnr": float(np.mean(quality)),
+            "rated_bits_per_pixel": spent / pixels_in_all,
+        }
 
 
 def train_image(job: TrainingJob, start_from: str | None = None, on: str | None = None) -> Progress:
@@ -161,7 +191,12 @@ def train_image(job: TrainingJob, start_from: str | None = None, on: str | None 
     if start_from is not None:
         _start_from(model, find_weights(start_from))
     crops = Crops(
-        pictures, loop_config.batch_size, settings.crop_size, settings.zoom, loop_config.seed
+        pictures,
+        loop_config.batch_size,
+        settings.crop_size,
+        settings.zoom,
+        loop_config.seed,
+        settings.plain,
     )
     squares = centre_squares(test, side)
     task: Task = (
@@ -189,4 +224,6 @@ def _start_from(model: VQVAE | VAE, weights: Weights) -> None:
         for own, found in zip(model.prior.each(), coding_priors(weights), strict=False):
             own.load_state_dict(from_arrays(found.arrays).state_dict())
         state |= {f"prior.{key}": value for key, value in model.prior.state_dict().items()}
+        if model.rates is not None:
+            state |= {f"rates.{key}": value for key, value in model.rates.state_dict().items()}
     model.load_state_dict(state)

@@ -1,0 +1,182 @@
+"""Training for every rate at once: a rate weight for each sample, and codes chosen by it.
+
+For a sample with rate weight w, codes minimise curvature * |z - e|^2 + w * bits, map by map and
+pass by pass of the coding prior (`vqcodec.codec.rates` does the same when pictures are encoded),
+and the networks minimise J = squared error + w * bits. What the codes cost is the prior's to learn;
+the encoder feels what codes near its vectors would cost, as in `VQVAE`.
+
+Two things went wrong before they were as they are. A prior that knows nothing yet finds few codes
+cheap, and codebooks that follow such choices do not recover: so it can learn alone first, and the
+codebooks of a second stage stand still (`decay` 1, `dead_below` 0). And an error of 30 dB beside
+one of 15 has no say in a sum: so J counts by its root.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vqcodec.config import check_range
+from vqcodec.models.decoders.deconv2d import Deconv2dDecoder
+from vqcodec.models.priors.lattice import Coded, LatticePrior, Walk
+from vqcodec.models.quantizers.base import Choose, Quantized, Tensors
+from vqcodec.models.quantizers.composite import CompositeQuantizer
+from vqcodec.models.terms import LossTerms
+
+EVERY = 50  # steps between measures of the curvature
+SLOW = 0.02  # of moving averages
+LEVELS = 127.5  # 8-bit levels in one unit of a signal in [-1, 1]
+NO_ERROR = 8.0  # squared levels a pixel below which an error hardly counts
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of `RateTraining`.
+
+    Attributes:
+        least: the smallest rate weight, in squared 8-bit levels for a bit.
+        most: the largest.
+        alone: steps at the beginning in which only the prior learns.
+    """
+
+    least: float = 15.0
+    most: float = 2500.0
+    alone: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("least", self.least, 1e-3, 1e9)
+        check_range("most", self.most, 2 * self.least, 1e9)
+        check_range("alone", self.alone, 0, 10_000_000)
+
+    def build(self, quantizer: CompositeQuantizer) -> "RateTraining":
+        """Make what trains with codes of a quantizer."""
+        return RateTraining(self, quantizer.levels)
+
+
+class RateTraining(nn.Module):
+    """The loss of a codec for all rates, and what is measured along.
+
+    Attributes:
+        config: settings.
+        curvature: (grids,), by how much the squared error of a picture grows, in 8-bit levels
+            summed over pixels and colours, with each unit of squared distance on a grid.
+    """
+
+    curvature: torch.Tensor
+    steps: torch.Tensor
+    usual: torch.Tensor
+
+    def __init__(self, config: Config, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.config, self.levels = config, levels
+        self.register_buffer("curvature", torch.zeros(max(levels) + 1))
+        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("usual", torch.zeros(()))  # mean of what the loss is made of
+
+    def by_map(self) -> list[float]:
+        """Return the curvature of each map."""
+        return [float(self.curvature[level]) for level in self.levels]
+
+    def chooser(
+        self, prior: LatticePrior, weight: torch.Tensor
+    ) -> tuple[Choose, torch.Tensor, list[Coded]]:
+        """Return what chooses codes by rate weights, (B,), their classes, and where it reports."""
+        least, most = self.config.least, self.config.most
+        part = torch.log(weight / least) / math.log(most / least)
+        number = prior.config.conditions
+        condition = (part * number).long().clamp(0, number - 1)
+        walk, coded = Walk(prior, condition), list[Coded]()
+
+        def choose(distances: torch.Tensor) -> torch.Tensor:
+            worth = self.curvature[self.levels[len(coded)]] / weight
+            coded.append(walk.choose(distances * worth.view(-1, 1, 1, 1)))
+            return coded[-1].indices
+
+        return choose, condition, coded
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        features: Tensors,
+        quantizer: CompositeQuantizer,
+        decoder: Deconv2dDecoder,
+        prior: LatticePrior,
+    ) -> LossTerms:
+        """Return the terms of a training step for x, (B, 3, H, W), and its features."""
+        if int(self.steps) % EVERY == 0:
+            self._measure(x, features, quantizer, decoder)
+        alone = int(self.steps) < self.config.alone
+        self.steps += 1
+        ratio = self.config.most / self.config.least
+        drawn = torch.rand(len(x)).to(x.device)  # on the CPU, whose numbers a checkpoint keeps
+        weight = self.config.least * ratio**drawn
+        choose, condition, coded = self.chooser(prior, weight)
+        dimensions = x[0].numel()
+        if alone:
+            quantizer.eval()
+            with torch.no_grad():
+                found = quantizer(features, choose=choose)
+            quantizer.train()
+            bits = _total(prior(found.indices, condition))
+            rate = bits.mean() * math.log(2) / dimensions
+            zero = torch.zeros_like(rate)
+            return LossTerms(rate, zero, zero, rate.detach(), found.indices, found.latents)
+        found = quantizer(features, soft=True, choose=choose)
+        bits = _total(tuple(own.bits for own in coded))
+        rate = bits.mean() * math.log(2) / dimensions
+        error = (decoder(found.z_q).float() - x).square().flatten(1).mean(1) * LEVELS**2
+        share = weight / dimensions
+        cost = error + share * self._pull(found, coded)
+        size = (error + share * bits).detach() + NO_ERROR
+        counted = (cost / size.sqrt() * (weight / self.config.least) ** -0.2).mean()
+        usual = counted.detach() if not self.usual else self.usual.lerp(counted.detach(), SLOW)
+        self.usual.copy_(usual)
+        reconstruction = 0.5 * counted / self.usual
+        loss = reconstruction + found.loss + rate
+        return LossTerms(
+            loss, reconstruction, found.loss, rate.detach(), found.indices, found.latents
+        )
+
+    @staticmethod
+    def _pull(found: Quantized, coded: list[Coded]) -> torch.Tensor:
+        """Return what codes near the vectors would cost, in bits for each sample."""
+        pull = found.z_q.new_zeros(len(found.z_q))
+        for own, assignment in zip(coded, found.assignments, strict=True):
+            nearness = assignment.view(*own.indices.shape, -1)
+            for cells, every in own.passes:
+                bits = every.detach().movedim(1, -1)
+                pull = pull + (nearness[:, *cells] * bits).flatten(1).sum(1)
+        return pull
+
+    @torch.no_grad()
+    def _measure(
+        self,
+        x: torch.Tensor,
+        features: Tensors,
+        quantizer: CompositeQuantizer,
+        decoder: Deconv2dDecoder,
+    ) -> None:
+        """Move the curvature towards what noise on the vectors of each grid does to x."""
+        quantizer.eval()
+        indices = quantizer(features).indices
+        vectors = quantizer.vectors(indices)
+        plain = decoder(quantizer.join(vectors)).float()
+        found = []
+        for level in range(len(self.curvature)):
+            first = self.levels.index(level)
+            last = len(self.levels) - 1 - self.levels[::-1].index(level)
+            noise = torch.randn_like(vectors[first])
+            noise *= quantizer.codebooks[last].codebook.square().mean().sqrt()
+            moved = [*vectors[:first], vectors[first] + noise, *vectors[first + 1 :]]
+            change = (decoder(quantizer.join(moved)).float() - plain).square().sum()
+            found.append(change * LEVELS**2 / noise.square().sum())
+        measured = torch.stack(found)
+        begun = bool(self.curvature.any())
+        self.curvature.copy_(self.curvature.lerp(measured, 0.1) if begun else measured)
+        quantizer.train()
+
+
+def _total(bits: Tensors) -> torch.Tensor:
+    """Return the bits of all maps of each sample, (B,)."""
+    return torch.stack([own.flatten(1).sum(1) for own in bits]).sum(0)
