@@ -27,6 +27,7 @@ COMMANDS = {  # in the order that help has them in; each is imported when it is 
     "info": "vqcodec.cli.files:info",
     "models": "vqcodec.cli.models:models",
     "inspect": "vqcodec.cli.inspect:inspect",
+    "demo": "vqcodec.cli.demo:demo",
     "export": "vqcodec.cli.export:export",
     "evaluate": "vqcodec.cli.evaluate:evaluate",
     "compare": "vqcodec.cli.evaluate:compare",
