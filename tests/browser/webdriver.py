@@ -34,9 +34,10 @@ def programs() -> tuple[str, str] | None:
 
 
 class Browser:
-    """One window."""
+    """One window; what it saves goes into the folder `saved`."""
 
-    def __init__(self, browser: str, driver: str) -> None:
+    def __init__(self, browser: str, driver: str, saved: Path | None = None) -> None:
+        self.saved = saved
         self._driver = subprocess.Popen(
             [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -44,8 +45,11 @@ class Browser:
             assert self._driver.stdout is not None
             said = next(line for line in self._driver.stdout if "started successfully" in line)
             self._url = f"http://localhost:{said.split()[-1].rstrip('.')}/session"
+            chrome: dict[str, Any] = {"binary": browser, "args": ARGUMENTS}
+            if saved is not None:
+                chrome["prefs"] = {"download.default_directory": str(saved)}
             options = {
-                "goog:chromeOptions": {"binary": browser, "args": ARGUMENTS},
+                "goog:chromeOptions": chrome,
                 "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             }
             session = self._send("", {"capabilities": {"alwaysMatch": options}})
@@ -77,6 +81,10 @@ class Browser:
 
     def click(self, selector: str) -> None:
         self._send(f"/element/{self._find(selector)}/click", {})
+
+    def type(self, selector: str, text: str) -> None:
+        """Send keys to an element; to one that takes a file, its path."""
+        self._send(f"/element/{self._find(selector)}/value", {"text": text})
 
     def drag(self, selector: str, start: float, stop: float) -> None:
         """Press at a share of an element's width, move to another, release."""

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from tests.cli.test_commands import fails
 from tests.helpers import Run, picture, voice
-from vqcodec.cli import app
+from vqcodec.cli import build
 from vqcodec.cli.examples import EXAMPLES
 from vqcodec.config import preset_names
 from vqcodec.media.image import Image
@@ -188,12 +188,24 @@ def test_help_is_whole_and_ends_with_examples(words: tuple[str, ...], run: Run) 
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
 def test_examples_can_be_parsed(line: str) -> None:
-    command: Any = get_command(app)
+    command: Any = get_command(build())
     name, *arguments = shlex.split(line)
     while hasattr(command, "commands") and not arguments[0].startswith("-"):
         command = command.commands[arguments.pop(0)]
     if not hasattr(command, "commands"):
         assert command.make_context(line, arguments)
+
+
+def test_a_command_loads_no_other() -> None:
+    program = (
+        "import sys\nfrom vqcodec.cli import COMMANDS, main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as end: assert end.code == 0\n"
+        "modules = {place.partition(':')[0] for place in COMMANDS.values()}\n"
+        "print(*(m for m in [*modules, 'numpy.ma', 'rich'] if m in sys.modules))"
+    )
+    command = [sys.executable, "-c", program, "info", str(GOLDEN / "image-f4-plain.npz")]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stdout.decode().splitlines()[-1] == "vqcodec.cli.files"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -18,6 +18,7 @@ from vqcodec.models.encoders.cepstral import (
     USUAL,
     WINDOW,
     Config,
+    _magnitudes,
     features,
 )
 from vqcodec.models.vqvae import build
@@ -66,6 +67,15 @@ def test_an_envelope_is_the_cosine_series_of_its_first_cepstra() -> None:
         wanted = cepstra[0] + 2 * sum(cepstra[n] * np.cos(n * angle) for n in range(1, CEPSTRA))
         told = float(described(x)[band, cell]) * SPREAD + USUAL
         assert told == pytest.approx(wanted, abs=1e-3)
+
+
+def test_products_in_graphs_are_the_transforms_elsewhere() -> None:
+    frames = torch.from_numpy(voice(4 * WINDOW).samples).unfold(1, WINDOW, 100)
+    for n in (ENVELOPE, WINDOW):
+        part = frames[..., :n].double().numpy()
+        wanted = np.abs(np.fft.rfft(part * np.hanning(n + 1)[:-1]))
+        found = _magnitudes(frames[..., :n]).numpy()
+        assert np.abs(found - wanted).max() < 1e-6 * np.abs(wanted).max()
 
 
 def test_phases_are_not_told() -> None:

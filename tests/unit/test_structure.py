@@ -35,6 +35,7 @@ FLOORS = {
     "tokens": (*("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),),
     "ray": ("files", "modality", "tokens", "weights"),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
+    "demo": ("codec", "figures", "files", "maps", "weights"),
     "benchmark": (
         *("codec", "coding", "files", "maps", "media", "metrics", "modality", "models", "sampling"),
         *("tokens", "voice", "weights"),
@@ -48,7 +49,7 @@ FLOORS = {
         *("voice", "weights"),
     ),
     "cli": (
-        *("benchmark", "codec", "config", "data", "evaluate", "figures", "files", "media"),
+        *("benchmark", "codec", "config", "data", "demo", "evaluate", "figures", "files", "media"),
         *("metrics", "modality", "sampling", "tokens", "train", "voice", "weights"),
     ),
 }

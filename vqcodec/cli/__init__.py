@@ -3,59 +3,37 @@
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 import vqcodec
-from vqcodec.cli import (
-    benchmark,
-    console,
-    convert,
-    decode,
-    encode,
-    evaluate,
-    export,
-    files,
-    inspect,
-    models,
-    sample,
-    tokenize,
-    train,
-)
+from vqcodec.cli import console
 from vqcodec.cli.examples import epilog
 from vqcodec.cli.messages import describe
 from vqcodec.errors import UsageError
+from vqcodec.modality import load
 
-app = typer.Typer(
-    name="vqcodec",
-    help="Turn pictures and speech into small maps of integers and back, with VQ-VAE.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-COMMANDS: dict[str, Callable[..., None]] = {
-    "encode": encode.encode,
-    "decode": decode.decode,
-    "tokenize": tokenize.tokenize,
-    "convert-voice": convert.convert_voice,
-    "speakers": convert.speakers,
-    "repack": files.repack,
-    "sample": sample.sample,
-    "complete": sample.complete,
-    "info": files.info,
-    "models": models.models,
-    "inspect": inspect.inspect,
-    "export": export.export,
-    "evaluate": evaluate.evaluate,
-    "compare": evaluate.compare,
-    "benchmark": benchmark.benchmark,
+COMMANDS = {  # in the order that help has them in; each is imported when it is asked for
+    "encode": "vqcodec.cli.encode:encode",
+    "decode": "vqcodec.cli.decode:decode",
+    "tokenize": "vqcodec.cli.tokenize:tokenize",
+    "convert-voice": "vqcodec.cli.convert:convert_voice",
+    "speakers": "vqcodec.cli.convert:speakers",
+    "repack": "vqcodec.cli.files:repack",
+    "sample": "vqcodec.cli.sample:sample",
+    "complete": "vqcodec.cli.sample:complete",
+    "info": "vqcodec.cli.files:info",
+    "models": "vqcodec.cli.models:models",
+    "inspect": "vqcodec.cli.inspect:inspect",
+    "demo": "vqcodec.cli.demo:demo",
+    "export": "vqcodec.cli.export:export",
+    "evaluate": "vqcodec.cli.evaluate:evaluate",
+    "compare": "vqcodec.cli.evaluate:compare",
+    "benchmark": "vqcodec.cli.benchmark:benchmark",
+    "train": "vqcodec.cli.train:app",
 }
-for name, command in COMMANDS.items():
-    app.command(name, epilog=epilog(name))(command)
-app.add_typer(train.app, name="train", epilog=epilog("train"))
 
 _settings = {"debug": False}
 
@@ -70,8 +48,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
@@ -81,14 +58,35 @@ def options(
     _settings["debug"] = debug
 
 
+def build(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+    """Return the command line with these commands."""
+    app = typer.Typer(
+        name="vqcodec",
+        help="Turn pictures and speech into small maps of integers and back, with VQ-VAE.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_common)
+    for name in names:
+        command = load(COMMANDS[name])
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, epilog=epilog(name))
+        else:
+            app.command(name, epilog=epilog(name))(command)
+    return app
+
+
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 well, 1 an error, 2 wrong usage, 130 interrupted."""
     console.begin()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    asked = (sys.argv[1:] if argv is None else argv)[:1]
     try:
         try:
-            app(argv, prog_name="vqcodec")
+            build(asked if set(asked) & COMMANDS.keys() else COMMANDS)(argv, prog_name="vqcodec")
         finally:
             console.flush()
     except Interrupted as error:

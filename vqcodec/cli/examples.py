@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "vqcodec inspect photo.npz --codes csv",
         "vqcodec inspect photos --model image-f4 -o codebook.png",
     ),
+    "demo": ("vqcodec demo -o demo", "vqcodec demo --model mine -o demo --force"),
     "export": (
         "vqcodec export runs/mine my-weights",
         "vqcodec export runs/prior my-weights -o weights --force",

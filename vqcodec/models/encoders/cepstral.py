@@ -7,9 +7,10 @@ its envelope divided out. The rest of the sound, phases and all, never reaches t
 """
 
 import functools
-import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,6 +18,9 @@ from vqcodec.config import check_range
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.nn import convnext
 from vqcodec.models.nn.spectra import mel_edges
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WINDOW = 1024  # samples that periods are looked for in: 64 ms, four of the lowest voice
 ENVELOPE = 512  # samples of an envelope, in the middle of these
@@ -29,6 +33,7 @@ STRONGEST = 3.0  # nepers that a harmonic counts for at most
 FLOOR = 1e-4  # of an amplitude: keeps silence silent
 USUAL, SPREAD = -7.0, 1.5  # nepers: what an envelope is around, and by how much
 SAMPLE_RATE = 16000  # Hz
+BINS = int(HIGHEST * WINDOW / SAMPLE_RATE)  # of a spectrum, below that
 SEEN = 3  # steps that the first convolution sees
 
 
@@ -101,52 +106,101 @@ class CepstralEncoder(Encoder):
 
 def features(x: torch.Tensor, stride: int) -> torch.Tensor:
     """Return envelope and periodicity, (B, BANDS + PERIODS, T / stride), of sound, (B, T)."""
-    around = (WINDOW - stride) // 2
-    frames = nn.functional.pad(x, (around, around)).unfold(1, WINDOW, stride)
+    frames = _frames(x, stride)
     cut = (WINDOW - ENVELOPE) // 2
-    envelope = _cepstra(frames[..., cut : cut + ENVELOPE]) @ _cosines(x.device)
+    cepstra = _spectrum(frames[..., cut : cut + ENVELOPE]) @ _to_cepstra(ENVELOPE, x.device)
+    envelope = cepstra @ _from_cepstra(x.device)
     return torch.cat([(envelope - USUAL) / SPREAD, _periodicity(frames)], -1).transpose(1, 2)
+
+
+def _frames(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """Return what lies around each code's samples of sound, (B, T): (B, T / stride, WINDOW)."""
+    around, number, steps = (WINDOW - stride) // 2, x.shape[1] // stride, -(-WINDOW // stride)
+    padded = nn.functional.pad(x, (around, steps * stride - stride - around))
+    rows = padded[:, : (number + steps - 1) * stride].reshape(x.shape[0], -1, stride)
+    return torch.cat([rows[:, i : i + number] for i in range(steps)], -1)[..., :WINDOW]
 
 
 def _spectrum(frames: torch.Tensor) -> torch.Tensor:
     """Return the logarithms of amplitudes, (..., n / 2 + 1), of frames, (..., n)."""
     window = torch.hann_window(frames.shape[-1], device=frames.device)
-    spectra = torch.fft.rfft(frames * window)
-    return (torch.abs(spectra) * (2 / window.sum()) + FLOOR).log()
+    if torch.compiler.is_exporting():
+        magnitudes = _magnitudes(frames)
+    else:
+        magnitudes = torch.abs(torch.fft.rfft(frames * window))
+    return (magnitudes * (2 / window.sum()) + FLOOR).log()
 
 
-def _cepstra(frames: torch.Tensor) -> torch.Tensor:
-    """Return the first cepstra, (..., CEPSTRA), of frames."""
-    return torch.fft.irfft(_spectrum(frames))[..., :CEPSTRA]
+def _magnitudes(frames: torch.Tensor) -> torch.Tensor:
+    """Return the magnitudes of the Fourier transforms of Hann-windowed frames, for ONNX graphs.
+
+    ONNX Runtime takes longer for a transform than for a product with a matrix. Cosines are even
+    around the middle of a frame, and sines odd, so half of the products do.
+    """
+    n = frames.shape[-1]
+    middle = n // 2
+    # By the distance from the middle; the first sample has no weight.
+    right, left = frames[..., middle:], frames[..., 1 : middle + 1].flip(-1)
+    steps = np.arange(middle)[:, None]
+    angles = 2 * np.pi / n * (steps * np.arange(middle + 1) % n)
+    weights = 0.5 + 0.5 * np.cos(2 * np.pi / n * steps)
+    weights[0] /= 2  # the middle is on both sides
+    cosines, sines = (_tensor(weights * f(angles), frames.device) for f in (np.cos, np.sin))
+    real, imaginary = (right + left) @ cosines, (right - left) @ sines
+    return (real.square() + imaginary.square()).sqrt()
 
 
 def _periodicity(frames: torch.Tensor) -> torch.Tensor:
     """Return how alike sound is to itself so many samples later, (..., PERIODS), at most 1."""
     spectrum = _spectrum(frames)
-    cepstra = torch.fft.irfft(spectrum)
-    cepstra[..., CEPSTRA : WINDOW - CEPSTRA + 1] = 0
-    comb = (spectrum - torch.fft.rfft(cepstra).real).clamp(max=STRONGEST)
-    bins = torch.arange(comb.shape[-1], device=frames.device) * (SAMPLE_RATE / WINDOW)
-    power = (2 * comb).exp() * (bins < HIGHEST)
-    correlation = torch.fft.irfft(power)
-    correlation = correlation / correlation[..., :1]
-    below, part = _lags(frames.device)
-    return correlation[..., below] * (1 - part) + correlation[..., below + 1] * part
+    smooth = spectrum @ _to_cepstra(WINDOW, frames.device) @ _smooth(frames.device)
+    comb = (spectrum[..., :BINS] - smooth).clamp(max=STRONGEST)
+    correlation = (2 * comb).exp() @ _correlations(frames.device)
+    return correlation[..., 1:] / correlation[..., :1]
 
 
 @functools.lru_cache(maxsize=4)
-def _cosines(device: torch.device) -> torch.Tensor:
+def _to_cepstra(n: int, device: torch.device) -> torch.Tensor:
+    """Return what makes the first cepstra of a spectrum: (n / 2 + 1, CEPSTRA)."""
+    return _tensor(_inverse(n, np.arange(CEPSTRA)), device)
+
+
+@functools.lru_cache(maxsize=4)
+def _from_cepstra(device: torch.device) -> torch.Tensor:
     """Return what makes an envelope at mel frequencies of cepstra, (CEPSTRA, BANDS)."""
-    frequencies = mel_edges(BANDS, SAMPLE_RATE)[1:-1]
-    angles = 2 * math.pi * torch.outer(torch.arange(CEPSTRA), frequencies / SAMPLE_RATE)
-    basis = 2 * torch.cos(angles)
-    basis[0] /= 2
-    return basis.float().to(device)
+    return _tensor(_series(mel_edges(BANDS, SAMPLE_RATE)[1:-1].numpy()), device)
 
 
 @functools.lru_cache(maxsize=4)
-def _lags(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return whole parts and rests of the periods, (PERIODS,) each."""
-    lags = SHORTEST * (LONGEST / SHORTEST) ** torch.linspace(0, 1, PERIODS, dtype=torch.float64)
-    below = lags.floor().long()
-    return below.to(device), (lags - below).float().to(device)
+def _smooth(device: torch.device) -> torch.Tensor:
+    """Return what makes a spectrum below HIGHEST of cepstra, (CEPSTRA, BINS)."""
+    return _tensor(_series(np.arange(BINS) * SAMPLE_RATE / WINDOW), device)
+
+
+@functools.lru_cache(maxsize=4)
+def _correlations(device: torch.device) -> torch.Tensor:
+    """Return what makes of power below HIGHEST its sum and the periods': (BINS, 1 + PERIODS)."""
+    lags = SHORTEST * (LONGEST / SHORTEST) ** np.linspace(0, 1, PERIODS)
+    below = np.floor(lags).astype(int)
+    part = lags - below
+    found = _inverse(WINDOW, np.arange(LONGEST + 2))[:BINS]
+    between = found[:, below] * (1 - part) + found[:, below + 1] * part
+    return _tensor(np.concatenate([found[:, :1], between], 1), device)
+
+
+def _inverse(n: int, times: "NDArray[Any]") -> "NDArray[Any]":
+    """Return the inverse Fourier transform of an even spectrum, (n / 2 + 1, times)."""
+    bins = np.arange(n // 2 + 1)[:, None]
+    twice = np.where((bins > 0) & (bins < n // 2), 2, 1)
+    return twice / n * np.cos(2 * np.pi / n * (bins * times % n))
+
+
+def _series(frequencies: "NDArray[Any]") -> "NDArray[Any]":
+    """Return the cosines, (CEPSTRA, frequencies), whose sum by cepstra is a smooth spectrum."""
+    numbers = np.arange(CEPSTRA)[:, None]
+    twice = np.where(numbers > 0, 2, 1)
+    return twice * np.cos(2 * np.pi / SAMPLE_RATE * numbers * frequencies)
+
+
+def _tensor(array: "NDArray[Any]", device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float32)).to(device)

@@ -1,0 +1,1 @@
+"""A page that codes pictures in a browser."""
