@@ -94,6 +94,7 @@ def test_train_resume_export_and_measure(
         prior = [*SIDE, *QUICK, "train.crops=1", "prior.width=8", "prior.dilations=[1]"]
         done = run(
             "train", "prior", photos, "--codec", "weights/small", "-o", "prior",
+            "--preset", "prior-image",
             *(word for assignment in prior for word in ("--set", assignment)),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

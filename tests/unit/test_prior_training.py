@@ -35,7 +35,7 @@ def chains(number: int, height: int, width: int, seed: int) -> NDArray[np.uint16
 @pytest.mark.parametrize("shape", [(1, 64), (8, 8)])
 def test_bits_come_close_to_the_entropy(shape: tuple[int, int], tmp_path: Path) -> None:
     table = dict(load_preset("prior-image")["train"])
-    for key in ("crop_size", "picture_side", "zoom", "crops"):
+    for key in ("crop_size", "picture_side", "zoom", "crops", "held_out_side"):
         del table[key]
     table |= {"steps": 120, "batch_size": 16, "warmup_steps": 5}
     table |= {"learning_rate": 0.02, "muon_learning_rate": 0.02, "evaluate_every": 60}
