@@ -108,8 +108,7 @@ def there(task: "Task", address: str, cores: float, most: int | None) -> "Work":
 
     def work(left: int, tell: "Tell") -> None:
         with cluster.connected(address) as found:
-            text = f"vqcodec: a Ray cluster of {found.nodes:,} nodes, {found.free:g} of "
-            text += f"{found.cores:g} cores free"
+            text = f"vqcodec: {found.free:g} of {found.cores:g} cores of the Ray cluster are free"
             if found.largest < cores:
                 text += f"; waiting for a node of {cores:g} cores, which is more than any has"
             elif found.free < cores:

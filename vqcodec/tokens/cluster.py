@@ -38,13 +38,11 @@ class Cluster:
     """What there is to compute with.
 
     Attributes:
-        nodes: how many machines there are.
         cores: of all of them.
         free: how many of the cores nobody uses.
         largest: the cores of the machine that has most.
     """
 
-    nodes: int
     cores: float
     free: float
     largest: float
@@ -56,7 +54,7 @@ class Cluster:
 
         each = [n["Resources"].get("CPU", 0.0) for n in ray.nodes() if n["Alive"]]
         free = ray.available_resources().get("CPU", 0.0)
-        return cls(len(each), sum(each), free, max(each, default=0.0))
+        return cls(sum(each), free, max(each, default=0.0))
 
 
 @contextlib.contextmanager
@@ -179,7 +177,7 @@ def _result(found: Any, shard: Shard) -> Event:
         result = ray.get(found)
     except ray.exceptions.RayTaskError as error:
         last = str(error).strip().split("\n")[-1]
-        raise OutputError(f"a node of the cluster cannot do it ({last})") from None
+        raise OutputError(f"a node failed ({last}); has it got the same vqcodec?") from None
     except ray.exceptions.RayError as error:
         reason = str(error).strip().split("\n")[0]
         return Event(0, shard, problem=f"{shard.path}: was lost with its worker ({reason})")
