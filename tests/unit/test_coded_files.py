@@ -13,7 +13,7 @@ from tests.helpers import Run, add_coding_prior
 from vqcodec import Codes
 from vqcodec.coding.contextmodel import ContextModel
 from vqcodec.errors import FormatError, VqcodecError, WeightsError
-from vqcodec.files import frames, vqc
+from vqcodec.files import frames, mapreader, vqc
 from vqcodec.files.contents import INFOS
 from vqcodec.files.vqc import is_coded
 from vqcodec.weights import CONFIG, coding_priors, read_weights
@@ -110,7 +110,8 @@ def test_a_range_coded_grid_is_of_bounded_size(
     original = codes(coded_weights, 20, 20)
     data = original.to_bytes(".vqc")
     assert is_coded(data)
-    monkeypatch.setattr(vqc, "MAX_CODED", 399)
+    for module in (vqc, mapreader):
+        monkeypatch.setattr(module, "MAX_CODED", 399)
     with pytest.raises(FormatError, match="claims 400 range-coded indices"):
         Codes.from_bytes(data, "large")
     assert not is_coded(original.to_bytes(".vqc"))

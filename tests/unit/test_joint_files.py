@@ -74,7 +74,7 @@ def test_bytes_do_not_depend_on_the_number_of_threads(
 ) -> None:
     codes = skewed(codec, 1100, 1300)
     once = codes.to_bytes(".vqc")
-    for cores, together in ((1, 16), (3, 1)):
+    for cores, together in ((1, 9), (3, 1)):
         monkeypatch.setattr("vqcodec.files.frames.usable_cores", lambda cores=cores: cores)
         monkeypatch.setattr(joint, "TOGETHER", together)
         assert codes.to_bytes(".vqc") == once

@@ -294,16 +294,18 @@ def test_arrays_that_do_not_fit_or_could_be_inexact_are_refused(
         LatticeModel({**model.arrays, **damage})
 
 
-def test_settings_that_do_not_fit_are_refused() -> None:
-    every: tuple[dict[str, Any], ...] = (
+@pytest.mark.parametrize(
+    "changes",
+    [
         {"codebook_sizes": (2000,)},
         {"ratios": (1, 2)},
         {"units": (8, 8)},
         {"depth": 9},
         {"conditions": 0},
-    )
-    for settings in every:
-        with pytest.raises(ValueError, match="must be"):
-            lattice.Config(**{"codebook_sizes": (8,), "ratios": (1,), **settings})
-    with pytest.raises(ValueError, match="ratios"):
-        lattice.Config((8, 8), (1, 3))
+        {"codebook_sizes": (8, 8), "ratios": (1, 3)},
+    ],
+    ids=str,
+)
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        replace(lattice.Config((8,), (1,)), **changes)

@@ -23,7 +23,7 @@ from vqcodec.train.export import export
 from vqcodec.train.image.task import _start_from, train_image
 from vqcodec.train.loop import Progress, Usage
 from vqcodec.train.run import TrainingJob
-from vqcodec.weights import coding_priors, read_weights
+from vqcodec.weights import coding_priors, lattice_prior, read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
 SMALL += ["train.evaluate_every=4", "train.restart_every=3", "train.warmup_steps=2"]
@@ -195,7 +195,7 @@ def test_the_rate_of_several_maps_is_that_of_all_their_indices() -> None:
     assert pull.item() > 0
 
 
-@pytest.mark.parametrize("preset", ["prior-image", "prior-coding"])
+@pytest.mark.parametrize("preset", ["prior-image", "prior-coding", "prior-lattice"])
 def test_priors_on_the_codes_of_both_maps(
     photos: Path, paired_weights: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch,
     preset: str,
@@ -210,7 +210,9 @@ def test_priors_on_the_codes_of_both_maps(
     small += ["train.learning_rate=0.02", "train.muon_learning_rate=0.02"]
     small += ["prior.width=16", "prior.dilations=[1, 2]"] if preset == "prior-image" else []
     small += ["prior.units=16", "prior.blocks=1"] if preset == "prior-coding" else []
-    command = ("train", "prior", photos, "-o", "run", "--codec", "paired", "--preset", preset)
+    small += ["prior.units=[16]", "prior.depth=1"] if preset == "prior-lattice" else []
+    command = ("train", "prior", photos, "-o", "run", "--codec", "paired")
+    command += () if preset == "prior-lattice" else ("--preset", preset)  # the default
     done = run(*command, *(f"--set={s}" for s in small))
     assert done.returncode == 0, done.stderr.decode()
     logged = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
@@ -225,6 +227,15 @@ def test_priors_on_the_codes_of_both_maps(
     if preset == "prior-image":
         (drawn,) = Sampler.load("paired", "cpu", "fp32").sample(1, (40, 40))
         assert drawn.size == (40, 40)
+        return
+    if preset == "prior-lattice":
+        lattice = lattice_prior(read_weights(folder / "paired"))
+        assert lattice is not None and lattice.ratios == (1, 2)
+        codes = Codec.load("paired", device="cpu").encode(Image(picture(120, 120, seed=3)))
+        data = codes.to_bytes(".vqc")
+        assert read_header(Reader(data)).joint
+        assert len(data) < len(codes.to_bytes(".vqc", prior=False))
+        assert Codes.from_bytes(data, "x") == codes
         return
     after = coding_priors(read_weights(folder / "paired"))
     assert {p.identity for p in before}.isdisjoint(p.identity for p in after)

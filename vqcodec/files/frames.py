@@ -169,9 +169,7 @@ def read_coded(
     """
     import numpy as np
 
-    number = math.prod(-(-n // side) for n, side in zip(shape, BLOCKS[axes], strict=True))
-    if number * CRC_BYTES > read.left:
-        raise FormatError("truncated or damaged: too short for its indices")
+    _block_count(read, shape, axes)
     where = blocks(shape, axes)
     shapes = [tuple(s.stop - s.start for s in block)[-2:] for block in where]
     payloads: list[bytes] = []
@@ -200,9 +198,16 @@ def skip_coded(read: Reader, shape: tuple[int, ...], axes: str) -> None:
     Raises:
         FormatError: it is truncated.
     """
-    number = math.prod(-(-n // side) for n, side in zip(shape, BLOCKS[axes], strict=True))
-    for _ in range(number):
+    for _ in range(_block_count(read, shape, axes)):
         read.take(read.varint() + CRC_BYTES)
+
+
+def _block_count(read: Reader, shape: tuple[int, ...], axes: str) -> int:
+    """Return how many blocks a map has; raise FormatError if so many cannot follow."""
+    number = math.prod(-(-n // side) for n, side in zip(shape, BLOCKS[axes], strict=True))
+    if number * CRC_BYTES > read.left:
+        raise FormatError("truncated or damaged: too short for its indices")
+    return number
 
 
 def _flat(block: "Grid") -> "Grid":

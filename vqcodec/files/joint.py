@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Grid = NDArray[np.uint16]
 
 SIDE = 256  # cells of the finest map along the side of a block
-TOGETHER = 16  # blocks of equal shapes that one thread codes side by side, at most
+TOGETHER = 4  # blocks of equal shapes that one thread codes side by side, at most
 MAX_JOINT = 36 << 20  # cells of a file: 100 megapixels at strides 8, 4 and 2
 
 Shape = tuple[int, ...]

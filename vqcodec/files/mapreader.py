@@ -88,8 +88,8 @@ def check_packed(read: Reader, header: Header) -> None:
         raise FormatError(f"followed by foreign bytes, {size:,} of {whole:,} bytes")
 
 
-def map_ends(read: Reader, header: Header) -> list[int]:
-    """Return where the maps end, as places in the file, of those that are whole.
+def map_ends(read: Reader, header: Header) -> tuple[list[int], FormatError | None]:
+    """Return where the maps end, as places in the file, that are whole, and what ails the next.
 
     Args:
         read: behind the header; it stays there.
@@ -107,10 +107,10 @@ def map_ends(read: Reader, header: Header) -> list[int]:
                 ahead.take(packed_size(shape, spec.codebook_size))
             else:
                 skip_coded(ahead, shape, header.axes)
-        except FormatError:
-            break
+        except FormatError as error:
+            return ends, error
         ends.append(ahead.position)
-    return ends
+    return ends, None
 
 
 def _readable(read: Reader, header: Header, levels: int | None, *, partial: bool) -> int:
@@ -119,18 +119,18 @@ def _readable(read: Reader, header: Header, levels: int | None, *, partial: bool
     Raises:
         FormatError: that many are not there, or something is behind them.
     """
-    ends, number = map_ends(read, header), len(header.maps)
+    (ends, error), number = map_ends(read, header), len(header.maps)
     wanted = number if levels is None else min(levels, number)
     size, whole = len(read.data), len(ends)
     if whole == number and size > ends[-1]:
         raise FormatError("followed by foreign bytes")
     cut = whole and (partial or size == ends[-1])  # where a map ends a file may
+    if error and not whole:
+        raise error
     if whole < wanted and not cut:
-        reach = ""
-        if whole:
-            maps = "first is" if whole == 1 else f"first {whole} are"
-            reach = f": of its {number} maps the {maps} whole, which --partial goes by"
-        raise FormatError(f"truncated after {size:,} bytes{reach}")
+        maps = "first is" if whole == 1 else f"first {whole} are"
+        reach = f"of its {number} maps the {maps} whole, which --partial goes by"
+        raise FormatError(f"truncated after {size:,} bytes: {reach}")
     return min(whole, wanted)
 
 

@@ -1,7 +1,8 @@
 """Code files for people who count bytes: ``.vqc``, format versions 1 and 2.
 
 Version 2 is written for what version 1 cannot say: several index maps, of which each is packed or
-range-coded, and range-coded video. All else is written as version 1. Both are read.
+range-coded, or all of them together, range-coded video, and conditions. All else is written as
+version 1. Both are read.
 
 All numbers are unsigned and little-endian. A *varint* holds 7 bits a byte, low bits first; the high
 bit says that more follow; at most 9 bytes, the last of several not zero (one spelling a number).
@@ -12,16 +13,20 @@ version               u8, 1 or 2
 flags                 u8: bits 0-1 axes (0 ``hw``, 1 ``ct``, 2 ``thw``); bit 2 sections follow;
                       bit 3 the coded size differs from the original; bit 4 the indices are
                       range-coded; bit 5 a stream, whose length was not known at its start: one
-                      ``ct`` grid, bits 3 and 4 not set; bits 6-7, and in version 2 bits 4-5,
-                      must be 0
+                      ``ct`` grid, bits 3 and 4 not set. In version 2 bit 4 says that a condition
+                      is told, and bit 5 must be 0. Bits 6-7 must be 0
 codebook id           4 bytes, of the SHA-256 of the codebook(s)
 model                 u8 length, then that many ASCII characters
-prior id              4 bytes, only with flag bit 4: which coding prior is needed
+prior id              4 bytes, only in version 1 with flag bit 4: which coding prior is needed
+condition             u8, only in version 2 with flag bit 4: the class of the codes under the coding
+                      prior, not 0
 grids                 u8, number of index maps, 1 to 16, coarse to fine
 per grid              varint K - 1, then one varint stride - 1 for ``hw`` (both axes), one for
                       ``ct`` (time; every channel is kept), two for ``thw`` (time; both others):
                       along an axis a grid has ceil(coded size / stride) cells; in version 2 then
-                      u8 how it is held: 0 packed, 1 range-coded, which 4 bytes follow: the prior id
+                      u8 how it is held: 0 packed; 1 range-coded, which 4 bytes follow: the prior
+                      id; 2 range-coded together with the others, all of which are then: 4 bytes
+                      prior id follow the first
 original size         one varint n - 1 per axis; of a stream, of the channels alone
 coded size            likewise, only with flag bit 3
 sections              only with flag bit 2: type u8, length varint, content; a type of 0, without
@@ -32,8 +37,9 @@ sections              only with flag bit 2: type u8, length varint, content; a t
                       tells of a video: varints a and b, of a / b frames a second. Unknown types
                       are skipped.
 frames                of the grids, one after the other, coarse to fine: those before the end of a
-                      grid are all that it takes to decode it, and those coarser. In version 1 with
-                      flag bit 4 they are range-coded, of one grid of ``hw`` or ``ct``
+                      grid are all that it takes to decode it, and those coarser, and in version
+                      2 a file may end there. In version 1 with flag bit 4 they are range-coded, of
+                      one grid of ``hw`` or ``ct``
 packed frames         runs of 65,536 indices in reading order (the last run of a grid holds what is
                       left): the indices, ceil(log2 K) bits each, highest bit first, zero-padded to
                       a whole byte; then a CRC-32
@@ -43,6 +49,14 @@ range-coded frames    of at most 2^24 cells in a file: blocks of at most 256 x 2
                       bytes to the end of the file); the payload, by `vqcodec.coding.rangecoder`
                       with the frequencies and the order of `vqcodec.coding.contextmodel`, every
                       grid by its own prior and without a look at the others; then a CRC-32
+frames of maps that   of at most 36 x 2^20 cells of ``hw`` in a file, each map with 1, 2, 4, 8 or 16
+are coded together    cells along the side of one of the map before. They are cut into blocks of at
+                      most 256 x 256 cells of the last map and what lies there in the others, row
+                      after row, which know nothing of each other. The frame of a map holds for
+                      each block a lane for every 8,192 of its cells, begun ones included: varint
+                      length, and so many bytes, by `vqcodec.coding.lanes` with the frequencies of
+                      `vqcodec.coding.lattice` in the order of `vqcodec.coding.quadtree`; and then a
+                      CRC-32 of all of it
 stream                with flag bit 5: frames of about a second each: varint cells, 1 or more; as
                       many indices of each channel, channel after channel, at most 65,536 in all,
                       packed as above; a CRC-32. Then the end: a 0; varint n - 1 of the original
@@ -158,7 +172,7 @@ def map_bytes(data: bytes) -> list[int]:
     header = read_header(read)
     if header.version == 1:
         return []
-    ends = [read.position, *map_ends(read, header)]
+    ends = [read.position, *map_ends(read, header)[0]]
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
