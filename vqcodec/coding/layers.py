@@ -76,8 +76,7 @@ class Head:
         if not 0 <= shift <= MAX_HEAD_SHIFT:
             raise ValueError("its numbers are out of range")
         scale = OCTAVE >> (FRACTION + shift)  # a power of two, too: still exact
-        self.weight = weight.astype(np.float32) * np.float32(scale)
-        self.bias = bias.astype(np.float32) * np.float32(scale)
+        self.weight = np.concatenate([weight, bias[None]]).astype(np.float32) * np.float32(scale)
         self.codes = len(bias)
         self.room = -(-self.codes // GROUP) * GROUP
 
@@ -85,11 +84,11 @@ class Head:
         """Return cumulative parts, (N, room), of (N, C); the last code has what rounding leaves."""
         import numpy as np
 
-        z = x @ self.weight
-        z += self.bias
-        z -= z.max(1, keepdims=True)
-        np.maximum(z, -OCTAVES * OCTAVE, out=z)
-        z += TOP * OCTAVE
+        one = np.ones((len(x), 1), np.float32)  # for the bias: every pass over K codes counts
+        z = np.concatenate([x, one], 1) @ self.weight
+        # exact, too, but for scores of no use; and number by number, so the same everywhere
+        z += TOP * OCTAVE - z.max(1, keepdims=True)
+        np.maximum(z, (TOP - OCTAVES) * OCTAVE, out=z)
         # read as float32, such an integer is a power of two, but straight within each octave
         power = z.astype(np.int32).view(np.float32)
         total = power.astype(np.int32).sum(1, dtype=np.int32)
@@ -97,8 +96,9 @@ class Head:
         power *= parts[:, None]
         sizes = power.astype(np.int32)
         sizes += 1
-        cumulative = np.full((len(x), self.room), TOTAL, np.int32)
-        np.cumsum(sizes[:, :-1], axis=1, dtype=np.int32, out=cumulative[:, : self.codes - 1])
+        cumulative = np.empty((len(x), self.room), np.int32)
+        np.cumsum(sizes, axis=1, dtype=np.int32, out=cumulative[:, : self.codes])
+        cumulative[:, self.codes - 1 :] = TOTAL
         return cumulative
 
 
