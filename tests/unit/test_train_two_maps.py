@@ -211,8 +211,8 @@ def test_priors_on_the_codes_of_both_maps(
     small += ["prior.width=16", "prior.dilations=[1, 2]"] if preset == "prior-image" else []
     small += ["prior.units=16", "prior.blocks=1"] if preset == "prior-coding" else []
     small += ["prior.units=[16]", "prior.depth=1"] if preset == "prior-lattice" else []
-    command = ("train", "prior", photos, "-o", "run", "--codec", "paired")
-    command += () if preset == "prior-lattice" else ("--preset", preset)  # the default
+    named = () if preset == "prior-lattice" else ("--preset", preset)  # that one is the default
+    command = ("train", "prior", photos, "-o", "run", "--codec", "paired", *named)
     done = run(*command, *(f"--set={s}" for s in small))
     assert done.returncode == 0, done.stderr.decode()
     logged = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
