@@ -15,8 +15,8 @@ SECTIONS, SCALED, CODED, STREAM, UNKNOWN = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 
 # which stride each axis has: hw share one, the channels of ct have none of their own
 STREAMED = AXES.index("ct")  # the only axes whose length may be unknown at the start
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
-PACKED, RANGE_CODED, JOINT = 0, 1, 2  # how version 2 holds a map
-CONDITION = CODED  # the same bit in version 2
+PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
+CONDITION, JOINT = CODED, STREAM  # the same bits in version 2
 
 
 @dataclass(frozen=True)
@@ -102,21 +102,22 @@ def write_header(header: Header) -> bytes:
     if version == 1:
         flags |= CODED * header.coded | STREAM * header.stream
     else:
-        flags |= CONDITION * bool(header.condition)
+        flags |= CONDITION * bool(header.condition) | JOINT * header.joint
     out = bytearray(MAGIC + bytes([version, flags]) + header.codebook_id)
     out += bytes([len(header.model)]) + header.model.encode("ascii")
-    if version == 1:
+    if version == 1 or header.joint:
         out += header.prior_ids[0] or b""
-    elif header.condition:
+    if header.condition:
         out.append(header.condition)
     out.append(len(header.maps))
-    for number, (spec, identity) in enumerate(zip(header.maps, header.prior_ids, strict=True)):
-        for n in (spec.codebook_size, *_told(spec.stride, header.axes)):
+    before = 0
+    for spec, identity in zip(header.maps, header.prior_ids, strict=True):
+        size = 1 if header.joint and spec.codebook_size == before else spec.codebook_size
+        before = spec.codebook_size
+        for n in (size, *_told(spec.stride, header.axes)):
             out += varint(n - 1)
-        if version > 1:
-            out.append(PACKED if identity is None else JOINT if header.joint else RANGE_CODED)
-            if not (header.joint and number):
-                out += identity or b""
+        if version > 1 and not header.joint:
+            out += bytes([PACKED]) if identity is None else bytes([RANGE_CODED]) + identity
     for n in media.size[:1] if header.stream else media.size:
         out += varint(n - 1)
     for n in media.coded_size if scaled else ():
@@ -133,12 +134,11 @@ def read_header(read: Reader) -> Header:
     if read.take(3) != MAGIC:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
-    stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
+    stream, coded = (version == 1 and bool(flags & bit) for bit in (STREAM, CODED))
+    joint = version == 2 and bool(flags & JOINT)
     known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN
     if stream:
         known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED)
-    if version == 2:
-        known = known and not flags & STREAM
     if not known:
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
@@ -148,7 +148,7 @@ def read_header(read: Reader) -> Header:
     model = read.take(read.take(1)[0]).decode("ascii", "replace")
     if not model.isprintable():  # it will be quoted on terminals
         raise FormatError("damaged: the model's name is malformed")
-    prior_id = read.take(4) if coded else None
+    prior_id = read.take(4) if coded or joint else None
     condition = read.take(1)[0] if version == 2 and flags & CONDITION else 0
     if version == 2 and bool(flags & CONDITION) != bool(condition):
         raise FormatError("damaged: a condition of 0 is told")
@@ -156,15 +156,11 @@ def read_header(read: Reader) -> Header:
     alone = stream or coded
     if not 1 <= number <= MAX_MAPS or (alone and (number > 1 or axes == "thw")):
         raise FormatError(f"damaged: {number} index maps")
-    maps, prior_ids, kinds = [], [], set()
+    maps: list[MapSpec] = []
+    prior_ids = []
     for _ in range(number):
-        maps.append(_read_map(read, axes))
-        if version == 2:
-            kinds.add(kind := read.take(1)[0])
-            prior_id = _read_prior_id(read, kind, prior_id)
-        prior_ids.append(prior_id)
-    if JOINT in kinds and len(kinds) > 1:
-        raise FormatError("damaged: some maps are coded together, and others are not")
+        maps.append(_read_map(read, axes, maps[-1].codebook_size if joint and maps else 1))
+        prior_ids.append(_read_prior_id(read) if version == 2 and not joint else prior_id)
     media = _read_sizes(read, axes, scaled=bool(flags & SCALED), stream=stream)
     if flags & SECTIONS:
         media = read_sections(read, media)
@@ -176,7 +172,7 @@ def read_header(read: Reader) -> Header:
         media,
         tuple(prior_ids),
         stream=stream,
-        joint=JOINT in kinds,
+        joint=joint,
         condition=condition,
     )
     if version == 2 and header.version == 1:
@@ -184,19 +180,19 @@ def read_header(read: Reader) -> Header:
     return header
 
 
-def _read_map(read: Reader, axes: str) -> MapSpec:
+def _read_map(read: Reader, axes: str, before: int) -> MapSpec:
+    """Read what is told of a map; `before` is the size that stands for an impossible one of 1."""
     size = read.varint() + 1
+    size = before if size == 1 else size
     told = [read.varint() + 1 for _ in range(_distinct(axes))]
     return MapSpec(size, tuple(1 if i is None else told[i] for i in STRIDES[axes]))
 
 
-def _read_prior_id(read: Reader, kind: int, before: bytes | None) -> bytes | None:
-    """Read the prior id of a map that is held in such a way; `before` is that of the map before."""
-    if kind not in (PACKED, RANGE_CODED, JOINT):
+def _read_prior_id(read: Reader) -> bytes | None:
+    kind = read.take(1)[0]
+    if kind not in (PACKED, RANGE_CODED):
         raise FormatError(f"needs a newer version of vqcodec (indices of kind {kind})")
-    if kind == PACKED:
-        return None
-    return before if kind == JOINT and before is not None else read.take(4)
+    return read.take(4) if kind == RANGE_CODED else None
 
 
 def _read_sizes(read: Reader, axes: str, *, scaled: bool, stream: bool) -> MediaInfo:

@@ -2,7 +2,8 @@
 
 Maps are cut into blocks of the same parts of the picture, which know nothing of each other. A map's
 frame holds, block after block, row after row, the lanes of each: a varint length and that many
-bytes, see `vqcodec.coding.latticecoder`; then a CRC-32 of these bytes and of the indices.
+bytes, see `vqcodec.coding.latticecoder`; then a CRC-32 of these bytes and of the indices, or, where
+another map follows, which it covers as well, half of one.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from vqcodec.coding import latticecoder
 from vqcodec.coding.latticecoder import Lanes
 from vqcodec.errors import FormatError
-from vqcodec.files.frames import CRC_BYTES, by_shape, crc_of, stored_crc
+from vqcodec.files.frames import CRC_BYTES, by_shape, crc_of
 from vqcodec.files.reader import Reader, varint
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 SIDE = 256  # cells of the finest map along the side of a block
 TOGETHER = 4  # blocks of equal shapes that one thread codes side by side, at most
+INNER_BYTES = 2  # of the checksum of a map that another one follows
 MAX_JOINT = 36 << 20  # cells of a file: 100 megapixels at strides 8, 4 and 2
 
 Shape = tuple[int, ...]
@@ -124,13 +126,18 @@ def bits(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> floa
 def write(grids: "Sequence[Grid]", coded: list[list[Lanes]], crc: int) -> bytes:
     """Return the frames of maps behind something of this CRC."""
     out = bytearray()
-    for grid, own in zip(grids, coded, strict=True):
+    for number, (grid, own) in enumerate(zip(grids, coded, strict=True), 1):
         start = len(out)
         for lane in itertools.chain.from_iterable(own):
             out += varint(len(lane)) + lane
         crc = crc_of(grid, zlib.crc32(out[start:], crc))
-        out += crc.to_bytes(CRC_BYTES, "little")
+        out += _check(crc, last=number == len(grids))
     return bytes(out)
+
+
+def _check(crc: int, *, last: bool) -> bytes:
+    """Return the checksum behind a map."""
+    return crc.to_bytes(CRC_BYTES, "little")[: CRC_BYTES if last else INNER_BYTES]
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class Frame:
 
     data: bytes
     lanes: list[Lanes]
-    crc: int
+    check: bytes
 
 
 def read_frame(read: Reader, shapes: Sequence[Shape], number: int) -> Frame:
@@ -153,7 +160,9 @@ def read_frame(read: Reader, shapes: Sequence[Shape], number: int) -> Frame:
     for places in blocks(shapes):
         count = latticecoder.lanes_of(_shape_of(places)[number])
         lanes.append([read.take(read.varint()) for _ in range(count)])
-    return Frame(read.data[start : read.position], lanes, stored_crc(read))
+    data = read.data[start : read.position]
+    last = number + 1 == len(shapes)
+    return Frame(data, lanes, read.take(CRC_BYTES if last else INNER_BYTES))
 
 
 def decode(
@@ -188,9 +197,9 @@ def decode(
         for places, parts in zip(where, found, strict=True):
             for grid, place, part in zip(grids, places, parts, strict=True):
                 grid[place] = part
-    for grid, frame in zip(grids, frames, strict=True):
+    for number, (grid, frame) in enumerate(zip(grids, frames, strict=True), 1):
         crc = crc_of(grid, zlib.crc32(frame.data, crc))
-        if crc != frame.crc:
+        if frame.check != _check(crc, last=number == len(shapes)):
             raise FormatError("damaged: the checksum is wrong")
     return grids
 

@@ -14,19 +14,20 @@ flags                 u8: bits 0-1 axes (0 ``hw``, 1 ``ct``, 2 ``thw``); bit 2 s
                       bit 3 the coded size differs from the original; bit 4 the indices are
                       range-coded; bit 5 a stream, whose length was not known at its start: one
                       ``ct`` grid, bits 3 and 4 not set. In version 2 bit 4 says that a condition
-                      is told, and bit 5 must be 0. Bits 6-7 must be 0
+                      is told, bit 5 that the maps are coded together. Bits 6-7 must be 0
 codebook id           4 bytes, of the SHA-256 of the codebook(s)
 model                 u8 length, then that many ASCII characters
-prior id              4 bytes, only in version 1 with flag bit 4: which coding prior is needed
+prior id              4 bytes, only in version 1 with flag bit 4 and in version 2 with flag bit 5:
+                      which coding prior is needed
 condition             u8, only in version 2 with flag bit 4: the class of the codes under the coding
                       prior, not 0
 grids                 u8, number of index maps, 1 to 16, coarse to fine
 per grid              varint K - 1, then one varint stride - 1 for ``hw`` (both axes), one for
                       ``ct`` (time; every channel is kept), two for ``thw`` (time; both others):
                       along an axis a grid has ceil(coded size / stride) cells; in version 2 then
-                      u8 how it is held: 0 packed; 1 range-coded, which 4 bytes follow: the prior
-                      id; 2 range-coded together with the others, all of which are then: 4 bytes
-                      prior id follow the first
+                      u8 how it is held: 0 packed, 1 range-coded, which 4 bytes follow: the prior
+                      id. Of maps that are coded together this is left out, and 0 for K - 1 means
+                      the K of the map before
 original size         one varint n - 1 per axis; of a stream, of the channels alone
 coded size            likewise, only with flag bit 3
 sections              only with flag bit 2: type u8, length varint, content; a type of 0, without
@@ -56,7 +57,7 @@ are coded together    cells along the side of one of the map before. They are cu
                       each block a lane for every 8,192 of its cells, begun ones included: varint
                       length, and so many bytes, by `vqcodec.coding.lanes` with the frequencies of
                       `vqcodec.coding.lattice` in the order of `vqcodec.coding.quadtree`; and then a
-                      CRC-32 of all of it
+                      CRC-32, of all maps but the last its two low bytes
 stream                with flag bit 5: frames of about a second each: varint cells, 1 or more; as
                       many indices of each channel, channel after channel, at most 65,536 in all,
                       packed as above; a CRC-32. Then the end: a 0; varint n - 1 of the original
@@ -178,7 +179,7 @@ def map_bytes(data: bytes) -> list[int]:
 
 def is_stream(data: bytes) -> bool:
     """Tell whether a file is a stream; its first five bytes are enough."""
-    return data.startswith(MAGIC) and len(data) > 4 and bool(data[4] & STREAM)
+    return data.startswith(MAGIC + b"\1") and len(data) > 4 and bool(data[4] & STREAM)
 
 
 def load(
