@@ -70,7 +70,7 @@ class Header:
     def version(self) -> int:
         """The first that can say all this: what the first can say it says as ever."""
         said = len(self.maps) == 1 and not self.joint and not self.condition
-        return 1 if said and not (self.coded and self.axes == "thw") else 2
+        return 1 if said and not (self.coded and (self.stream or self.axes == "thw")) else 2
 
     @property
     def coded(self) -> bool:
@@ -100,9 +100,10 @@ def write_header(header: Header) -> bytes:
     sections = write_sections(media)
     flags = AXES.index(header.axes) | SECTIONS * bool(sections) | SCALED * scaled
     if version == 1:
-        flags |= CODED * header.coded | STREAM * header.stream
+        flags |= CODED * header.coded
     else:
         flags |= CONDITION * bool(header.condition)
+    flags |= STREAM * header.stream
     out = bytearray(MAGIC + bytes([version, flags]) + header.codebook_id)
     out += bytes([len(header.model)]) + header.model.encode("ascii")
     if version == 1:
@@ -137,8 +138,6 @@ def read_header(read: Reader) -> Header:
     known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN
     if stream:
         known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED)
-    if version == 2:
-        known = known and not flags & STREAM
     if not known:
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
@@ -153,7 +152,7 @@ def read_header(read: Reader) -> Header:
     if version == 2 and bool(flags & CONDITION) != bool(condition):
         raise FormatError("damaged: a condition of 0 is told")
     number = read.take(1)[0]
-    alone = stream or coded
+    alone = version == 1 and (stream or coded)
     if not 1 <= number <= MAX_MAPS or (alone and (number > 1 or axes == "thw")):
         raise FormatError(f"damaged: {number} index maps")
     maps, prior_ids, kinds = [], [], set()
@@ -163,7 +162,7 @@ def read_header(read: Reader) -> Header:
             kinds.add(kind := read.take(1)[0])
             prior_id = _read_prior_id(read, kind, prior_id)
         prior_ids.append(prior_id)
-    if JOINT in kinds and len(kinds) > 1:
+    if JOINT in kinds and (stream or len(kinds) > 1):
         raise FormatError("damaged: some maps are coded together, and others are not")
     media = _read_sizes(read, axes, scaled=bool(flags & SCALED), stream=stream)
     if flags & SECTIONS:

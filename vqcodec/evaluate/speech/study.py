@@ -13,7 +13,7 @@ from vqcodec.evaluate.journal import ORIGINAL, OURS, RECORDINGS, Measured, Recor
 from vqcodec.evaluate.results import BASELINES, digest
 from vqcodec.evaluate.speech import page
 from vqcodec.evaluate.speech.baselines import find_baselines
-from vqcodec.evaluate.speech.copies import copies, decoders_of
+from vqcodec.evaluate.speech.copies import copies, ways_of
 from vqcodec.evaluate.speech.recordings import (
     ENGLISH,
     LONGEST,
@@ -106,7 +106,7 @@ class SpeechStudy(RecordingStudy):
     @cached_property
     def found(self) -> Table:
         """All that was measured."""
-        codecs = [*decoders_of(self.codec), *(b.name for b in self.baselines), ORIGINAL]
+        codecs = [*ways_of(self.codec), *(b.name for b in self.baselines), ORIGINAL]
         return Table.collect(self.journal.records(), codecs, 1, [m.key for m in self.metrics], KBPS)
 
     def summarise(self) -> dict[str, Any]:
@@ -115,9 +115,9 @@ class SpeechStudy(RecordingStudy):
         table, name = self.found, self.codec.weights.name
         ours = summarise_codec(table, OURS)
         others = {}
-        for codec in list(decoders_of(self.codec))[1:]:
-            label = f"{name}, {codec.removeprefix(OURS).strip('-')} decoder"
-            others[codec] = (label, f"{label}: the same codes, decoded another way")
+        for codec, way in list(ways_of(self.codec).items())[1:]:
+            label = f"{name}, {way.label}"
+            others[codec] = (label, f"{label}: .vqc files")
         for b in self.baselines:
             text = f"{b.label}, {b.version()}: the bytes of its packets, without a container"
             others[b.name] = (b.label, text)

@@ -20,7 +20,8 @@ class Learning:
 
     Attributes:
         update: ``ema`` (appendix A.1) or ``gradient`` (second term of equation 3).
-        decay: gamma of the moving averages, per batch.
+        decay: gamma of the moving averages, per batch; with 1 they never move, nor does a codebook
+            that they make.
         commitment_cost: beta of equation 3.
         norm: ``layer`` subtracts the mean of each z_e and divides by its standard deviation before
             the comparison, which keeps the scale of encoder and codebook together.
@@ -180,6 +181,8 @@ class VectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def _update(self, latents: torch.Tensor, flat: torch.Tensor) -> None:
+        if self.config.decay == 1:
+            return
         counts = torch.bincount(flat, minlength=self.config.codebook_size).to(latents.dtype)
         sums = torch.zeros_like(self.sums).index_add_(0, flat, latents)
         if distributed.is_available() and distributed.is_initialized():
