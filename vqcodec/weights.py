@@ -1,17 +1,13 @@
 """Weights: a name or a path to a folder of verified files.
 
-A folder of weights holds ``config.json`` (builds the model; tells of its index maps; names each
-file's SHA-256), ``model.safetensors``, ``README.md`` (the model card), and where there are such
-priors ``coding_prior.safetensors`` (of several maps: with all their arrays, see `by_map`) and
-``sampling_prior.safetensors``, where there is a second decoder ``wavenet.safetensors``, where there
-is one that hears no codes ``wavenet_alone.safetensors``, where there are named speakers
-``timbres.safetensors``, and where the model can be run without torch its graphs, ``encoder.onnx``,
-``decoder.onnx`` and, where it measures who speaks, ``speaker.onnx``.
-Nothing in it can run code.
+A folder of weights holds ``config.json`` (builds the model; tells of its maps; names each file's
+SHA-256), ``model.safetensors``, ``README.md`` (the model card), and, each where there is such a
+part, ``coding_prior.safetensors``, ``sampling_prior.safetensors``, ``wavenet.safetensors``,
+``wavenet_alone.safetensors`` (it hears no codes), ``timbres.safetensors`` (of named speakers) and
+graphs to run the model without torch, `GRAPHS`. Nothing in it can run code.
 
-Speech may have residual codebooks, each for what those before it leave: codes may then be of the
-first of them alone. The config has ``codebook_ids``, one for each number of codebooks, and weights
-that were read stand for codes of the first one until `Weights.with_codebooks` says otherwise.
+Speech may have residual codebooks, and codes of the first: the config has ``codebook_ids``, one
+for each number of them, and weights stand for one until `Weights.with_codebooks` says otherwise.
 """
 
 import functools
@@ -21,7 +17,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vqcodec.config import Tree, check_range
 from vqcodec.errors import UsageError, WeightsError
@@ -129,10 +125,8 @@ class Weights:
         """
         most = max(1, len(self.codebook_ids))
         if not 1 <= number <= most:
-            raise UsageError(
-                f"--codebooks is {number}; the weights '{self.name}' have "
-                + (f"1 to {most}" if most > 1 else "one only")
-            )
+            have = f"1 to {most}" if most > 1 else "one only"
+            raise UsageError(f"--codebooks is {number}; the weights '{self.name}' have {have}")
         return replace(self, number=number) if self.codebook_ids else self
 
     def of_codes(self, identity: bytes) -> "Weights | None":
@@ -337,53 +331,17 @@ def _coding_priors(folder: Path, sha256: str) -> "tuple[ContextModel, ...] | Lat
     import safetensors.numpy
     from safetensors import SafetensorError
 
-    from vqcodec.coding.contextmodel import ContextModel
-    from vqcodec.coding.lattice import LatticeModel
+    from vqcodec.coding.priors import read_priors
 
     weights = read_weights(folder)
-    priors: tuple[ContextModel, ...] | LatticeModel
-    sizes = weights.all_codebook_sizes
     try:
         arrays = safetensors.numpy.load(read_verified(weights, CODING_PRIOR))
         wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-        if "ratios" in wide:
-            priors = LatticeModel(wide)
-            found = priors.codebook_sizes
-        else:
-            if weights.codebook_ids and "embedding" in wide:
-                # codebooks have grown upon one that had a prior: those beyond it are packed
-                sizes = sizes[:1]
-            priors = tuple(ContextModel(own) for own in by_map(wide, len(sizes)))
-            found = tuple(prior.codebook_size for prior in priors)
-        if found != sizes:
-            raise ValueError("they are of other codebook sizes")
+        return read_priors(wide, weights.all_codebook_sizes, grown=bool(weights.codebook_ids))
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
         raise WeightsError(
             f"{folder / CODING_PRIOR}: not a coding prior of these weights"
         ) from None
-    return priors
-
-
-Array = TypeVar("Array")
-
-
-def by_map(arrays: dict[str, Array], number: int) -> list[dict[str, Array]]:
-    """Return the arrays of the coding prior of each of a number of maps, from those of a file.
-
-    Names begin with the number of the map and a dot where there are several maps.
-
-    Raises:
-        ValueError: there are others in it.
-    """
-    if number == 1:
-        return [arrays]
-    found = [
-        {n.removeprefix(f"{i}."): a for n, a in arrays.items() if n.startswith(f"{i}.")}
-        for i in range(number)
-    ]
-    if sum(map(len, found)) != len(arrays):
-        raise ValueError("some arrays belong to no map")
-    return found
 
 
 def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
