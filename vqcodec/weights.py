@@ -1,13 +1,13 @@
 """Weights: a name or a path to a folder of verified files.
 
-A folder of weights holds ``config.json`` (builds the model; tells of its index maps; names each
-file's SHA-256), ``model.safetensors``, ``README.md`` (the model card), and where there are such
-priors ``coding_prior.safetensors`` (of several maps: with all their arrays, see `by_map`) and
-``sampling_prior.safetensors``, where there is a second decoder ``wavenet.safetensors``, where there
-is one that hears no codes ``wavenet_alone.safetensors``, where there are named speakers
-``timbres.safetensors``, and where the model can be run without torch its graphs, ``encoder.onnx``,
-``decoder.onnx`` and, where it measures who speaks, ``speaker.onnx``.
-Nothing in it can run code.
+A folder of weights holds ``config.json`` (builds the model; tells of its maps; names each file's
+SHA-256), ``model.safetensors``, ``README.md`` (the model card), and, each where there is such a
+part, ``coding_prior.safetensors``, ``sampling_prior.safetensors``, ``wavenet.safetensors``,
+``wavenet_alone.safetensors`` (it hears no codes), ``timbres.safetensors`` (of named speakers) and
+graphs to run the model without torch, `GRAPHS`. Nothing in it can run code.
+
+Speech may have residual codebooks, and codes of the first: the config has ``codebook_ids``, one
+for each number of them, and weights stand for one until `Weights.with_codebooks` says otherwise.
 """
 
 import functools
@@ -15,9 +15,9 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vqcodec.config import Tree, check_range
 from vqcodec.errors import UsageError, WeightsError
@@ -37,6 +37,7 @@ GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to kno
 RATES = "rates"  # the rate weights that a model was trained for, in its config
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 HELD_OUT_SIDE = 128  # of the squares that pictures are measured on, where a preset names no other
+CODEBOOK_IDS = "codebook_ids"  # of the config; see above
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 MAX_MAPS = 16  # of a model, and so of a file of codes
@@ -51,11 +52,13 @@ class Weights:
         folder: where it lies.
         name: its published name, which code files carry.
         config: the tree of ``config.json``.
+        number: of codebooks that codes are of, the first ones; None for all.
     """
 
     folder: Path
     name: str
     config: Tree
+    number: int | None = None
 
     @property
     def modality(self) -> str:
@@ -74,7 +77,12 @@ class Weights:
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        """K of each index map, coarse to fine; none of a model that is not a codec."""
+        """K of each index map, coarse to fine, that codes have; none of what is not a codec."""
+        return self.all_codebook_sizes[: self.number]
+
+    @property
+    def all_codebook_sizes(self) -> tuple[int, ...]:
+        """K of each map of the model."""
         maps = self.config.get("maps")
         if maps is None:  # made before there could be several
             return (int(self.config["model"]["quantizer"]["codebook_size"]),)
@@ -100,7 +108,32 @@ class Weights:
     @property
     def codebook_id(self) -> bytes:
         """The four bytes that give indices their meaning."""
+        if self.number is not None:
+            return self.codebook_ids[self.number - 1]
         return bytes.fromhex(self.config["codebook_id"])
+
+    @property
+    def codebook_ids(self) -> tuple[bytes, ...]:
+        """The codebook id of codes of one codebook, of two, ...; none if codes are of all maps."""
+        return tuple(bytes.fromhex(one) for one in self.config.get(CODEBOOK_IDS, ()))
+
+    def with_codebooks(self, number: int) -> "Weights":
+        """Return these weights for codes of the first so many codebooks.
+
+        Raises:
+            UsageError: they have not so many.
+        """
+        most = max(1, len(self.codebook_ids))
+        if not 1 <= number <= most:
+            have = f"1 to {most}" if most > 1 else "one only"
+            raise UsageError(f"--codebooks is {number}; the weights '{self.name}' have {have}")
+        return replace(self, number=number) if self.codebook_ids else self
+
+    def of_codes(self, identity: bytes) -> "Weights | None":
+        """Return these weights for codes of this codebook id; None if they make no such codes."""
+        if identity in self.codebook_ids:
+            return self.with_codebooks(1 + self.codebook_ids.index(identity))
+        return self if identity == self.codebook_id else None
 
 
 def search_path() -> list[Path]:
@@ -224,12 +257,15 @@ def _read_weights(folder: Path, state: tuple[int, int, int]) -> Weights:
         raise WeightsError(f"{path}: lacks a valid 'codebook_id'")
     weights = Weights(folder, name, config)
     try:
-        check_range("number of maps", len(weights.codebook_sizes), 0, MAX_MAPS)
-        for size in weights.codebook_sizes:
+        sizes, ids = weights.all_codebook_sizes, weights.codebook_ids
+        check_range("number of maps", len(sizes), 0, MAX_MAPS)
+        for size in sizes:
             check_range("codebook_size", size, 2, 65536)
+        if ids and (len(ids) != len(sizes) or ids[-1] != weights.codebook_id):
+            raise ValueError("other codebooks than maps")
     except (KeyError, TypeError, ValueError):
         raise WeightsError(f"{path}: lacks a valid codebook size") from None
-    return weights
+    return replace(weights, number=1) if ids else weights
 
 
 def read_verified(weights: Weights, name: str) -> bytes:
@@ -285,7 +321,8 @@ def any_coding_prior(weights: Weights) -> "tuple[ContextModel, ...] | LatticeMod
     files = weights.config.get("files")
     if not isinstance(files, dict) or CODING_PRIOR not in files:
         return ()
-    return _coding_priors(weights.folder, str(files[CODING_PRIOR]))
+    found = _coding_priors(weights.folder, str(files[CODING_PRIOR]))
+    return found[: weights.number] if isinstance(found, tuple) else found
 
 
 @functools.lru_cache(maxsize=4)
@@ -294,50 +331,17 @@ def _coding_priors(folder: Path, sha256: str) -> "tuple[ContextModel, ...] | Lat
     import safetensors.numpy
     from safetensors import SafetensorError
 
-    from vqcodec.coding.contextmodel import ContextModel
-    from vqcodec.coding.lattice import LatticeModel
+    from vqcodec.coding.priors import read_priors
 
     weights = read_weights(folder)
-    priors: tuple[ContextModel, ...] | LatticeModel
-    sizes = weights.codebook_sizes
     try:
         arrays = safetensors.numpy.load(read_verified(weights, CODING_PRIOR))
         wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-        if "ratios" in wide:
-            priors = LatticeModel(wide)
-            found = priors.codebook_sizes
-        else:
-            priors = tuple(ContextModel(own) for own in by_map(wide, len(sizes)))
-            found = tuple(prior.codebook_size for prior in priors)
-        if found != sizes:
-            raise ValueError("they are of other codebook sizes")
+        return read_priors(wide, weights.all_codebook_sizes, grown=bool(weights.codebook_ids))
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
         raise WeightsError(
             f"{folder / CODING_PRIOR}: not a coding prior of these weights"
         ) from None
-    return priors
-
-
-Array = TypeVar("Array")
-
-
-def by_map(arrays: dict[str, Array], number: int) -> list[dict[str, Array]]:
-    """Return the arrays of the coding prior of each of a number of maps, from those of a file.
-
-    Names begin with the number of the map and a dot where there are several maps.
-
-    Raises:
-        ValueError: there are others in it.
-    """
-    if number == 1:
-        return [arrays]
-    found = [
-        {n.removeprefix(f"{i}."): a for n, a in arrays.items() if n.startswith(f"{i}.")}
-        for i in range(number)
-    ]
-    if sum(map(len, found)) != len(arrays):
-        raise ValueError("some arrays belong to no map")
-    return found
 
 
 def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
@@ -351,8 +355,8 @@ def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] 
         None at all where such weights, or their coding priors, are not installed.
     """
     try:
-        weights = find_named(name)
-        return any_coding_prior(weights) if weights.codebook_id == codebook else ()
+        weights = find_named(name).of_codes(codebook)
+        return any_coding_prior(weights) if weights is not None else ()
     except WeightsError:
         return ()
 
@@ -371,8 +375,8 @@ def needed_coding_prior(
     Raises:
         WeightsError: the installed weights have another one, or none.
     """
-    weights = find_named(name)
-    priors = any_coding_prior(weights) if weights.codebook_id == codebook else ()
+    weights = find_named(name).of_codes(codebook)
+    priors = any_coding_prior(weights) if weights is not None else ()
     found: ContextModel | LatticeModel | None
     if isinstance(priors, tuple):
         found = priors[number] if number is not None and number < len(priors) else None

@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +15,14 @@ from tests.helpers import Run, voice
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.evaluate.journal import Measured, Record
-from vqcodec.evaluate.unconditional import study as babble
 from vqcodec.evaluate.unconditional.summary import summarise
 from vqcodec.media.audio import Audio
-from vqcodec.metrics import recogniser, speechlike
-from vqcodec.metrics.speech import find_metrics
+from vqcodec.metrics import speechlike
 from vqcodec.sampling.speech import CodelessSampler, SpeechSampler
 from vqcodec.voice.pitch import median_pitch, pitch
 
 EVALUATE = ("evaluate", "--model", "babbling", "--babble")
 TINY = ("evaluate", "--model", "tiny")
-OWN = (speechlike.F0, speechlike.VOICED)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_metrics() -> Iterator[None]:
-    """Measure with what needs no packages."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(babble, "METRICS", OWN)
-        yield
 
 
 @pytest.fixture
@@ -120,34 +107,10 @@ def test_means_are_of_what_is_known() -> None:
         record(a={"f0": 300, "voiced": 60.0}),
         record(a={"f0": 110, "voiced": None}),
     ]
-    found = summarise(records, "a", OWN)
+    found = summarise(records, "a", speechlike.METRICS)
     assert (found["sounds"], found["f0"], found["voiced"]) == (3, 110, 50)
     low, high = found["intervals"]["voiced"]
     assert 40 <= low < 50 < high <= 60
-    other = summarise(records, "b", OWN)
+    other = summarise(records, "b", speechlike.METRICS)
     assert (other["sounds"], other["f0"], other["voiced"]) == (1, None, 0)
     assert set(other["intervals"]) == {"voiced"}
-
-
-def test_entropy_of_phones() -> None:
-    assert speechlike.entropy(["AA", "B", "AA", "K"]) == 1.5
-    assert speechlike.entropy(["AA"] * 3) == speechlike.entropy([]) == 0
-
-
-def test_without_pocketsphinx_phones_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    recogniser.load_phones.cache_clear()
-    found, notes = find_metrics(speechlike.METRICS)
-    assert tuple(found) == OWN
-    assert [n.split(" is left out")[0] for n in notes] == ["phone entropy", "different phones"]
-
-
-def test_phones_are_read_in_voices_and_not_in_noise() -> None:
-    pytest.importorskip("pocketsphinx")
-    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000)
-    assert recogniser.read_phones(noise) == ()
-    sound = voice(16_000).samples[0]
-    heard = recogniser.read_phones(sound)
-    assert heard and all(re.fullmatch("[A-Z]+", phone) for phone in heard)
-    assert speechlike.PHONES.measure(sound, sound) == pytest.approx(speechlike.entropy(heard))
-    assert speechlike.VARIETY.measure(sound, sound) == len(set(heard))  # in one second

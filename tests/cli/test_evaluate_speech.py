@@ -9,6 +9,7 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,19 +175,65 @@ def test_reports_are_compared(measured: Path, tmp_path: Path, run: Run) -> None:
 def test_what_is_not_installed_is_left_out_with_a_note(
     tmp_path: Path, run: Run, spoken_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("pystoi", "pesq", "visqol", "resemblyzer", "pocketsphinx", "av", "pycodec2"):
+    for module in ("pystoi", "pesq", "visqol", "resemblyzer", "av", "pycodec2"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(quality, "METRICS", ALL)
+    monkeypatch.setattr(recogniser, "PACKAGE", "no-such-package")
     for load in (similarity.load, recogniser.load, quality.load_visqol):
         load.cache_clear()
     voice(16_000).save(tmp_path / "a.wav")
     result = run("evaluate", "--model", "spoken", "a.wav", "-o", "report")
     assert result.returncode == 0, result.stderr
     notes = read(tmp_path / "report")["evaluation"]["notes"]
-    for what in ("STOI", "ViSQOL", "CER", "similarity", "PESQ-WB", "Opus 6 kbit/s", "Codec2 2400"):
+    for what in (
+        "STOI",
+        "ViSQOL",
+        "WER",
+        "CER",
+        "similarity",
+        "PESQ-WB",
+        "Opus 6 kbit/s",
+        "Codec2 2400",
+    ):
         assert sum(note.startswith(f"{what} is left out") for note in notes) == 1, what
     assert b"log-mel distance" in result.stdout
     assert b"F0 correlation" in result.stdout
+
+
+def test_words_are_compared_with_texts_and_the_originals_own(
+    tmp_path: Path, run: Run, spoken_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recogniser that hears "one two" in loud sound, else nothing; four kinds of recordings."""
+    heard = {True: "One, two!", False: ""}
+    monkeypatch.setattr("vqcodec.metrics.words.read", lambda x: heard[bool(np.abs(x).max() > 0.01)])
+    reading = [replace(m, packages=(), prepare=lambda: None) for m in (quality.WER, quality.CER)]
+    monkeypatch.setattr(quality, "METRICS", (quality.MEL, *reading))
+    rows = [
+        "path,language,text",
+        "a.wav,en,one to",
+        "b.wav,en,",
+        "c.wav,de,Eins zwei",
+        "d.wav,en,No",
+    ]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "manifest.csv").write_text("\n".join(rows))
+    for name in "abcd":
+        voice(16_000).save(tmp_path / "set" / f"{name}.wav")
+    result = run(*EVALUATE, "set", "-o", "report", "--json")
+    assert result.returncode == 0, result.stderr
+    tree = json.loads(result.stdout)
+    table = csv.DictReader(io.StringIO((tmp_path / "report" / "results.csv").read_text()))
+    found = {(r["recording"], r["codec"]): (r["wer"], r["cer"]) for r in table}
+    assert found["a.wav", "original"] == ("0.5", "0.166667")  # of "one to" one letter is wrong
+    assert [found[f"{name}.wav", "original"] for name in "bcd"] == [("", "")] * 3
+    assert found["c.wav", "vqcodec"] == found["d.wav", "vqcodec"] == ("", "")  # German, misread
+    ours, (own,) = tree["results"], tree["evaluation"]["anchors"].values()
+    assert own["name"] == "original" and own["results"]["wer"] == [0.5]
+    assert own["results"]["kbps"] == [256]
+    known = [float(found[name, "vqcodec"][0]) for name in ("a.wav", "b.wav")]
+    assert ours["wer"] == [pytest.approx(np.mean(known), abs=1e-5)]
+    (note,) = (n for n in tree["evaluation"]["notes"] if n.startswith("WER"))
+    assert "of 1 recordings by their text, of 1 by what is read in the original; 2 are" in note
 
 
 def test_every_decoder_of_the_weights_is_measured(

@@ -40,7 +40,7 @@ def stream(*, frame: int = 50) -> bytes:
     file = Pipe()
     writer = StreamWriter(file, HEADER)
     for start in range(0, GRID.shape[1], frame):
-        writer.write(GRID[:, start : start + frame])
+        writer.write(GRID[None, :, start : start + frame])
     writer.finish(27_123, 9841)
     assert writer.size == len(file.getvalue())
     return file.getvalue()
@@ -49,9 +49,9 @@ def stream(*, frame: int = 50) -> bytes:
 def read(data: bytes) -> Codes:
     """Read a stream as it comes."""
     frames = StreamFrames.open(Pipe(data))
-    grid = np.concatenate(list(frames), axis=1)
+    grids = tuple(np.concatenate(list(frames), axis=2))
     header = frames.header
-    return Codes((grid,), header.codebook_sizes, "ct", header.model, b"abcd", frames.media)
+    return Codes(grids, header.codebook_sizes, "ct", header.model, b"abcd", frames.media)
 
 
 @pytest.mark.parametrize("frame", [1, 7, 50, 153, 154, 1000])
@@ -79,7 +79,7 @@ def test_bytes_are_these() -> None:
     header = Header.of(codes, (None,))
     unknown = replace(media, size=(1, 0), coded_size=(1, 0))
     writer = StreamWriter(file, replace(header, media=unknown, stream=True))
-    writer.write(codes.grids[0])
+    writer.write(codes.grids[0][None])
     writer.finish(5, 10)
     start = b"VQC\x01\x25abcd\x01m\x01\x07\x04\x00\x02\x05\xc0\x3e\xfd\x01\xff\x00"
     crc = zlib.crc32(b"\x02\xe0", zlib.crc32(start))

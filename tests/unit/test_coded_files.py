@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -123,13 +124,27 @@ class Counting:
     def __init__(self, prior: ContextModel) -> None:
         self.prior, self.decoded = prior, 0
         self.identity, self.codebook_size = prior.identity, prior.codebook_size
+        self.coarser = prior.coarser
 
-    def encode(self, maps: list[NDArray[np.uint16]]) -> list[bytes]:
-        return self.prior.encode(maps)
+    def encode(
+        self,
+        maps: list[NDArray[np.uint16]],
+        before: Sequence[list[NDArray[np.uint16]]] = (),
+        *,
+        known: int = 0,
+    ) -> list[bytes]:
+        return self.prior.encode(maps, before, known=known)
 
-    def decode(self, payloads: list[bytes], shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    def decode(
+        self,
+        payloads: list[bytes],
+        shape: tuple[int, ...],
+        before: Sequence[list[NDArray[np.uint16]]] = (),
+        *,
+        known: list[NDArray[np.uint16]] | None = None,
+    ) -> NDArray[np.uint16]:
         self.decoded += len(payloads)
-        return self.prior.decode(payloads, shape)
+        return self.prior.decode(payloads, shape, before, known=known)
 
 
 def test_damage_stops_the_decoder_where_it_shows(

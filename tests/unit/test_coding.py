@@ -256,3 +256,35 @@ def test_arrays_that_could_leave_exact_arithmetic_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="its array"):
         ContextModel({**arrays, **damage})
+
+
+def told_prior() -> IntegerPrior:
+    """Of a map of 16 codes, told of two before it, of 8 and 12."""
+    torch.manual_seed(3)
+    prior = Config(16, 1, 12, 2, 6, (1, 2), coarser=(8, 12)).build()
+    for parameter in prior.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return prior.eval()
+
+
+def test_a_prior_sees_the_maps_before_its_own_and_nothing_later() -> None:
+    prior, rng = told_prior(), np.random.default_rng(0)
+    model = ContextModel(prior.arrays())
+    assert model.coarser == (8, 12)
+    maps = [rng.integers(0, k, (3, 2, 40)).astype(np.uint16) for k in (8, 12, 16)]
+    before, own = [list(m) for m in maps[:2]], list(maps[2])
+    payloads = model.encode(own, before)
+    np.testing.assert_array_equal(model.decode(payloads, (2, 40), before), maps[2])
+    bits = model.bits(own, before)
+    tensors = tuple(torch.from_numpy(m.astype(np.int64)) for m in maps)
+    nats = -prior.log_prob(tensors).detach().numpy()
+    np.testing.assert_allclose(bits.sum((1, 2)), nats / np.log(2), rtol=0.01)
+    for which in (0, 1):
+        other = [list(m.copy()) for m in maps[:2]]
+        for n in range(3):
+            other[which][n][1, 20] = (other[which][n][1, 20] + 1) % (8, 12)[which]
+        changed = np.argwhere((model.bits(own, other) != bits).any(0))
+        assert set(changed[:, 0]) == {1} and changed[:, 1].min() == 20  # its own cell on
+    with pytest.raises(ValueError, match="told of 2 maps"):
+        model.encode(own)

@@ -33,9 +33,9 @@ def test_sound_is_drawn_as_indices_come(
 
     def draw(sizes: list[int]) -> "NDArray[np.float32]":
         renderer = WaveNetRenderer(codec.torch_engine, cond, SamplingParams(5), threads)
-        speech = SpeechDecoder(renderer, codec.stride, codes.audio)
+        speech = SpeechDecoder(renderer, 1, codec.stride, codes.audio)
         ends = np.cumsum(sizes)
-        parts = [speech.feed(part) for part in np.split(codes.grids[0], ends, axis=1)]
+        parts = [speech.feed(part) for part in np.split(np.stack(codes.grids), ends, axis=2)]
         return np.concatenate([*parts, speech.finish(codes.audio)], axis=1)
 
     sound = draw([150, 1, 0, 120])

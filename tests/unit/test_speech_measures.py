@@ -13,7 +13,6 @@ from vqcodec.errors import UsageError
 from vqcodec.evaluate.speech import baselines
 from vqcodec.metrics import speech as quality
 from vqcodec.metrics.alignment import align, delay, shifted, warp
-from vqcodec.metrics.recogniser import edits
 from vqcodec.metrics.spectra import (
     CEPSTRA,
     SILENCE,
@@ -136,12 +135,6 @@ def test_warping_finds_the_cheapest_path() -> None:
     stretched = np.repeat(a, [1, 3, 1, 2, 1, 1, 4], axis=0)
     path = warp(a, stretched)
     np.testing.assert_array_equal(a[path[:, 0]], stretched[path[:, 1]])
-
-
-def test_edits_are_those_of_levenshtein() -> None:
-    for a, b, number in (("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("ab", "ba", 2)):
-        assert edits(a, b) == number
-    assert edits("same words", "same words") == 0
 
 
 def test_measures_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

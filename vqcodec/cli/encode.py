@@ -70,6 +70,12 @@ def encode(
     mono: Annotated[
         bool, typer.Option("--mono", help="Mix the channels of sound down to one.")
     ] = False,
+    codebooks: Annotated[
+        int,
+        typer.Option(
+            help="Of speech weights that have several, how many to use: more bits, more words."
+        ),
+    ] = 1,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decode again and print the PSNR, in dB.")
     ] = False,
@@ -91,7 +97,7 @@ def encode(
     suffix = _suffix(file_format, output)
     own: dict[str, Any] = {"scale": scale, "quality": quality, "rate_weight": rate_weight}
     own |= {"target_bytes": target_bytes, "effort": effort, "background": background}
-    own |= {"verify": verify, "mono": mono}
+    own |= {"verify": verify, "mono": mono, "codebooks": codebooks}
     jobs = plan(inputs, output, lambda p, *_: p.with_suffix(suffix), _is_input)
     stream, kinds = _kinds(jobs)
     if model is not None and len(kinds) > 1:

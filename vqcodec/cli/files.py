@@ -82,7 +82,7 @@ def _explain(
     weights = installed.get(codes.model)
     if weights is None:
         state = "not installed"
-    elif weights.codebook_id != codes.codebook_id:
+    elif weights.of_codes(codes.codebook_id) is None:
         state = "another codebook of this name is installed"
     elif isinstance(codes, Header):
         state = "installed without the coding prior that is needed"
@@ -127,13 +127,17 @@ def repack(
     file_format: Annotated[
         str | None, typer.Option("--format", help="npz or vqc, where -o names no suffix.")
     ] = None,
+    codebooks: Annotated[
+        int | None,
+        typer.Option(help="Of speech, keep the codes of so many codebooks, the first ones."),
+    ] = None,
     prior: options.Prior = True,
     force: options.Force = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Change the container of codes, .npz or .vqc, only."""
+    """Change the container of codes, .npz or .vqc, or drop codebooks; nothing is coded anew."""
     named = output.suffix.lower() if output is not None and not is_folder(output) else ""
     suffix = f".{file_format}" if file_format else named
     if suffix not in SUFFIXES or (named in SUFFIXES and named != suffix):
@@ -142,13 +146,16 @@ def repack(
         inputs,
         output,
         lambda path, *_: path.with_suffix(suffix),
-        lambda path: path.suffix.lower() in SUFFIXES and path.suffix.lower() != suffix,
+        lambda p: p.suffix.lower() in set(SUFFIXES) - ({suffix} if codebooks is None else set()),
     )
     outcome = Outcome(jobs, "repacked", as_json=as_json)
     for job in left_to_do(jobs, outcome, force=force, skip=False):
         with outcome.catching(job):
             before = _read(job.source)
-            after = Codes.from_bytes(before, str(job.source)).to_bytes(suffix, prior=prior)
+            codes = Codes.from_bytes(before, str(job.source))
+            if codebooks is not None:
+                codes = codes.with_codebooks(codebooks)
+            after = codes.to_bytes(suffix, prior=prior)
             with opened(job, force=force) as file:
                 file.write(after)
             facts = {"input": str(job.source), "output": str(job.target), "bytes": len(after)}

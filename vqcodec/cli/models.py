@@ -51,7 +51,7 @@ def models(
         held_out = weights.held_out
         quality = f"{held_out['psnr']:.2f} dB" if "psnr" in held_out else ""
         quality = f"STOI {held_out['stoi']:.3f}" if "stoi" in held_out else quality
-        sizes, parts = ", ".join(map(str, weights.codebook_sizes)), ", ".join(_parts(weights))
+        sizes, parts = ", ".join(map(str, weights.all_codebook_sizes)), ", ".join(_parts(weights))
         row = [weights.name, weights.modality, sizes, _rate(weights), quality, parts]
         rows.append([*row, str(weights.folder)] if verbose else row)
     if not as_json:
@@ -61,7 +61,7 @@ def models(
 
 
 def _facts(weights: Weights) -> dict[str, Any]:
-    sizes = weights.codebook_sizes
+    sizes = weights.all_codebook_sizes
     return {
         "name": weights.name,
         "modality": weights.modality,
@@ -81,11 +81,12 @@ def _parts(weights: Weights) -> list[str]:
 def _rate(weights: Weights) -> str:
     """Return how much codes take when they are packed; nothing where that is not known."""
     kind = next((m for m in MODALITIES if m.name == weights.modality), None)
-    sizes, areas = weights.codebook_sizes, _areas(weights)
+    sizes, areas = weights.all_codebook_sizes, _areas(weights)
     if kind is None or not sizes or len(areas) != len(sizes):
         return ""
     bits = (math.ceil(math.log2(size)) / area for size, area in zip(sizes, areas, strict=True))
-    return handler_of(kind).rate(sum(bits))
+    most = "up to " if weights.codebook_ids else ""  # codes may be of fewer codebooks
+    return most + handler_of(kind).rate(sum(bits))
 
 
 def _areas(weights: Weights) -> list[int]:

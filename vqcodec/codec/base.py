@@ -115,7 +115,7 @@ class BaseCodec:
         """
         return tuple(
             MapSpec(m.codebook_size, (1,) * (len(self.modality.axes) - len(m.stride)) + m.stride)
-            for m in self.engine.maps
+            for m in self.engine.maps[: self.weights.number]
         )
 
     @property

@@ -68,7 +68,7 @@ class OnnxEngine(Engine):
                 check_range("stride", step, 1, MAX)
         sizes = tuple(spec.codebook_size for spec in self.maps)
         axes = {len(spec.stride) for spec in self.maps}
-        if sizes != self.weights.codebook_sizes or axes != {2 if self.pixels else 1}:
+        if sizes != self.weights.all_codebook_sizes or axes != {2 if self.pixels else 1}:
             raise ValueError("other maps than those of the weights")
 
     def encode(
@@ -93,6 +93,8 @@ class OnnxEngine(Engine):
     ) -> "NDArray[Any]":
         """Return the signals that index maps stand for; see `Engine`."""
         number = len(grids[0])
+        missing = self.maps[len(grids) :]  # to graphs an index K says that there is none
+        grids += tuple(np.full_like(grids[-1], spec.codebook_size) for spec in missing)
         given: dict[str, NDArray[Any]] = {f"map_{i}": grid for i, grid in enumerate(grids)}
         if cond is not None:
             given["speaker"] = np.broadcast_to(cond, (number, len(cond)))
@@ -163,7 +165,7 @@ class OnnxEngine(Engine):
         except Exception:  # as above
             raise WeightsError(f"{path}: not a graph that ONNX Runtime can compute") from None
         told = session.get_modelmeta().custom_metadata_map.get("codebook_id")
-        if told != self.weights.codebook_id.hex():
+        if told != self.weights.config["codebook_id"]:
             raise WeightsError(f"{path}: a graph of other weights")
         return session
 

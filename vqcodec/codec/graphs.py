@@ -119,7 +119,7 @@ def make_graphs(engine: TorchEngine) -> dict[str, bytes]:
         names = [*names, "speaker"]
     decoder = _Decoder(engine)
     files[DECODER] = _exported(decoder, tuple(given), (tuple(opened),), names, [signal])
-    told = {"model": engine.weights.name, "codebook_id": engine.weights.codebook_id.hex()}
+    told = {"model": engine.weights.name, "codebook_id": engine.weights.config["codebook_id"]}
     told |= {key: json.dumps(value) for key, value in facts_of(engine).items()}
     return {name: _content(proto, told) for name, proto in files.items()}
 

@@ -1,7 +1,8 @@
 """Speech to `Codes` and back, with a trained model."""
 
+import copy
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -26,7 +27,7 @@ from vqcodec.media.audio import Audio
 from vqcodec.media.soundfiles import open_sound
 from vqcodec.media.soundformats import MAX_RATE, MIN_RATE, check_format
 from vqcodec.modality import AUDIO
-from vqcodec.weights import Weights
+from vqcodec.weights import Weights, find_coding_priors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,9 +55,23 @@ class SpeechCodec(BaseCodec):
         work: int | None = None,
     ) -> None:
         """Load the model of `weights`; see `SpeechCodec.load` for the arguments."""
-        if len(weights.codebook_sizes) > 1:
-            raise WeightsError(f"{weights.folder}: sound is coded in one index map, not in several")
         super().__init__(weights, device, precision, engine, work)
+        if len({spec.stride for spec in self.maps}) > 1:
+            raise WeightsError(f"{weights.folder}: codes sound in maps of several rates")
+
+    def with_codebooks(self, number: int) -> "SpeechCodec":
+        """Return this codec for codes of the first so many codebooks, of weights that have several.
+
+        It shares the engine. What is decoded may be of any number.
+
+        Raises:
+            UsageError: the weights have not so many.
+        """
+        if number == self.weights.number:
+            return self
+        codec = copy.copy(self)
+        codec.weights = self.weights.with_codebooks(number)
+        return codec
 
     def encode(self, audio: "Audio | str | Path", *, report: Report | None = None) -> Codes:
         """Return the codes of sound of any length, rate and number of channels.
@@ -81,9 +96,9 @@ class SpeechCodec(BaseCodec):
         encoder = self.encoder(channels, sample_rate)
         parts = list(encoder.run(blocks))
         assert encoder.media is not None
-        grid, name = np.concatenate(parts, axis=1), self.weights.name
+        grids, name = tuple(np.concatenate(parts, axis=2)), self.weights.name
         identity = self.weights.codebook_id
-        return Codes((grid,), self.codebook_sizes, AUDIO.axes, name, identity, encoder.media)
+        return Codes(grids, self.codebook_sizes, AUDIO.axes, name, identity, encoder.media)
 
     def encode_files(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Codes | VqcodecError]:
         """See `BaseCodec.encode_files`; recordings are decoded block by block."""
@@ -128,10 +143,10 @@ class SpeechCodec(BaseCodec):
     ) -> "Iterator[Samples]":
         """Yield the sound of `decode` block by block, (channels, n)."""
         decoder = self.check(codes, sample_rate, drawing)
-        (grid,) = codes.grids
-        cells = grid.shape[1]
+        grids = np.stack(codes.grids)
+        cells = grids.shape[2]
         for start in range(0, cells, decoder.step):
-            yield decoder.feed(grid[:, start : start + decoder.step])
+            yield decoder.feed(grids[..., start : start + decoder.step])
             if report:
                 report(min(1.0, (start + decoder.step) / cells))
         yield decoder.finish(codes.audio)
@@ -140,17 +155,25 @@ class SpeechCodec(BaseCodec):
         self, codes: Codes, sample_rate: int | None = None, drawing: SamplingParams | None = None
     ) -> SpeechDecoder:
         """Return what decodes codes; raise what `decode` would."""
-        self.check_codebook(codes.axes, codes.model, codes.codebook_id)
-        decoder = self.decoder(codes.audio, sample_rate, drawing)
+        codec = self._that_made(codes.axes, codes.model, codes.codebook_id)
+        if len(codes.grids) < len(codec.maps):  # files may be cut, and decoded, after any of them
+            codec = codec.with_codebooks(len(codes.grids))
+        decoder = codec.decoder(codes.audio, sample_rate, drawing)
         check_sizes(codes.audio)
         channels, samples = codes.media.coded_size
-        shapes = [spec.shape((channels, samples)) for spec in self.maps]
-        if codes.codebook_sizes != self.codebook_sizes or [g.shape for g in codes.grids] != shapes:
+        shapes = [spec.shape((channels, samples)) for spec in codec.maps]
+        if codes.codebook_sizes != codec.codebook_sizes or [g.shape for g in codes.grids] != shapes:
             raise FormatError(f"the index map does not fit {samples:,} samples")
         return decoder
 
     def encode_stream(
-        self, blocks: "Iterable[Samples]", channels: int, sample_rate: int, file: BinaryIO
+        self,
+        blocks: "Iterable[Samples]",
+        channels: int,
+        sample_rate: int,
+        file: BinaryIO,
+        *,
+        prior: bool = True,
     ) -> tuple[AudioInfo, int]:
         """Code sound as it comes, and write it as a stream to `file`.
 
@@ -159,15 +182,19 @@ class SpeechCodec(BaseCodec):
             channels: how many.
             sample_rate: in Hz.
             file: what to write to; it need not seek.
+            prior: range-code it with the coding priors of the weights, where there are some.
 
         Returns:
             What is known of the sound at its end, and the number of bytes written.
         """
         encoder = self.encoder(channels, sample_rate)
+        found = find_coding_priors(self.weights.name, self.weights.codebook_id) if prior else ()
+        priors = found if isinstance(found, tuple) else ()
         writer = None
         for indices in encoder.run(blocks):
             if writer is None and encoder.media is not None:
-                writer = StreamWriter(file, self._header(encoder.media))
+                header = self._header(encoder.media, [p.identity for p in priors])
+                writer = StreamWriter(file, header, priors)
             if writer is not None and indices.size:
                 writer.write(indices)
         assert writer is not None and encoder.media is not None
@@ -183,18 +210,18 @@ class SpeechCodec(BaseCodec):
     ) -> "Iterator[Samples]":
         """Yield the sound of a stream as it comes, (channels, n); errors are those of `decode`."""
         header = frames.header
-        self.check_codebook(header.axes, header.model, header.codebook_id)
-        wanted = self._header(frames.media)
+        codec = self._that_made(header.axes, header.model, header.codebook_id)
+        wanted = codec._header(frames.media)
         if header.maps != wanted.maps:
             raise FormatError("the indices are not such as these weights make")
-        decoder = self.decoder(frames.media, sample_rate, drawing, threads=1)
+        decoder = codec.decoder(frames.media, sample_rate, drawing, threads=1)
         for indices in frames:
             yield decoder.feed(indices)
         yield decoder.finish(frames.media)
 
     def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
         """Return what codes one recording, of this rate in Hz, as it comes."""
-        return SpeechEncoder(self.engine, channels, sample_rate)
+        return SpeechEncoder(self.engine, channels, sample_rate, len(self.maps))
 
     def decoder(
         self,
@@ -228,12 +255,23 @@ class SpeechCodec(BaseCodec):
             from vqcodec.codec.wavenet import WaveNetRenderer
 
             renderer = WaveNetRenderer(self.torch_engine, cond, drawing, threads)
-        return SpeechDecoder(renderer, self.stride, media, sample_rate)
+        return SpeechDecoder(renderer, len(self.maps), self.stride, media, sample_rate)
 
-    def _header(self, media: AudioInfo) -> Header:
+    def _that_made(self, axes: str, model: str, codebook_id: bytes) -> "SpeechCodec":
+        """Return this codec for the number of codebooks that codes are of.
+
+        Args, errors: those of `check_codebook`.
+        """
+        weights = self.weights.of_codes(codebook_id)
+        codec = self if weights is None else self.with_codebooks(len(weights.codebook_sizes))
+        codec.check_codebook(axes, model, codebook_id)
+        return codec
+
+    def _header(self, media: AudioInfo, prior_ids: Sequence[bytes] = ()) -> Header:
         """Return the header of a stream, which does not know its length."""
         unknown = (media.size[0], 0)
         media = replace(media, size=unknown, coded_size=unknown)
         name, identity = self.weights.name, self.weights.codebook_id
-        packed = (None,) * len(self.maps)
-        return Header(AUDIO.axes, name, identity, self.maps, media, packed, stream=True)
+        packed = (None,) * (len(self.maps) - len(prior_ids))
+        held = (*prior_ids, *packed)
+        return Header(AUDIO.axes, name, identity, self.maps, media, held, stream=True)

@@ -46,7 +46,7 @@ class Renderer(Protocol):
         """Return the sound, (N, channels, window * stride), of N consecutive windows.
 
         Args:
-            windows: (N, channels, halo + window + halo).
+            windows: (N, codebooks, channels, halo + window + halo).
             first: the number of the first one, from 0 at the start of the recording.
         """
 
@@ -55,19 +55,22 @@ class SpeechEncoder:
     """Takes sound and gives indices; `SpeechCodec.encoder` makes one for each recording.
 
     Args:
-        engine: runs the networks, of one map.
+        engine: runs the networks, whose maps are all on one grid.
         channels: of the sound.
         sample_rate: of the sound, in Hz.
+        codebooks: how many maps to give, the first ones.
 
     Attributes:
         media: what the indices are made from: None until the head of the recording has been
             measured, of its full size after `finish`.
     """
 
-    def __init__(self, engine: "Engine", channels: int, sample_rate: int) -> None:
+    def __init__(
+        self, engine: "Engine", channels: int, sample_rate: int, codebooks: int = 1
+    ) -> None:
         check_format(channels, sample_rate, "the sound")
         self.media: AudioInfo | None = None
-        self._engine = engine
+        self._engine, self._codebooks = engine, codebooks
         self._rates = channels, sample_rate
         self._resampler = Resampler(channels, sample_rate, RATE)
         self._taken = self._done = 0  # samples, cells
@@ -77,12 +80,15 @@ class SpeechEncoder:
         self._buffer = np.zeros((channels, 0), np.float32)
 
     def feed(self, block: "Samples") -> "Indices":
-        """Return the indices, (channels, n), that are ready after a block, (channels, m)."""
+        """Return the indices that are ready after a block, (channels, m).
+
+        They are (codebooks, channels, n).
+        """
         self._taken += block.shape[1]
         return self._advance(self._resampler.feed(block))
 
     def run(self, blocks: "Iterable[Samples]") -> "Iterator[Indices]":
-        """Yield the indices of a whole recording, (channels, n), one item for each block or so."""
+        """Yield the indices of a whole recording; see `feed`: an item for each block or so."""
         for block in blocks:
             yield self.feed(block)
         yield self.finish()
@@ -111,7 +117,7 @@ class SpeechEncoder:
         self._buffer = np.concatenate([self._buffer, samples], axis=1)
         if self.media is None:
             if length is None and self._buffer.shape[1] < HEAD:
-                return np.zeros((len(samples), 0), np.uint16)
+                return self._no_indices()
             self._measure()
         stride = self._stride
         step, around = self._window * stride, 2 * self._margin * stride
@@ -123,13 +129,16 @@ class SpeechEncoder:
             known = self._buffer[:, : self._margin * stride + length - self._done * stride]
             missing = number * step + around - known.shape[1]
             self._buffer = np.pad(known, ((0, 0), (0, missing)))
-        parts = [np.zeros((len(samples), 0), np.uint16)]
+        parts = [self._no_indices()]
         for start in range(0, number * step, step):
             parts.append(self._encode(self._buffer[:, start : start + step + around]))
         self._buffer = self._buffer[:, max(0, number) * step :]
-        indices = np.concatenate(parts, axis=1)[:, :rest]
-        self._done += indices.shape[1]
+        indices = np.concatenate(parts, axis=2)[..., :rest]
+        self._done += indices.shape[2]
         return indices
+
+    def _no_indices(self) -> "Indices":
+        return np.zeros((self._codebooks, self._rates[0], 0), np.uint16)
 
     def _measure(self) -> None:
         """Find level and speaker, and apply the level to what is there."""
@@ -148,24 +157,37 @@ class SpeechEncoder:
     def _encode(self, window: "Samples") -> "Indices":
         inner = slice(self._margin, self._margin + self._window)
         found = [
-            self._engine.encode(window[i : i + ROWS])[0][:, inner]
+            np.stack(self._engine.encode(window[i : i + ROWS])[: self._codebooks])[..., inner]
             for i in range(0, len(window), ROWS)
         ]
-        return np.concatenate(found)
+        return np.concatenate(found, axis=1)
 
 
 class SpeechDecoder:
-    """Takes indices and gives sound; `SpeechCodec.decoder` makes one for each recording."""
+    """Takes indices and gives sound; `SpeechCodec.decoder` makes one for each recording.
+
+    Args:
+        render: the decoder.
+        codebooks: how many maps there are.
+        stride: samples of an index.
+        media: what is known of the sound.
+        sample_rate: of what comes out, in Hz; the original's by default.
+    """
 
     def __init__(
-        self, render: Renderer, stride: int, media: AudioInfo, sample_rate: int | None = None
+        self,
+        render: Renderer,
+        codebooks: int,
+        stride: int,
+        media: AudioInfo,
+        sample_rate: int | None = None,
     ) -> None:
         self._render, self._stride, self._media = render, stride, media
         self.sample_rate = sample_rate or media.sample_rate
         channels = media.size[0]
         self._resampler = Resampler(channels, RATE, self.sample_rate)
         self._gain = np.float32(10 ** (-media.level / 20))
-        self._buffer = np.zeros((channels, 0), np.uint16)
+        self._buffer = np.zeros((codebooks, channels, 0), np.uint16)
         self._windows = 0  # that were rendered
 
     @property
@@ -174,11 +196,14 @@ class SpeechDecoder:
         return self._render.window * self._render.together
 
     def feed(self, indices: "Indices") -> "Samples":
-        """Return the samples, (channels, m), that are ready after indices, (channels, n)."""
+        """Return the samples, (channels, m), that are ready after indices.
+
+        These are (codebooks, channels, n).
+        """
         halo, window = self._render.halo, self._render.window
         self._append(indices)
         # The last window waits for the end, which may lie inside it.
-        number = (self._buffer.shape[1] - 2 * halo - 1) // window
+        number = (self._buffer.shape[2] - 2 * halo - 1) // window
         number -= number % self._render.together
         return np.clip(self._resampler.feed(self._advance(max(0, number))), -1, 1)
 
@@ -190,13 +215,13 @@ class SpeechDecoder:
         """
         check_sizes(media)
         halo, window = self._render.halo, self._render.window
-        cells = self._buffer.shape[1] - halo
+        cells = self._buffer.shape[2] - halo
         length = media.coded_size[1] - self._windows * window * self._stride
         if cells < 1 or cells != -(-length // self._stride):
             raise FormatError("the number of indices is not that of the samples")
         number = -(-cells // window)
         missing = number * window - cells + halo
-        self._buffer = np.pad(self._buffer, ((0, 0), (0, missing)), mode="edge")
+        self._buffer = np.pad(self._buffer, ((0, 0), (0, 0), (0, missing)), mode="edge")
         samples = self._resampler.feed(self._advance(number)[:, :length])
         total = media.size[1]
         if self.sample_rate != media.sample_rate:
@@ -205,18 +230,19 @@ class SpeechDecoder:
 
     def _append(self, indices: "Indices") -> None:
         if not self._windows and not self._buffer.size and indices.size:
-            indices = np.pad(indices, ((0, 0), (self._render.halo, 0)), mode="edge")
-        self._buffer = np.concatenate([self._buffer, indices], axis=1)
+            around = (0, 0), (0, 0), (self._render.halo, 0)
+            indices = np.pad(indices, around, mode="edge")
+        self._buffer = np.concatenate([self._buffer, indices], axis=2)
 
     def _advance(self, number: int) -> "Samples":
         """Render the next `number` windows."""
         halo, window = self._render.halo, self._render.window
-        parts = [np.zeros((len(self._buffer), 0), np.float32)]
+        parts = [np.zeros((self._buffer.shape[1], 0), np.float32)]
         for first in range(0, number, self._render.together):
             several = range(first, min(number, first + self._render.together))
-            cut = [self._buffer[:, i * window : (i + 1) * window + 2 * halo] for i in several]
+            cut = [self._buffer[..., i * window : (i + 1) * window + 2 * halo] for i in several]
             parts += list(self._render(np.stack(cut), self._windows + first) * self._gain)
-        self._buffer = self._buffer[:, number * window :]
+        self._buffer = self._buffer[..., number * window :]
         self._windows += number
         return np.concatenate(parts, axis=1)
 
@@ -252,5 +278,5 @@ class FastRenderer:
         return np.stack([self._rows(window)[:, inner] for window in windows])
 
     def _rows(self, indices: "Indices") -> "Samples":
-        rows = [indices[i : i + ROWS] for i in range(0, len(indices), ROWS)]
-        return np.concatenate([self._engine.decode((r,), self._cond) for r in rows])
+        rows = [indices[:, i : i + ROWS] for i in range(0, indices.shape[1], ROWS)]
+        return np.concatenate([self._engine.decode(tuple(r), self._cond) for r in rows])

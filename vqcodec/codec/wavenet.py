@@ -50,8 +50,8 @@ class WaveNetRenderer:
 
     @torch.inference_mode()
     def __call__(self, windows: "Indices", first: int) -> "Samples":
-        """Return the sound of windows; see `Renderer`."""
-        engine = self._engine
-        grid = torch.from_numpy(windows.astype(np.int64)).to(engine.device).flatten(0, 1)
+        """Return the sound of windows; see `Renderer`. Of codebooks it knows the first one."""
+        engine, codes = self._engine, windows[:, 0]
+        grid = torch.from_numpy(codes.astype(np.int64)).to(engine.device).flatten(0, 1)
         z_q = engine.model.quantizer.lookup((grid,))
-        return self._chunks(z_q.view(*windows.shape[:2], *z_q.shape[1:]), first)
+        return self._chunks(z_q.view(*codes.shape[:2], *z_q.shape[1:]), first)

@@ -8,22 +8,25 @@ probabilities are therefore equal on all machines, and so are files.
 The network, for a map whose cells hold a vector h of C numbers (fixed point, `FRACTION` bits):
 
     h = sum over a window of neighbours of table[neighbour, index]    (an index K outside)
+    h = h + the same of each map before it that it is told of, in a window of their own (tables of
+        these are rounded to the nearest, that of the map itself down)
     h = h + 1x1(relu(conv(relu(h))))     some times
     frequencies = table of exp at (1x1(relu(h)) - its maximum)
 
 Which neighbours those are, `vqcodec.coding.layout` says: one layout is for pictures, one for sound.
 In pictures all cells with the same column + 2 row can be computed at once: h x w cells take
 w + 2 (h - 1) steps, for encoding and decoding alike. In sound the rows, its channels, do not see
-each other: w steps.
+each other: w steps. Residual codebooks of sound make maps on one grid: the prior of a map may be
+told of those before it, up to the cell itself, never of what comes later in time.
 """
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.layout import MAX_DILATION, Taps, of_maps, of_rows
+from vqcodec.coding.layout import MAX_DILATION, ROW_BEFORE, Taps, of_maps, of_rows
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
 from vqcodec.coding.threads import one_blas_thread
 
@@ -32,11 +35,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Grids = list[NDArray[np.uint16]]
     Places = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and columns of some cells
     Take = Callable[[Places, NDArray[np.int64]], list[list[int]]]
 
 FRACTION = 8  # bits behind the point of activations
-OTHER_BOUNDS = {"shifts": (0, 20), "dilations": (1, MAX_DILATION)}
+OTHER_BOUNDS = {"shifts": (0, 20), "before_shifts": (0, 20), "dilations": (1, MAX_DILATION)}
 LIMIT = (1 << 15) - 1  # activations are clamped to +-LIMIT
 MAX_UNITS = 512  # C; with 16-bit weights, 5 C products of 30 bits each stay below 2^53
 # exp(-d / 2^FRACTION) * 2^24 by repeated multiplication, so that no library's exp is asked
@@ -76,7 +80,9 @@ class ContextModel:
             ``block.i.conv`` (taps C, C), ``block.i.conv_bias``, ``block.i.mix`` (C, C),
             ``block.i.mix_bias``, then ``head`` (C, K), ``head_bias``: int16, biases int64; and
             ``shifts``: of window, then of each matrix in this order. A prior of sound has also
-            ``dilations``, of each block.
+            ``dilations``, of each block, and where it is told of M maps before its own
+            ``before.j.embedding`` (K_j + 1, d_j) and ``before.j.window`` (neighbours, d_j, C) of
+            each map j, and ``before_shifts`` (M,), as those of the window.
 
     Raises:
         ValueError: the arrays do not fit each other, or could exceed 2^53.
@@ -93,9 +99,16 @@ class ContextModel:
         blocks = (len(shifts) - 2) // 2
         c, k = self.units, self.codebook_size
         shapes = {"embedding": (k + 1, embedding.shape[1]), "head": (c, k), "head_bias": (k,)}
+        told = arrays.get("before_shifts", arrays["shifts"][:0])
         if "dilations" in arrays:
             self.layout = of_rows(tuple(arrays["dilations"].ravel().tolist()))
             shapes["dilations"] = (blocks,)
+            for j in range(len(told)):
+                entries, d = arrays[f"before.{j}.embedding"].shape
+                shapes[f"before.{j}.embedding"] = entries, d
+                shapes[f"before.{j}.window"] = (len(ROW_BEFORE), d, c)
+            if len(told):
+                shapes["before_shifts"] = (len(told),)
         else:
             self.layout = of_maps(blocks)
         shapes["window"] = (len(self.layout.window), embedding.shape[1], c)
@@ -111,8 +124,15 @@ class ContextModel:
             least, most = OTHER_BOUNDS.get(name, (-bound, bound))
             if array.min() < least or array.max() > most:
                 raise ValueError(f"its array '{name}' holds numbers that are too large")
-        exact = embedding.astype(np.float64) @ window.astype(np.float64)
-        self.table = np.floor(exact * 2.0 ** -shifts[0]).reshape(-1, c)  # neighbour after neighbour
+        self.table = np.floor(_table(embedding, window, shifts[0]))
+        self.before = [
+            np.floor(
+                _table(arrays[f"before.{j}.embedding"], arrays[f"before.{j}.window"], int(shift))
+                + 0.5
+            )
+            for j, shift in enumerate(told)
+        ]
+        self.coarser = tuple(len(table) // len(ROW_BEFORE) - 1 for table in self.before)
         names = [n for i in range(blocks) for n in (f"block.{i}.conv", f"block.{i}.mix")]
         layers = [
             Layer(arrays[n].astype(np.float64), arrays[f"{n}_bias"].astype(np.float64), s)
@@ -126,8 +146,16 @@ class ContextModel:
             digest.update(name.encode() + arrays[name].astype("<i8").tobytes())
         self.identity = digest.digest()[:4]  # files carry it
 
-    def encode(self, maps: "list[NDArray[np.uint16]]") -> list[bytes]:
-        """Return the bytes of maps, (h, w) each and all of one shape."""
+    def encode(
+        self, maps: "Grids", before: "Sequence[Grids]" = (), *, known: int = 0
+    ) -> list[bytes]:
+        """Return the bytes of maps, (h, w) each and all of one shape.
+
+        Args:
+            maps: N of them.
+            before: for each map that it is told of as many, of the same shape.
+            known: of sound, so many columns are known to who decodes, and not coded.
+        """
         coders = [RangeEncoder() for _ in maps]
 
         def take(places: "Places", cumulative: "NDArray[np.int64]") -> list[list[int]]:
@@ -138,11 +166,21 @@ class ContextModel:
                     coder.encode(start, int(bound[symbol + 1]) - start)
             return cells
 
-        self._walk(len(maps), maps[0].shape, take)
+        self._walk(len(maps), maps[0].shape, take, before, [m[:, :known] for m in maps])
         return [coder.finish() for coder in coders]
 
-    def decode(self, payloads: list[bytes], shape: tuple[int, ...]) -> "NDArray[np.uint16]":
-        """Reverse `encode`: (N, h, w) uint16. Foreign bytes give some map, never an error."""
+    def decode(
+        self,
+        payloads: list[bytes],
+        shape: tuple[int, ...],
+        before: "Sequence[Grids]" = (),
+        *,
+        known: "Grids | None" = None,
+    ) -> "NDArray[np.uint16]":
+        """Reverse `encode`: (N, h, w) uint16. Foreign bytes give some map, never an error.
+
+        `known` are the first columns of maps, of sound, that were not coded.
+        """
         coders = [RangeDecoder(data) for data in payloads]
 
         def take(_: "Places", cumulative: "NDArray[np.int64]") -> list[list[int]]:
@@ -151,9 +189,9 @@ class ContextModel:
                 for coder, bounds in zip(coders, cumulative, strict=True)
             ]
 
-        return self._walk(len(payloads), shape, take)
+        return self._walk(len(payloads), shape, take, before, known)
 
-    def bits(self, maps: "list[NDArray[np.uint16]]") -> "NDArray[np.float64]":
+    def bits(self, maps: "Grids", before: "Sequence[Grids]" = ()) -> "NDArray[np.float64]":
         """Return the bits, (N, h, w), that each index of maps costs, but for the coder's waste."""
         import numpy as np
 
@@ -166,7 +204,7 @@ class ContextModel:
             cost[:, places[0], places[1]] = np.log2(TOTAL / size)
             return cells
 
-        self._walk(len(maps), maps[0].shape, take)
+        self._walk(len(maps), maps[0].shape, take, before)
         return cost
 
     def frequencies(self, grid: "NDArray[np.uint16]") -> "NDArray[np.uint16]":
@@ -183,39 +221,54 @@ class ContextModel:
         return found
 
     @one_blas_thread
-    def _walk(self, number: int, shape: tuple[int, ...], take: "Take") -> "NDArray[np.uint16]":
+    def _walk(
+        self,
+        number: int,
+        shape: tuple[int, ...],
+        take: "Take",
+        before: "Sequence[Grids]" = (),
+        known: "Grids | None" = None,
+    ) -> "NDArray[np.uint16]":
         """Visit the cells of `number` maps of one shape in coding order.
 
-        `take(places, cumulative)` gets the cumulative frequencies, (number, places, K + 1), of
-        the cells at these rows and columns, and returns their indices.
+        `before` are, for each map that it is told of, as many of the same shape; in sound the
+        first columns may be `known`. `take(places, cumulative)` gets the cumulative frequencies,
+        (number, places, K + 1), of the cells at these rows and columns, and returns their indices.
         """
         import numpy as np
 
-        height, width = shape
-        layout, outside = self.layout, self.codebook_size
-        rights = [right for _, right in layout.window]
-        top, left = max(up for up, _ in layout.window), -min(rights)
-        stride = left + width + max(0, *rights)
-        known = np.full((number, top + height, stride), outside, np.int64)
-        offsets = np.array([right - up * stride for up, right in layout.window])
-        entries = np.arange(len(offsets)) * (outside + 1)  # where a neighbour's rows start
-        memory = [_Memory(number, height, self.units, taps, layout.skew) for taps in layout.blocks]
-        for step, rows in layout.steps(height, width):
+        layout, area = self.layout, (number, *shape)
+        own = _Neighbours(self.table, layout.window, area)
+        others = [_Neighbours(table, ROW_BEFORE, area) for table in self.before]
+        if len(before) != len(others):
+            raise ValueError(f"this prior is told of {len(others)} maps before its own")
+        for other, maps in zip(others, before, strict=True):
+            other.indices[:] = maps
+        memory = [
+            _Memory(number, shape[0], self.units, taps, layout.skew) for taps in layout.blocks
+        ]
+        begin = 0  # columns are known where each is a step, in sound
+        if known is not None and known[0].size:
+            begin = known[0].shape[1]
+            own.indices[..., :begin] = known
+        for step, rows in layout.steps(*shape):
             r = np.arange(rows.start, rows.stop)
             x = step - layout.skew * r
-            there = (r + top) * stride + x + left
-            cells = known.reshape(number, -1)[:, there[:, None] + offsets]
-            h = self.table.take(cells + entries, axis=0).sum(2)  # (number, rows, C)
+            h = own.sums(r, x)  # (number, rows, C)
+            for other in others:
+                h += other.sums(r, x)
             np.clip(h, -LIMIT, LIMIT, out=h)
             for (conv, mix), seen in zip(self.blocks, memory, strict=True):
                 around = seen.around(np.maximum(h, 0), rows)
                 v = conv(around.reshape(-1, around.shape[-1]))
                 h += mix(np.clip(v, 0, LIMIT, out=v)).reshape(h.shape)
                 np.clip(h, -LIMIT, LIMIT, out=h)
+            if step < begin:
+                continue
             scores = self.head(np.maximum(h, 0).reshape(-1, self.units))
             cumulative = self._cumulative(scores).reshape(number, len(rows), -1)
-            known[:, r + top, x + left] = take((r, x), cumulative)
-        return known[:, top:, left : left + width].astype(np.uint16)
+            own.indices[:, r, x] = take((r, x), cumulative)
+        return own.indices.astype(np.uint16)
 
     def _cumulative(self, scores: "Array") -> "NDArray[np.int64]":
         """Return cumulative frequencies, (P, K + 1), from 0 to `TOTAL`, for scores, (P, K)."""
@@ -229,6 +282,36 @@ class ContextModel:
         cumulative = np.zeros((len(sizes), self.codebook_size + 1), np.int64)
         np.cumsum(sizes, axis=1, out=cumulative[:, 1:])
         return cumulative
+
+
+class _Neighbours:
+    """What the cells of a window in a map, of N maps at once, add to the first layer.
+
+    Attributes:
+        indices: (N, height, width); around the maps there is the index K.
+    """
+
+    def __init__(self, table: "Array", window: Taps, area: tuple[int, ...]) -> None:
+        import numpy as np
+
+        number, height, width = area
+        outside = len(table) // len(window) - 1
+        rights = [right for _, right in window]
+        self._top, self._left = max(up for up, _ in window), -min(rights)
+        self._stride = self._left + width + max(0, *rights)
+        known = np.full((number, self._top + height, self._stride), outside, np.int64)
+        self.indices = known[:, self._top :, self._left : self._left + width]
+        self._flat = known.reshape(number, -1)
+        self._offsets = np.array([right - up * self._stride for up, right in window])
+        self._entries = np.arange(len(window)) * (outside + 1)  # where a neighbour's rows start
+        self._table = table
+
+    def sums(self, r: "NDArray[np.int64]", x: "NDArray[np.int64]") -> "Array":
+        """Return what is added to cells, of these rows and columns, (N, cells, C)."""
+        there = (r + self._top) * self._stride + x + self._left
+        cells = self._flat[:, there[:, None] + self._offsets]
+        total: Array = self._table.take(cells + self._entries, axis=0).sum(2)
+        return total
 
 
 class _Memory:
@@ -258,6 +341,15 @@ class _Memory:
         now[:, first:last] = u
         seen = [self.steps[age][:, first - up : last - up] for age, up in self.taps]
         return np.concatenate(seen, -1)
+
+
+def _table(embedding: "NDArray[np.int64]", window: "NDArray[np.int64]", shift: int) -> "Array":
+    """Return what each index adds to the first layer, neighbour after neighbour, (... , C)."""
+    import numpy as np
+
+    exact = embedding.astype(np.float64) @ window.astype(np.float64)
+    entries: Array = (exact * 2.0**-shift).reshape(-1, window.shape[2])
+    return entries
 
 
 def _exp_table() -> "NDArray[np.int64]":

@@ -15,6 +15,7 @@ WINDOW: Taps = (
 # and what the convolutions see, the cell itself included.
 TAPS: Taps = ((0, 0), (0, -1), (1, -1), (1, 0), (1, 1))
 ROW_WINDOW: Taps = tuple((0, x) for x in range(-24, 0))  # the same of rows that are coded apart
+ROW_BEFORE: Taps = tuple((0, x) for x in range(-8, 1))  # of a row of a map that came before it
 MAX_DILATION = 256  # cells between the taps of a convolution along a row
 
 

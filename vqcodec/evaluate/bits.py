@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from vqcodec.codec.base import BaseCodec
-from vqcodec.coding.rangecoder import TOTAL
 from vqcodec.files import joint
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import blocks
@@ -17,8 +16,6 @@ from vqcodec.weights import SAMPLING_PRIOR, coding_priors, lattice_prior
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from vqcodec.coding.contextmodel import ContextModel
 
 CODING, SAMPLING = "coding prior", "sampling prior"
 
@@ -40,9 +37,11 @@ class BitMeter:
         priors.
         """
         bits: defaultdict[str, float] = defaultdict(float)
-        for grid, prior in zip(codes.grids, self.coding, strict=False):  # there may be none
+        for number, prior in enumerate(self.coding):  # there may be none
+            *before, grid = codes.grids[number - len(prior.coarser) : number + 1]
             for place in blocks(grid.shape, codes.axes):
-                bits[CODING] += _coding(prior, grid[place])
+                told = [[other[place]] for other in before]
+                bits[CODING] += float(prior.bits([grid[place]], told).sum())
         if self.lattice is not None and joint.fits(self.lattice, [g.shape for g in codes.grids]):
             bits[CODING] = joint.bits(codes.grids, self.lattice, codes.condition)
         if self.sampling is not None:
@@ -57,11 +56,3 @@ class BitMeter:
         assert self.sampling is not None
         indices = tuple(torch.from_numpy(g.astype("int64"))[None].to(self.device) for g in grids)
         return -float(self.sampling.log_prob(indices)) / math.log(2)
-
-
-def _coding(prior: "ContextModel", block: "NDArray[np.uint16]") -> float:
-    import numpy as np
-
-    expected = prior.frequencies(block)
-    own = np.take_along_axis(expected, block[..., None].astype(np.int64), -1)
-    return float(np.log2(TOTAL / own).sum())

@@ -10,7 +10,7 @@ from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import AXES, Contents
 from vqcodec.files.frames import CodingPrior
-from vqcodec.weights import find_coding_priors, needed_coding_prior
+from vqcodec.weights import find_coding_priors, find_named, needed_coding_prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,21 @@ class Codes(Contents):
         """Return the codes of so many maps only, from the coarsest on; of all with None."""
         sizes = self.codebook_sizes[:levels]
         return replace(self, grids=self.grids[:levels], codebook_sizes=sizes)
+
+    def with_codebooks(self, number: int) -> "Codes":
+        """Return the codes of the first so many codebooks; see `Weights.with_codebooks`.
+
+        Raises:
+            UsageError: these are not of so many.
+            WeightsError: the weights that made them are not installed.
+        """
+        weights = find_named(self.model).of_codes(self.codebook_id)
+        if weights is None:
+            raise WeightsError(f"another codebook of the name '{self.model}' is installed")
+        if number > len(self.grids):
+            raise UsageError(f"codes of {len(self.grids)} codebooks cannot become {number}")
+        identity = weights.with_codebooks(number).codebook_id
+        return replace(self.first(number), codebook_id=identity)
 
     def save(self, path: str | Path, *, force: bool = False, prior: bool = True) -> int:
         """Write a ``.npz`` or ``.vqc`` file, by suffix; return its size in bytes.

@@ -50,10 +50,23 @@ class CodingPrior(Protocol):
     def codebook_size(self) -> int:
         """K."""
 
-    def encode(self, maps: "list[Grid]") -> list[bytes]:
+    @property
+    def coarser(self) -> tuple[int, ...]:
+        """K of each map before its own that it is told of; they are of the same shape."""
+
+    def encode(
+        self, maps: "list[Grid]", before: "Sequence[list[Grid]]" = (), *, known: int = 0
+    ) -> list[bytes]:
         """Return the bytes of maps, (h, w) each and all of one shape."""
 
-    def decode(self, payloads: list[bytes], shape: tuple[int, ...]) -> "Grid":
+    def decode(
+        self,
+        payloads: list[bytes],
+        shape: tuple[int, ...],
+        before: "Sequence[list[Grid]]" = (),
+        *,
+        known: "list[Grid] | None" = None,
+    ) -> "Grid":
         """Reverse it: (N, h, w)."""
 
 
@@ -105,14 +118,20 @@ def code(grids: "Sequence[Grid]", axes: str, prior: CodingPrior) -> list[bytes]:
 
     Args:
         grids: the maps so far, coarse to fine: the last is coded. Those before it will have been
-            read when it is; no prior looks at them yet.
+            read when it is.
         axes: of the maps.
         prior: of the last map.
     """
     grid = grids[-1]
-    maps = [_flat(grid[place]) for place in blocks(grid.shape, axes)]
-    shapes = [m.shape for m in maps]
-    return list(by_shape(lambda _, m: prior.encode(m), shapes, maps, _together(axes)))
+    where = blocks(grid.shape, axes)
+    maps = [_flat(grid[place]) for place in where]
+    told = _told(grids[:-1], grid.shape, where, prior)
+
+    def encode(_: tuple[int, ...], items: "list[tuple[Grid, list[Grid]]]") -> list[bytes]:
+        return prior.encode(*_apart(items, prior))
+
+    items = list(zip(maps, told, strict=True))
+    return list(by_shape(encode, [m.shape for m in maps], items, _together(axes)))
 
 
 def coded_size(payloads: list[bytes], *, last: bool) -> int:
@@ -157,7 +176,7 @@ def read_coded(
 
     Args:
         read: where to go on.
-        before: the coarser maps, which were read; no prior looks at them yet.
+        before: the coarser maps, which were read.
         shape: of the map.
         axes: of the map.
         prior: of the map.
@@ -182,7 +201,13 @@ def read_coded(
         if math.prod(block) > MAX_PER_BYTE * (length + HIDDEN_BYTES):
             raise FormatError("truncated or damaged: too short for its indices")
     grid = np.empty(shape, np.uint16)
-    decoded = by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, _together(axes))
+    told = _told(before, shape, where, prior)
+
+    def decode(shape: tuple[int, ...], items: "list[tuple[bytes, list[Grid]]]") -> "list[Grid]":
+        coded, around = _apart(items, prior)
+        return list(prior.decode(coded, shape, around))
+
+    decoded = by_shape(decode, shapes, list(zip(payloads, told, strict=True)), _together(axes))
     with contextlib.closing(decoded):
         for place, found, payload, check in zip(where, decoded, payloads, stored, strict=True):
             crc = crc_of(found, zlib.crc32(payload, crc))
@@ -208,6 +233,32 @@ def _block_count(read: Reader, shape: tuple[int, ...], axes: str) -> int:
     if number * CRC_BYTES > read.left:
         raise FormatError("truncated or damaged: too short for its indices")
     return number
+
+
+def _told(
+    before: "Sequence[Grid]",
+    shape: tuple[int, ...],
+    where: list[tuple[slice, ...]],
+    prior: CodingPrior,
+) -> "list[list[Grid]]":
+    """Return for each block of a map what its prior is told of the maps before.
+
+    Raises:
+        FormatError: they are not such as it knows.
+    """
+    told = before[len(before) - len(prior.coarser) :]
+    for grid, size in zip(told, prior.coarser, strict=True):
+        if grid.shape != shape or int(grid.max()) >= size:
+            raise FormatError("damaged: its maps are not those that its coding prior knows")
+    return [[_flat(grid[place]) for grid in told] for place in where]
+
+
+def _apart(
+    items: "list[tuple[T, list[Grid]]]", prior: CodingPrior
+) -> "tuple[list[T], list[list[Grid]]]":
+    """Return what is coded of blocks, and of each map before it those of all of them."""
+    around = [[told[j] for _, told in items] for j in range(len(prior.coarser))]
+    return [item for item, _ in items], around
 
 
 def _flat(block: "Grid") -> "Grid":

@@ -11,12 +11,13 @@ from vqcodec.maps import Maps, MapSpec
 from vqcodec.weights import MAX_MAPS
 
 MAGIC = b"VQC"
-SECTIONS, SCALED, CODED, STREAM, UNKNOWN = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 0b1100_0000
+SECTIONS, SCALED, CODED, STREAM, JOINT = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 0b100_0000
 # which stride each axis has: hw share one, the channels of ct have none of their own
 STREAMED = AXES.index("ct")  # the only axes whose length may be unknown at the start
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
 PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
-CONDITION, JOINT = CODED, STREAM  # the same bits in version 2
+CONDITION = CODED  # the same bit in version 2
+UNKNOWN = 0, JOINT | 0b1000_0000, 0b1000_0000  # bits that must be 0, by version
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Header:
     def version(self) -> int:
         """The first that can say all this: what the first can say it says as ever."""
         said = len(self.maps) == 1 and not self.joint and not self.condition
-        return 1 if said and not (self.coded and self.axes == "thw") else 2
+        return 1 if said and not (self.coded and (self.stream or self.axes == "thw")) else 2
 
     @property
     def coded(self) -> bool:
@@ -100,9 +101,10 @@ def write_header(header: Header) -> bytes:
     sections = write_sections(media)
     flags = AXES.index(header.axes) | SECTIONS * bool(sections) | SCALED * scaled
     if version == 1:
-        flags |= CODED * header.coded | STREAM * header.stream
+        flags |= CODED * header.coded
     else:
         flags |= CONDITION * bool(header.condition) | JOINT * header.joint
+    flags |= STREAM * header.stream
     out = bytearray(MAGIC + bytes([version, flags]) + header.codebook_id)
     out += bytes([len(header.model)]) + header.model.encode("ascii")
     if version == 1 or header.joint:
@@ -134,11 +136,11 @@ def read_header(read: Reader) -> Header:
     if read.take(3) != MAGIC:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
-    stream, coded = (version == 1 and bool(flags & bit) for bit in (STREAM, CODED))
+    stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
     joint = version == 2 and bool(flags & JOINT)
-    known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN
+    known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN[version]
     if stream:
-        known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED)
+        known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED | JOINT)
     if not known:
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
@@ -153,7 +155,7 @@ def read_header(read: Reader) -> Header:
     if version == 2 and bool(flags & CONDITION) != bool(condition):
         raise FormatError("damaged: a condition of 0 is told")
     number = read.take(1)[0]
-    alone = stream or coded
+    alone = version == 1 and (stream or coded)
     if not 1 <= number <= MAX_MAPS or (alone and (number > 1 or axes == "thw")):
         raise FormatError(f"damaged: {number} index maps")
     maps: list[MapSpec] = []

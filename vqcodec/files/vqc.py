@@ -12,12 +12,13 @@ magic                 3 bytes, ``VQC``
 version               u8, 1 or 2
 flags                 u8: bits 0-1 axes (0 ``hw``, 1 ``ct``, 2 ``thw``); bit 2 sections follow;
                       bit 3 the coded size differs from the original; bit 4 the indices are
-                      range-coded; bit 5 a stream, whose length was not known at its start: one
-                      ``ct`` grid, bits 3 and 4 not set. In version 2 bit 4 says that a condition
-                      is told, bit 5 that the maps are coded together. Bits 6-7 must be 0
+                      range-coded; bit 5 a stream, whose length was not known at its start: of
+                      ``ct``, one grid or in version 2 several of one stride; bits 3, 4 and 6 not
+                      set. In version 2 bit 4 says that a condition is told, bit 6 that the maps are
+                      coded together. Bit 7, and in version 1 bit 6, must be 0
 codebook id           4 bytes, of the SHA-256 of the codebook(s)
 model                 u8 length, then that many ASCII characters
-prior id              4 bytes, only in version 1 with flag bit 4 and in version 2 with flag bit 5:
+prior id              4 bytes, only in version 1 with flag bit 4 and in version 2 with flag bit 6:
                       which coding prior is needed
 condition             u8, only in version 2 with flag bit 4: the class of the codes under the coding
                       prior, not 0
@@ -49,7 +50,8 @@ range-coded frames    of at most 2^24 cells in a file: blocks of at most 256 x 2
                       the payload (in version 1 not in the last block, whose payload leaves four
                       bytes to the end of the file); the payload, by `vqcodec.coding.rangecoder`
                       with the frequencies and the order of `vqcodec.coding.contextmodel`, every
-                      grid by its own prior and without a look at the others; then a CRC-32
+                      grid by its own prior, which may be told of those before it, of its shape;
+                      then a CRC-32
 frames of maps that   of at most 36 x 2^20 cells of ``hw`` in a file, each map with 1, 2, 4, 8 or 16
 are coded together    cells along the side of one of the map before. They are cut into blocks of at
                       most 256 x 256 cells of the last map and what lies there in the others, row
@@ -58,16 +60,18 @@ are coded together    cells along the side of one of the map before. They are cu
                       length, and so many bytes, by `vqcodec.coding.lanes` with the frequencies of
                       `vqcodec.coding.lattice` in the order of `vqcodec.coding.quadtree`; and then a
                       CRC-32, of all maps but the last its two low bytes
-stream                with flag bit 5: frames of about a second each: varint cells, 1 or more; as
-                      many indices of each channel, channel after channel, at most 65,536 in all,
-                      packed as above; a CRC-32. Then the end: a 0; varint n - 1 of the original
-                      samples, and of the coded ones, in each channel; a CRC-32
+stream                with flag bit 5: frames of about a second each: varint cells, 1 or more; for
+                      each grid as many indices of each channel, at most 65,536 in all: channel
+                      after channel, packed as above; or range-coded as above, varint length of the
+                      payload and the payload, after the last 128 cells of the frames before it,
+                      which are known; a CRC-32. Then the end: a 0; varint n - 1 of the
+                      original samples, and of the coded ones, in each channel; a CRC-32
 ====================  ==========================================================================
 
 The CRC-32 of a frame goes on from that of the frame before it, the first from that of everything
 before the frames; it covers the payload if range-coded, then the indices as u16; in a stream, the
-bytes of the frame or the end. Nothing follows the last frame, or the end. Changing any of this is a
-breaking release.
+bytes of the frame or the end, then the indices of its range-coded grids as u16. Nothing follows the
+last frame, or the end. Changing any of this is a breaking release.
 """
 
 import itertools
@@ -107,15 +111,16 @@ def dump(codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel" = ()) -
 
     Args:
         codes: what to write.
-        priors: of each map, or none, or one of all maps: range-code the maps for which, or all if
-            that is smaller than packing them.
+        priors: of each map, or of the first, or none, or one of all maps: range-code the maps for
+            which, or all if that is smaller than packing them.
     """
     if isinstance(priors, LatticeModel):
         coded = _dump_jointly(codes, priors)
         packed = _dump(codes, ())
         return coded if coded is not None and len(coded) < len(packed) else packed
     cells = sum(grid.size for grid in codes.grids)
-    if cells > MAX_CODED or tuple(p.codebook_size for p in priors) != codes.codebook_sizes:
+    known = tuple(prior.codebook_size for prior in priors)
+    if cells > MAX_CODED or known != codes.codebook_sizes[: len(known)]:
         priors = ()
     return _dump(codes, priors)
 
@@ -125,7 +130,8 @@ def _dump(codes: Contents, priors: Sequence[CodingPrior]) -> bytes:
     payloads = [
         _smaller(codes.grids[: i + 1], codes.codebook_sizes[i], codes.axes, prior, last=last)
         for i, prior in enumerate(priors)
-    ] or [None] * len(codes.grids)
+    ]
+    payloads += [None] * (len(codes.grids) - len(priors))
     identities = [None if p is None else priors[i].identity for i, p in enumerate(payloads)]
     out = write_header(Header.of(codes, tuple(identities)))
     crc = zlib.crc32(out)
@@ -179,7 +185,7 @@ def map_bytes(data: bytes) -> list[int]:
 
 def is_stream(data: bytes) -> bool:
     """Tell whether a file is a stream; its first five bytes are enough."""
-    return data.startswith(MAGIC + b"\1") and len(data) > 4 and bool(data[4] & STREAM)
+    return data.startswith(MAGIC) and len(data) > 4 and bool(data[4] & STREAM)
 
 
 def load(
@@ -204,7 +210,7 @@ def load(
     header = read_header(read)
     media = header.media
     if header.stream:
-        grids, media = _read_stream(read, header)
+        grids, media = _read_stream(read, header, find_prior)
     else:
         grids = read_maps(read, header, find_prior, levels=levels, partial=partial)
     sizes, model, identity = header.codebook_sizes, header.model, header.codebook_id
@@ -213,14 +219,16 @@ def load(
     )
 
 
-def _read_stream(read: Reader, header: Header) -> "tuple[list[Grid], MediaInfo]":
+def _read_stream(
+    read: Reader, header: Header, find_prior: FindPrior
+) -> "tuple[list[Grid], MediaInfo]":
     import numpy as np
 
-    stream = StreamFrames(read, header)
+    stream = StreamFrames(read, header, find_prior)
     frames, total = [], 0
     for frame in stream:
         frames.append(frame)
         total += frame.size
         if total > MAX_CODES:
             raise FormatError(f"holds {total:,} indices, more than any file may")
-    return [np.concatenate(frames, axis=1)], stream.media
+    return list(np.concatenate(frames, axis=2)), stream.media

@@ -1,11 +1,11 @@
-"""What a recogniser reads, and how much of it changes: pocketsphinx, English only.
+"""What a recogniser reads in speech: Moonshine tiny, English only.
 
-It makes many mistakes of its own, so what it reads in a copy is compared with what it reads in the
-original, not with the truth. In sound without words it can still read phones.
+Its weights come in the package ``moonshine-voice`` (MIT), and are run by ONNX Runtime here: the
+package itself is not imported, for it wants a sound card's library.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vqcodec.voice.frames import RATE
 
@@ -15,90 +15,121 @@ if TYPE_CHECKING:
 
     Signal = NDArray[np.floating]
 
-PACKAGE = "pocketsphinx"
-SILENCE = "SIL"
+PACKAGE = "moonshine-voice"
+FOLDER = "moonshine_voice/assets/tiny-en"
+BEGIN, END = 1, 2  # tokens
+SPACE = "\u2581".encode()  # how tokens write it
+TOKENS_PER_SECOND = 6.5  # no more are read, whatever the sound is: its makers' limit
+SHORTEST = RATE // 10  # samples
+LONGEST = 25 * RATE  # samples that are read at a time
+SEARCHED = 10 * RATE  # samples at the end of these where a pause is looked for
+PAUSE = RATE // 5
 
 
-def character_error_rate(original: "Signal", other: "Signal") -> float | None:
-    """Return edits per character between two readings; None where the original has no words.
+class Recogniser(NamedTuple):
+    """The two networks, of ONNX Runtime, and the bytes of each token."""
 
-    Insertions count, so that it can be above 1.
-    """
-    reference = read(original)
-    return edits(reference, read(other)) / len(reference) if reference else None
+    encoder: Any
+    decoder: Any
+    tokens: list[bytes]
 
 
 def read(samples: "Signal") -> str:
-    """Return the words that pocketsphinx reads in speech at 16 kHz."""
-    return _read(_pcm(samples))
-
-
-def read_phones(samples: "Signal") -> tuple[str, ...]:
-    """Return the phones of English that pocketsphinx reads in sound at 16 kHz, in ARPAbet.
-
-    Any may follow any, some likelier than others; silence and noises are not among them.
-    """
-    return _read_phones(_pcm(samples))
-
-
-def edits(a: str, b: str) -> int:
-    """Return the fewest insertions, deletions and substitutions that turn `a` into `b`."""
-    row = list(range(len(b) + 1))
-    for i, left in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, right in enumerate(b, 1):
-            best = min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
-            diagonal, row[j] = row[j], best
-    return row[-1]
-
-
-def _pcm(samples: "Signal") -> bytes:
+    """Return what is read in speech at 16 kHz, (T,), as it is read; long speech in pieces."""
     import numpy as np
 
-    return (np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes()
-
-
-@lru_cache(maxsize=256)  # an original meets many copies
-def _read(pcm: bytes) -> str:
-    found = _decoded(load(), pcm).hyp()
-    return "" if found is None else str(found.hypstr)
-
-
-@lru_cache(maxsize=1)  # for the measures of one reading
-def _read_phones(pcm: bytes) -> tuple[str, ...]:
-    found = _decoded(load_phones(), pcm).seg() or ()  # of nothing at all there is none
-    return tuple(s.word for s in found if s.word.isalpha() and s.word != SILENCE)
-
-
-def _decoded(decoder: Any, pcm: bytes) -> Any:
-    """Return the recogniser when it has heard all of a signal."""
-    decoder.reinit_feat()  # forget the level of what was read before
-    decoder.start_utt()
-    decoder.process_raw(pcm, full_utt=True)
-    decoder.end_utt()
-    return decoder
+    return _read(np.asarray(samples, np.float32).tobytes())
 
 
 @lru_cache(maxsize=1)
-def load() -> Any:
-    """Return the recogniser, its models read.
+def load() -> Recogniser:
+    """Return the recogniser.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: its package is not installed, or holds no weights.
     """
-    from pocketsphinx import Decoder
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
 
-    return Decoder(samprate=RATE, loglevel="FATAL")
+    import onnxruntime
+
+    try:
+        folder = Path(str(distribution(PACKAGE).locate_file(FOLDER)))
+    except PackageNotFoundError:
+        raise ImportError(f"{PACKAGE} is not installed") from None
+    if not folder.is_dir():
+        raise ImportError(f"{PACKAGE} holds no {FOLDER}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # for steps as small as these, more only wait
+    encoder, decoder = (
+        onnxruntime.InferenceSession(folder / f"{name}.ort", options)
+        for name in ("encoder_model", "decoder_model_merged")
+    )
+    return Recogniser(encoder, decoder, _tokens((folder / "tokenizer.bin").read_bytes()))
 
 
-@lru_cache(maxsize=1)
-def load_phones() -> Any:
-    """Return the recogniser of phones instead of words, its models read.
+def pieces(samples: "Signal") -> "list[Signal]":
+    """Return speech in pieces of at most `LONGEST`, cut where it is quietest."""
+    import numpy as np
 
-    Raises:
-        ImportError: it is not installed.
-    """
-    from pocketsphinx import Decoder, get_model_path
+    found = []
+    while len(samples) > LONGEST:
+        start = LONGEST - SEARCHED
+        power = np.square(samples[start:LONGEST], dtype=np.float64).cumsum()
+        cut = start + PAUSE // 2 + int(np.argmin(power[PAUSE:] - power[:-PAUSE]))
+        found.append(samples[:cut])
+        samples = samples[cut:]
+    return [*found, samples]
 
-    sequences = get_model_path("en-us/en-us-phone.lm.bin")
-    return Decoder(samprate=RATE, loglevel="FATAL", lm=None, allphone=sequences)
+
+@lru_cache(maxsize=16)  # an original meets several copies, and each several measures
+def _read(data: bytes) -> str:
+    import numpy as np
+
+    samples = np.frombuffer(data, np.float32)
+    return " ".join(_read_piece(piece) for piece in pieces(samples) if len(piece) >= SHORTEST)
+
+
+def _read_piece(samples: "Signal") -> str:
+    """Return the likeliest words, token after token."""
+    import numpy as np
+
+    encoder, decoder, tokens = load()
+    mask = np.ones((1, len(samples)), np.int64)
+    (heard,) = encoder.run(None, {"input_values": samples[None], "attention_mask": mask})
+    memory = {i.name: _empty(i.shape) for i in decoder.get_inputs() if i.name.startswith("past")}
+    fixed = {"encoder_hidden_states": heard, "encoder_attention_mask": mask}
+    words, token = b"", BEGIN
+    for number in range(1 + int(len(samples) / RATE * TOKENS_PER_SECOND)):
+        step = {"input_ids": np.array([[token]]), "use_cache_branch": np.array([number > 0])}
+        logits, *present = decoder.run(None, {**step, **fixed, **memory})
+        token = int(logits[0, -1].argmax())
+        if token == END:
+            break
+        words += tokens[token]
+        # what it needs of the encoder comes with the first step only
+        kept = zip(memory, present, strict=True)
+        memory |= {name: new for name, new in kept if not number or ".decoder." in name}
+    return words.replace(SPACE, b" ").decode(errors="ignore").strip()
+
+
+def _empty(shape: list[Any]) -> "Signal":
+    """Return an array of nothing yet, where the shape says numbers: heads and their width."""
+    import numpy as np
+
+    _, heads, _, width = shape
+    return np.zeros((1, heads, 0, width), np.float32)
+
+
+def _tokens(data: bytes) -> list[bytes]:
+    """Return the bytes of all tokens: of each first their number, in base 128 above 127."""
+    found, at = [], 0
+    while at < len(data):
+        length = data[at]
+        at += 1
+        if length >= 128:
+            length += 128 * (data[at] - 1)
+            at += 1
+        found.append(data[at : at + length])
+        at += length
+    return found

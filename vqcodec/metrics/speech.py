@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.metrics import recogniser, similarity
+from vqcodec.metrics import recogniser, similarity, words
 from vqcodec.metrics.measure import Measure, versions
 from vqcodec.metrics.spectra import log_mel_distance
 from vqcodec.voice.frames import RATE
@@ -26,14 +26,15 @@ class SpeechMetric(Measure):
     """A measure of two signals of one length, aligned, at 16 kHz.
 
     Attributes:
-        compute: the function of the original and the other; None where it is not defined.
+        compute: the function of the original and the other, and of the text where it reads words;
+            None where it is not defined.
         packages: what must be installed for it.
         prepare: loads what it needs, and raises ImportError where that does not work.
         less_is_better: of a distance or an error.
-        english: whether it is for English only.
+        english: whether it reads words, which must be English.
     """
 
-    compute: "Callable[[Signal, Signal], float | None]"
+    compute: "Callable[..., float | None]"
     packages: tuple[str, ...] = ()
     prepare: Callable[[], Any] = lambda: None
     less_is_better: bool = False
@@ -43,8 +44,14 @@ class SpeechMetric(Measure):
         """Return what computes it here, with its version; nothing where it is not installed."""
         return versions(self.packages)
 
-    def measure(self, original: "Signal", other: "Signal") -> float | None:
-        """Return the measure, None for what is too short, or silent, or too damaged for it."""
+    def measure(self, original: "Signal", other: "Signal", text: str = "") -> float | None:
+        """Return the measure, None for what is too short, or silent, or too damaged for it.
+
+        Args:
+            original: (T,).
+            other: (T,).
+            text: what is said, where that is known.
+        """
         import numpy as np
 
         if len(original) < SHORTEST or not original.any():
@@ -52,7 +59,7 @@ class SpeechMetric(Measure):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                value = self.compute(original, other)
+                value = self.compute(original, other, *([text] if self.english else []))
             except ImportError:
                 raise
             except Exception:  # packages say in ways of their own that they hear no speech
@@ -137,27 +144,34 @@ VISQOL = SpeechMetric(
 SIMILARITY = SpeechMetric(
     "similarity", "similarity", "", 3, similarity.similarity, ("Resemblyzer",), similarity.load
 )
-CER = SpeechMetric(
-    "cer",
-    "CER",
-    "",
-    3,
-    recogniser.character_error_rate,
-    ("pocketsphinx",),
-    recogniser.load,
-    less_is_better=True,
-    english=True,
+WER, CER = (
+    SpeechMetric(
+        label.lower(),
+        label,
+        "",
+        3,
+        compute,
+        (recogniser.PACKAGE,),
+        recogniser.load,
+        less_is_better=True,
+        english=True,
+    )
+    for label, compute in (
+        ("WER", words.word_error_rate),
+        ("CER", words.character_error_rate),
+    )
 )
 MEL = SpeechMetric("log-mel", "log-mel distance", "dB", 2, log_mel_distance, less_is_better=True)
 PITCH = SpeechMetric("f0-correlation", "F0 correlation", "", 3, _pitch)
 PESQ = SpeechMetric("pesq-wb", "PESQ-WB", "", 2, _pesq, ("pesq",), _import_pesq)
-METRICS = (STOI, VISQOL, SIMILARITY, CER, MEL, PITCH, PESQ)
+METRICS = (STOI, VISQOL, SIMILARITY, WER, CER, MEL, PITCH, PESQ)
 EXPLAINED = {
     STOI.key: "short-time objective intelligibility, 0 to 1",
     VISQOL.key: "estimated opinion of listeners, 1 to 5 (speech mode with its lattice)",
     SIMILARITY.key: "cosine of the speakers' embeddings (Resemblyzer), 1 for the same",
-    CER.key: "edits per character between what pocketsphinx reads in the original and in the "
-    "decoded, English only; lower is better",
+    WER.key: "edits per word from the text, or where none is known from what is read in the "
+    "original, to what Moonshine tiny reads in the decoded, English only; lower is better",
+    CER.key: "the same in characters",
     MEL.key: "mean difference of mel spectrograms; lower is better",
     PITCH.key: "of the fundamental's logarithm, where both are voiced",
     PESQ.key: "estimated opinion of listeners, 1 to 4.6; it compares waveforms, so it punishes "

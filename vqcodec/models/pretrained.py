@@ -19,6 +19,7 @@ from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.vae import VAE, build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
 from vqcodec.weights import (
+    CODEBOOK_IDS,
     CODING_PRIOR,
     CONFIG,
     MODEL,
@@ -66,9 +67,9 @@ def load_model(weights: Weights) -> VQVAE:
 def load_any_model(weights: Weights) -> VQVAE | VAE:
     """Build the model of `weights`, with codes or without; see `load_model`."""
     model = _load(weights, MODEL, lambda n: build_model(_table(weights.config, "model"), n))
-    if tuple(spec.codebook_size for spec in model.maps) != weights.codebook_sizes:
+    if tuple(spec.codebook_size for spec in model.maps) != weights.all_codebook_sizes:
         raise WeightsError(f"{weights.folder}: its maps are not those that {CONFIG} names")
-    if codebook_id(model.codebook_bytes()) != weights.codebook_id:
+    if codebook_id(model.codebook_bytes()).hex() != weights.config["codebook_id"]:
         raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
     return model
 
@@ -127,9 +128,14 @@ def _part(weights: Weights, file: str, name: str, command: str) -> Tree:
             f"{weights.folder}: has no {name}; "
             f"train one with: vqcodec train {command} --codec {weights.name}"
         )
-    if table.get("codebook_id") != weights.codebook_id.hex():
+    if not _fits(table, weights):
         raise WeightsError(f"{weights.folder}: its {name} was made for another codebook")
     return table
+
+
+def _fits(table: Tree, weights: Weights) -> bool:
+    """Return whether a part was made for codes of these weights, of one codebook or several."""
+    return weights.of_codes(bytes.fromhex(table["codebook_id"])) is not None
 
 
 def _key(file: str) -> str:
@@ -163,7 +169,8 @@ def write_weights(folder: Path, config: Tree, model: VQVAE | VAE) -> Tree:
         model: the network that `config` builds.
 
     Returns:
-        The config as written, with ``maps``, ``codebook_id`` and ``files``.
+        The config as written, with ``maps``, ``codebook_id`` and ``files``, and for sound in
+        several maps ``codebook_ids``.
     """
     data = tensor_bytes(model)
     config = {
@@ -172,6 +179,9 @@ def write_weights(folder: Path, config: Tree, model: VQVAE | VAE) -> Tree:
         "codebook_id": codebook_id(model.codebook_bytes()).hex(),
         "files": {MODEL: hashlib.sha256(data).hexdigest()},
     }
+    if len(model.maps) > 1 and len(model.maps[0].stride) == 1:  # sound
+        firsts = (model.codebook_bytes(n) for n in range(1, len(model.maps) + 1))
+        config[CODEBOOK_IDS] = [codebook_id(data).hex() for data in firsts]
     (folder / MODEL).write_bytes(data)
     (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
     return config
@@ -240,7 +250,7 @@ def write_part(weights: Weights, table: Tree, file: str, data: bytes, *, force: 
         WeightsError: it was made for other codes.
         OutputError: there is one and `force` is not given.
     """
-    if table.get("codebook_id") != weights.codebook_id.hex():
+    if not _fits(table, weights):
         raise WeightsError(
             f"{weights.folder}: {file} was trained for codebook {table.get('codebook_id')}, "
             f"these weights have {weights.codebook_id.hex()}"

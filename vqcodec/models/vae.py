@@ -30,7 +30,7 @@ class VAE(nn.Module):
         super().__init__()
         self.encoder, self.bottleneck, self.decoder = encoder, bottleneck, decoder
 
-    def codebook_bytes(self) -> bytes:
+    def codebook_bytes(self, number: int | None = None) -> bytes:
         """Return nothing: there is no codebook."""
         return b""
 

@@ -62,9 +62,9 @@ class VQVAE(nn.Module):
         """What is known of each index map; strides are along the axes of x behind its channels."""
         return _maps(self.encoder, self.quantizer)
 
-    def codebook_bytes(self) -> bytes:
+    def codebook_bytes(self, number: int | None = None) -> bytes:
         """Return what gives an index its meaning; see `Quantizer.codebook_bytes`."""
-        return self.quantizer.codebook_bytes()
+        return self.quantizer.codebook_bytes(number)
 
     def encode(
         self,
@@ -293,6 +293,8 @@ def build_prior(table: Any, max_parameters: int | None = None) -> Prior:
         if not 2 <= len(sizes) <= MAX_MAPS:
             raise UsageError(f"a prior of {len(sizes)} maps; must be 2 to {MAX_MAPS}")
         tables = [{**table, "codebook_size": size} for size in sizes]
+        if table.get("kind") == "integer" and table.get("dilations"):  # of sound, on one grid
+            tables = [{**own, "coarser": sizes[:i]} for i, own in enumerate(tables)]
         return IndependentPriors([build_prior(own, max_parameters) for own in tables])
     config = _config(table, "prior", "vqcodec.models.priors")
     _check_size(config.min_parameters, max_parameters)

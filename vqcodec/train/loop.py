@@ -67,6 +67,7 @@ class Loop:
         cpu: whether to leave a CUDA device alone.
         minutes: stop after this much training time, the schedule stretched or shortened to it;
             None to do `config.steps`.
+        taken: how many codebooks, coarse to fine, are set already; k-means finds the others.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Loop:
         bf16: bool,
         cpu: bool = False,
         minutes: float | None = None,
+        taken: int = 0,
     ) -> None:
         self.task, self.config, self.folder, self.minutes = task, config, folder, minutes
+        self.taken = taken
         AcceleratorState._reset_state()  # or a second loop could not choose its own precision
         self.accelerator = Accelerator(
             cpu=cpu or not torch.cuda.is_available(),
@@ -194,12 +197,13 @@ class Loop:
 
     @torch.no_grad()
     def _start(self) -> None:
-        """Set each codebook from the first batches of all processes, coarse to fine."""
+        """Set each codebook that is not, from the first batches of all processes."""
         quantizer = self.task.quantizer()
         if quantizer is not None:
             self.task.model.eval()
-            for level, book in enumerate(quantizer.codebooks):
-                latents = self._first_latents(level, 16 * len(book.codebook))
+            each = 256 if self.taken else 16  # latents; beside some that are set, these may stay
+            for level, book in enumerate(quantizer.codebooks[self.taken :], self.taken):
+                latents = self._first_latents(level, each * len(book.codebook))
                 book.initialize(latents, self.config.seed)
             self.task.model.train()
         if self.average is not None:

@@ -32,6 +32,7 @@ def train_prior(job: TrainingJob, codec_name: str) -> Progress:
     modality = by_name(weights.modality)
     if job.config.get("modality") != modality.name:
         raise UsageError(f"'{codec_name}' codes {modality.name}, and the preset is for other codes")
+    weights = weights.with_codebooks(max(1, len(weights.codebook_ids)))
     codec: BaseCodec = load(modality.codec)(weights, job.device)
     training: Training = load(modality.training)
     _, loop_config = split(job.config, training.prior_settings)

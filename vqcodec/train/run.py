@@ -121,21 +121,22 @@ def claim(job: TrainingJob, **own: Any) -> None:
     state.wait_for_everyone()
 
 
-def train(job: TrainingJob, config: Config, ready: Ready, *, started: bool = False) -> Progress:
+def train(job: TrainingJob, config: Config, ready: Ready, *, taken: int = 0) -> Progress:
     """Train a task in a folder that was claimed, from its last checkpoint if it has one.
 
     Args:
         job: what is asked.
         config: settings of the loop.
         ready: the task.
-        started: whether the codebook is set already; finding one by k-means would undo it.
+        taken: how many codebooks are set already; k-means would undo them.
 
     Raises:
         TrainingError: see `Loop.run`.
     """
     bf16 = choose_bf16(config.precision, choose_device(job.device))
-    loop = Loop(ready.task, config, job.folder, bf16=bf16, cpu=job.on_cpu, minutes=job.minutes)
-    loop.progress.started = started
+    loop = Loop(
+        ready.task, config, job.folder, bf16=bf16, cpu=job.on_cpu, minutes=job.minutes, taken=taken
+    )
     main = loop.accelerator.is_main_process
     if job.on_start and main:
         job.on_start(ready, checkpoint_step(job.folder))

@@ -6,9 +6,9 @@ from typing import Any
 from vqcodec.evaluate.conversion.measures import (
     MEASURES,
     PITCH,
-    READING,
     TO_SOURCE,
     TO_TARGET,
+    WORDS,
 )
 from vqcodec.evaluate.conversion.summary import SHARE
 from vqcodec.evaluate.journal import OURS, Record
@@ -36,7 +36,7 @@ def choose(records: list[Record]) -> list[Record]:
     def gain(record: Record) -> float:
         values = [m.values for m in record.measured if m.codec != OURS]
         near = [v.get(TO_TARGET.key) or 0 for v in values]
-        far = [(v.get(TO_SOURCE.key) or 0) + 1e-3 * (v.get(READING.key) or 0) for v in values]
+        far = [(v.get(TO_SOURCE.key) or 0) + 1e-3 * (v.get(WORDS.key) or 0) for v in values]
         return float(np.mean(near) - np.mean(far))
 
     ordered = sorted(records, key=gain)

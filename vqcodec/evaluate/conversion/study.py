@@ -19,8 +19,8 @@ from vqcodec.evaluate.conversion.measures import (
     EXPLAINED,
     MEASURES,
     OFFSET,
+    OWN_WORDS,
     PITCH,
-    READING,
     TO_SOURCE,
     TO_TARGET,
 )
@@ -45,7 +45,7 @@ from vqcodec.evaluate.speech.recordings import (
 from vqcodec.evaluate.study import named
 from vqcodec.media.audio import Audio
 from vqcodec.metrics.measure import Measure
-from vqcodec.metrics.speech import CER, SIMILARITY, find_metrics
+from vqcodec.metrics.speech import CER, SIMILARITY, WER, find_metrics
 from vqcodec.modality import AUDIO
 from vqcodec.voice.frames import RATE
 from vqcodec.voice.pitch import median_pitch, pitch
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     Signal = NDArray[np.float32]
 
-PACKAGED = (SIMILARITY, CER)  # measures that need packages
+PACKAGED = (SIMILARITY, WER, CER)  # measures that need packages
 
 
 class ConversionStudy(RecordingStudy):
@@ -150,9 +150,12 @@ class ConversionStudy(RecordingStudy):
         if self.recordings.embed:
             voice = self.recordings.voice(self.recordings.speakers[name])
             values[TO_SOURCE.key] = likeness(said, voice)
-        english = self.spoken.get(name, ENGLISH).startswith(ENGLISH)
-        if CER in self.packaged and english:
-            values[READING.key] = CER.measure(samples, said)
+        if self.spoken.get(name, ENGLISH).startswith(ENGLISH):
+            text = self.recordings.catalogue.text(self.recordings.sources[name])
+            read = [m for m in self.packaged if m.english]
+            values |= {m.key: m.measure(samples, said, text) for m in read}
+            if WER in read and text:
+                values[OWN_WORDS.key] = WER.measure(samples, samples, text)
         return values
 
     def _of_target(

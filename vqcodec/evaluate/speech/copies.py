@@ -38,24 +38,43 @@ class Copy:
     samples: "Signal"
 
 
-def decoders_of(codec: SpeechCodec) -> dict[str, Callable[[Codes], Audio]]:
-    """Return the decoders that weights have by what reports call them, that of `decode` first."""
-    decoders: dict[str, Callable[[Codes], Audio]] = {OURS: codec.decode}
+@dataclass(frozen=True)
+class Way:
+    """A way that weights have from a recording to a copy.
+
+    Attributes:
+        label: what reports call it, beside the name of the weights.
+        codebooks: how many it goes by.
+        decode: makes sound of the codes.
+    """
+
+    label: str
+    codebooks: int
+    decode: Callable[[Codes], Audio]
+
+
+def ways_of(codec: SpeechCodec) -> dict[str, Way]:
+    """Return the ways that weights have by what results call them, that of the commands first."""
+    found = {OURS: Way("", 1, codec.decode)}
+    for number in range(2, len(codec.weights.codebook_ids) + 1):
+        found[f"{OURS}-{number}"] = Way(f"{number} codebooks", number, codec.decode)
     if "wavenet" in codec.weights.config:
-        decoders[f"{OURS}-wavenet"] = partial(codec.decode, drawing=SamplingParams())
-    return decoders
+        drawn = partial(codec.decode, drawing=SamplingParams())
+        found[f"{OURS}-wavenet"] = Way("wavenet decoder", 1, drawn)
+    return found
 
 
 def copies(
     codec: SpeechCodec, baselines: list[SpeechBaseline], samples: "Signal"
 ) -> tuple[list[Copy], Codes]:
     """Return the copies of a recording, (T,) at 16 kHz, ours first, and our codes."""
-    codes = codec.encode(Audio(samples[None], RATE))
-    size = len(codes.to_bytes(CONTAINER))  # written and not read again: packing loses nothing
-    made = []
-    for name, decode in decoders_of(codec).items():
-        made.append(Copy(name, size, align(samples, decode(codes).samples[0])))
+    made, ours = [], {}
+    for name, way in ways_of(codec).items():
+        codes = codec.with_codebooks(way.codebooks).encode(Audio(samples[None], RATE))
+        size = len(codes.to_bytes(CONTAINER))  # written and not read again: packing loses nothing
+        made.append(Copy(name, size, align(samples, way.decode(codes).samples[0])))
+        ours[name] = codes
     for baseline in baselines:
         coded = baseline.encode(samples)
         made.append(Copy(baseline.name, coded.bytes, align(samples, coded.samples)))
-    return made, codes
+    return made, ours[OURS]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vqcodec.evaluate.journal import OURS
+from vqcodec.evaluate.journal import ORIGINAL, OURS
 from vqcodec.evaluate.report import card, code_cards, figure, heads, inputs, page
 from vqcodec.evaluate.results import BASELINES
 from vqcodec.evaluate.table import KBPS, Table
@@ -69,7 +69,7 @@ def build(
         "rows": [_row(tree, codec, called[codec], shown) for codec in called],
     }
     sounds = {"kind": "sounds", "id": "gallery", "title": "Listen for yourself", "text": SOUNDS}
-    others = {codec: label for codec, label in called.items() if codec != OURS}
+    others = {codec: label for codec, label in called.items() if codec not in (OURS, ORIGINAL)}
     rows = inputs(table, shown, others, ("kbit/s", 2))
     rows["columns"].insert(1, {"head": "seconds", "digits": 1})
     for row, (milliseconds,) in zip(rows["rows"], table.shapes, strict=True):

@@ -9,11 +9,11 @@ from vqcodec.codec.speech import SpeechCodec
 from vqcodec.data.corpora import Catalogue
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.evaluate.bits import BitMeter
-from vqcodec.evaluate.journal import OURS, RECORDINGS, Measured, Record, count_used
+from vqcodec.evaluate.journal import ORIGINAL, OURS, RECORDINGS, Measured, Record, count_used
 from vqcodec.evaluate.results import BASELINES, digest
 from vqcodec.evaluate.speech import page
 from vqcodec.evaluate.speech.baselines import find_baselines
-from vqcodec.evaluate.speech.copies import copies, decoders_of
+from vqcodec.evaluate.speech.copies import copies, ways_of
 from vqcodec.evaluate.speech.recordings import (
     ENGLISH,
     LONGEST,
@@ -62,8 +62,9 @@ class SpeechStudy(RecordingStudy):
     ) -> None:
         """Find the recordings, and load what they go through."""
         sources = named(find_sources(data, AUDIO))
-        self.catalogue = Catalogue()
-        self.spoken = languages(sources, self.catalogue)
+        catalogue = Catalogue()
+        self.spoken = languages(sources, catalogue)
+        self.texts = {name: catalogue.text(source) for name, source in sources.items()}
         self.baselines, notes = find_baselines(against)
         metrics, missing = find_metrics()
         super().__init__(
@@ -78,6 +79,7 @@ class SpeechStudy(RecordingStudy):
             **super().settings(),
             "set of codecs": {b.name: b.version() for b in self.baselines},
             "set of languages": digest(spoken),
+            "set of texts": digest(f"{name} {text}" for name, text in self.texts.items()),
         }
 
     def measure(self, source: Source, name: str) -> Record:
@@ -90,17 +92,21 @@ class SpeechStudy(RecordingStudy):
         made, codes = copies(self.codec, self.baselines, samples)
         english = self.spoken.get(name, ENGLISH).startswith(ENGLISH)
         metrics = [m for m in self.metrics if english or not m.english]
+        text = self.texts[name]
         measured = []
         for copy in made:
-            values = {m.key: m.measure(samples, copy.samples) for m in metrics}
+            values = {m.key: m.measure(samples, copy.samples, text) for m in metrics}
             measured.append(Measured(copy.codec, 0, copy.bytes, {}, values))
+        if reading := [m for m in self.metrics if m.english]:
+            own = {m.key: m.measure(samples, samples, text) for m in reading if english and text}
+            measured.append(Measured(ORIGINAL, 0, 2 * len(samples), {}, own))
         bits, usage = self.bits.measure(codes), count_used(codes)
         return record_of(source, name, samples, bits=bits, usage=usage, measured=tuple(measured))
 
     @cached_property
     def found(self) -> Table:
         """All that was measured."""
-        codecs = [*decoders_of(self.codec), *(b.name for b in self.baselines)]
+        codecs = [*ways_of(self.codec), *(b.name for b in self.baselines), ORIGINAL]
         return Table.collect(self.journal.records(), codecs, 1, [m.key for m in self.metrics], KBPS)
 
     def summarise(self) -> dict[str, Any]:
@@ -109,12 +115,14 @@ class SpeechStudy(RecordingStudy):
         table, name = self.found, self.codec.weights.name
         ours = summarise_codec(table, OURS)
         others = {}
-        for codec in list(decoders_of(self.codec))[1:]:
-            label = f"{name}, {codec.removeprefix(OURS).strip('-')} decoder"
-            others[codec] = (label, f"{label}: the same codes, decoded another way")
+        for codec, way in list(ways_of(self.codec).items())[1:]:
+            label = f"{name}, {way.label}"
+            others[codec] = (label, f"{label}: .vqc files")
         for b in self.baselines:
             text = f"{b.label}, {b.version()}: the bytes of its packets, without a container"
             others[b.name] = (b.label, text)
+        if self._with_text():
+            others[ORIGINAL] = ("original", "the recordings, 16-bit samples: where texts are known")
         usage = count_codes(self.journal.records(), self.codec.codebook_sizes)
         codes = summarise_codes(usage, sum_bits(self.journal.records()))
         seconds = sum(shape[0] for shape in table.shapes) / 1000
@@ -138,10 +146,12 @@ class SpeechStudy(RecordingStudy):
         total = len(self.found.names)
         for metric in self.metrics:
             lacking = int(np.isnan(self.found.column(OURS, metric.key)[:, -1]).sum())
-            if lacking and metric.english:
+            if metric.english:
+                known = self._with_text()
                 self.notes.append(
-                    f"{metric.label} is for English, and was taken of {total - lacking:,} of "
-                    f"{total:,} recordings"
+                    f"{metric.label} is of English: of {known:,} recordings by their text, of "
+                    f"{total - lacking - known:,} by what is read in the original; {lacking:,} are "
+                    f"left out, in another language or misread themselves"
                 )
             elif lacking:
                 self.notes.append(
@@ -155,6 +165,14 @@ class SpeechStudy(RecordingStudy):
             self.notes.append(
                 f"of {long:,} longer recordings the first {LONGEST // RATE} s were measured"
             )
+
+    def _with_text(self) -> int:
+        """Return how many recordings are judged by their text."""
+        import numpy as np
+
+        keys = [m.key for m in self.metrics if m.english]
+        known = [~np.isnan(self.found.column(ORIGINAL, key)) for key in keys]
+        return int(np.any(known, axis=0).sum()) if known else 0
 
     def table(self) -> list[list[Any]]:
         """Return one row for each recording and codec."""
@@ -188,5 +206,5 @@ class SpeechStudy(RecordingStudy):
                 labels[copy.codec], copy.samples, measured.values, self.metrics, loudest=loudest
             )
             layers.append({**drawn, "beside": f"{8 * copy.bytes / seconds / 1000:.2f} kbit/s"})
-        facts, text = f"{rank} · {seconds:.1f} s", self.catalogue.text(source)
+        facts, text = f"{rank} · {seconds:.1f} s", self.texts[record.name]
         return {"name": record.name, "facts": facts, "text": text, "layers": layers}

@@ -14,9 +14,12 @@ class Prior(nn.Module):
 
     Attributes:
         codebook_sizes: K of each map.
+        told: how many maps before its own a prior of one map is given, of the same shape; a
+            method that takes one map takes these, coarse to fine, and then its own.
     """
 
     codebook_sizes: tuple[int, ...]
+    told: int = 0
 
     def each(self) -> "list[Prior]":
         """Return the priors, of a map each, that it is made of; itself where it is no product."""

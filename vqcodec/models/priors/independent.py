@@ -1,4 +1,4 @@
-"""Priors of several maps, each of which knows its own map only."""
+"""Priors of several maps, a network for each: it knows its own map, or also those before it."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ from vqcodec.models.priors.base import Prior, Tensors
 
 
 class IndependentPriors(Prior):
-    """p(maps) as the product of p(map), a prior for each.
+    """p(maps) as the product of p(map | maps before it that its prior is told of).
 
-    Maps may differ in shape and in K. What the coarser ones say of the finer is given away.
+    Maps may differ in shape and in K. What a prior is not told, coarser maps say in vain.
 
     Args:
         priors: of one map each, coarse to fine.
@@ -28,18 +28,24 @@ class IndependentPriors(Prior):
 
     def initialize(self, codebooks: Tensors) -> None:
         """Give each prior the codebook of its map."""
-        for prior, codebook in zip(self.each(), codebooks, strict=True):
-            prior.initialize((codebook,))
+        for prior, known in self._with(codebooks):
+            prior.initialize(known)
 
     def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
         """Return the scores of every map, (B, *grid, K) each."""
-        pairs = zip(self.each(), indices, strict=True)
-        return tuple(scores for prior, grid in pairs for scores in prior((grid,), cond))
+        return tuple(
+            scores for prior, known in self._with(indices) for scores in prior(known, cond)
+        )
 
     def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return the sum of what the priors say of their maps, (B,)."""
-        pairs = zip(self.each(), indices, strict=True)
-        return torch.stack([prior.log_prob((grid,), cond) for prior, grid in pairs]).sum(0)
+        found = [prior.log_prob(known, cond) for prior, known in self._with(indices)]
+        return torch.stack(found).sum(0)
+
+    def _with(self, maps: Tensors) -> list[tuple[Prior, Tensors]]:
+        """Return each prior with its own of something that there is of every map."""
+        pairs = zip(self.each(), range(len(maps)), strict=True)
+        return [(prior, maps[i - prior.told : i + 1]) for prior, i in pairs]
 
     def sample(
         self,

@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqcodec.coding.contextmodel import FRACTION, MAX_UNITS
-from vqcodec.coding.layout import MAX_DILATION, Taps, of_maps, of_rows
+from vqcodec.coding.layout import MAX_DILATION, ROW_BEFORE, Taps, of_maps, of_rows
 from vqcodec.config import check_range
 from vqcodec.models.priors.base import Prior, Tensors
+from vqcodec.weights import MAX_MAPS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,8 @@ class Config:
         embedding: numbers that stand for an index.
         dilations: of a prior of sound, whose channels it sees each on its own: one for each block,
             which widens the view by twice as many cells back; none for pictures.
+        coarser: K of the maps before its own that it is told of, of sound only; they are on its
+            grid, and it sees their cells up to its own.
     """
 
     codebook_size: int
@@ -46,6 +49,7 @@ class Config:
     blocks: int = 5
     embedding: int = 32
     dilations: tuple[int, ...] = ()
+    coarser: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_range("codebook_size", self.codebook_size, 2, 1 << 14)
@@ -55,6 +59,10 @@ class Config:
         check_range("embedding", self.embedding, 1, 256)
         for dilation in self.dilations:
             check_range("dilation", dilation, 1, MAX_DILATION)
+        for size in self.coarser:
+            check_range("coarser", size, 2, 1 << 14)
+        if len(self.coarser) >= MAX_MAPS or (self.coarser and not self.dilations):
+            raise ValueError("coarser maps are for a prior of sound, with dilations, and few")
         if self.dilations and len(self.dilations) != self.blocks:
             raise ValueError(f"dilations must be {self.blocks}, one for each block, or none")
 
@@ -122,6 +130,22 @@ class Block(nn.Module):
         return h + self.mix(F.relu(self.conv(u)))
 
 
+class Look(nn.Module):
+    """What a map, (B, h, w), tells the first layer: an embedding, and a convolution over it."""
+
+    def __init__(self, codebook_size: int, dim: int, units: int, window: Taps) -> None:
+        super().__init__()
+        self.codebook_size = codebook_size
+        self.embedding = nn.Embedding(codebook_size + 1, dim)
+        self.window = CausalConv(dim, units, window, bias=False)
+
+    def forward(self, grid: torch.Tensor) -> torch.Tensor:
+        """Return what it adds, (B, C, h, w)."""
+        padded = F.pad(grid, self.window.halo, value=self.codebook_size)
+        added: torch.Tensor = self.window(self.embedding(padded).movedim(-1, 1))
+        return added
+
+
 class IntegerPrior(Prior):
     """Causal convolutions over one index map; what it is for is `arrays`."""
 
@@ -135,6 +159,9 @@ class IntegerPrior(Prior):
         self.window = CausalConv(config.embedding, config.units, layout.window, bias=False)
         self.blocks = nn.ModuleList(Block(config.units, taps) for taps in layout.blocks)
         self.head = nn.Conv2d(config.units, config.codebook_size, 1)
+        self.told = len(config.coarser)
+        looks = (Look(k, config.embedding, config.units, ROW_BEFORE) for k in config.coarser)
+        self.before = nn.ModuleList(looks)
 
     @torch.no_grad()
     def initialize(self, codebooks: Tensors) -> None:
@@ -142,7 +169,12 @@ class IntegerPrior(Prior):
 
         That is worth 0.5 and 0.2 bits per index after two minutes of training.
         """
-        (codebook,) = codebooks
+        *before, codebook = codebooks
+        for look, other in zip(self.before, before, strict=True):
+            assert isinstance(look, Look)
+            known = other[:, : self.config.embedding]
+            look.embedding.weight.mul_(0.1)
+            look.embedding.weight[:-1, : known.shape[1]] = known / known.std()
         vectors = codebook[:, : min(self.config.embedding, self.config.units)]
         self.embedding.weight.mul_(0.1)
         self.embedding.weight[:-1, : vectors.shape[1]] = vectors
@@ -155,9 +187,14 @@ class IntegerPrior(Prior):
         z: torch.Tensor = self.embedding(padded).movedim(-1, 1)
         return z
 
-    def logits(self, z: torch.Tensor) -> torch.Tensor:
-        """Return scores, (B, K, h, w), of each index of a map given those before it, of `embed`."""
+    def logits(self, z: torch.Tensor, before: Tensors = ()) -> torch.Tensor:
+        """Return scores, (B, K, h, w), of each index of a map given those before it, of `embed`.
+
+        `before` are the maps, (B, h, w) each, that it is told of.
+        """
         h = self.window(z)
+        for look, grid in zip(self.before, before, strict=True):
+            h = h + look(grid)
         for block in self.blocks:
             h = block(h)
         scores: torch.Tensor = self.head(F.relu(h))
@@ -165,16 +202,16 @@ class IntegerPrior(Prior):
 
     def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
         """Return scores, (B, h, w, K), of one (B, h, w) map; `cond` is not used."""
-        (grid,) = indices
-        return (self.logits(self.embed(grid)).movedim(1, -1),)
+        *before, grid = indices
+        return (self.logits(self.embed(grid), tuple(before)).movedim(1, -1),)
 
     def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
         """Return log p(indices) in nats, (B,), of one (B, h, w) map.
 
         Not by `forward`, which training runs in few bits: files are coded with all of them.
         """
-        (grid,) = indices
-        scores = self.logits(self.embed(grid)).float()
+        *before, grid = indices
+        scores = self.logits(self.embed(grid), tuple(before)).float()
         return -F.cross_entropy(scores, grid, reduction="none").flatten(1).sum(1)
 
     @torch.no_grad()
@@ -206,6 +243,16 @@ class IntegerPrior(Prior):
             matrix(f"block.{i}.mix", block.mix.weight[..., 0, 0].T, block.mix.bias, FRACTION)
         matrix("head", self.head.weight[..., 0, 0].T, self.head.bias, FRACTION)
         found["shifts"] = np.array(shifts)
+        told = []
+        for j, look in enumerate(self.before):
+            assert isinstance(look, Look)
+            shift = _shift(look.embedding.weight)
+            found[f"before.{j}.embedding"] = _integers(look.embedding.weight, shift)
+            matrices = look.window.matrices()
+            found[f"before.{j}.window"] = _integers(matrices, _shift(matrices))
+            told.append(_shift(matrices) + shift - FRACTION)
+        if told:
+            found["before_shifts"] = np.array(told)
         if self.config.dilations:
             found["dilations"] = np.array(self.config.dilations)
         return found

@@ -98,7 +98,8 @@ class Quantizer(nn.Module):
         """
         raise NotImplementedError
 
-    def codebook_bytes(self) -> bytes:
-        """Return the codebooks as little-endian float32: what gives an index its meaning."""
-        books = [b.codebook.detach().float().cpu().numpy().astype("<f4") for b in self.codebooks]
+    def codebook_bytes(self, number: int | None = None) -> bytes:
+        """Return the codebooks, all or so many, as little-endian float32: what indices mean."""
+        kept = self.codebooks[:number]
+        books = [b.codebook.detach().float().cpu().numpy().astype("<f4") for b in kept]
         return b"".join(book.tobytes() for book in books)

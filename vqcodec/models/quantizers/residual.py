@@ -7,6 +7,7 @@ As in SoundStream (arXiv:2107.03312, algorithm 1), with quantizer dropout for ha
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn import functional as F
 
 from vqcodec.models.quantizers import vq
 from vqcodec.models.quantizers.base import Choose, Quantized, Tensors
@@ -51,6 +52,18 @@ class ResidualQuantizer(CompositeQuantizer):
         if self.training:  # the gradient of z, once: through each code it would come many times
             z_q = z_q + (z - z.detach())
         return quantized(z_q, maps)
+
+    def lookup(self, indices: Tensors) -> torch.Tensor:
+        """Return z_q of all maps, or of the first of them.
+
+        An index K, which no file may hold, is no code: graphs take all maps, and this for those
+        that are not there.
+        """
+        found = []
+        for book, grid in zip(self.each(), indices, strict=False):
+            codebook = F.pad(book.codebook, (0, 0, 0, 1))
+            found.append(F.embedding(grid, codebook).movedim(-1, 1))
+        return self.join(found)
 
     def join(self, vectors: list[torch.Tensor]) -> torch.Tensor:
         """Return the sum of the code vectors."""

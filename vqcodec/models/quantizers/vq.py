@@ -180,6 +180,8 @@ class VectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def _update(self, latents: torch.Tensor, flat: torch.Tensor) -> None:
+        if self.config.decay == 1:
+            return
         counts = torch.bincount(flat, minlength=self.config.codebook_size).to(latents.dtype)
         sums = torch.zeros_like(self.sums).index_add_(0, flat, latents)
         if distributed.is_available() and distributed.is_initialized():

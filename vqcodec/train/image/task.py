@@ -206,7 +206,8 @@ def train_image(job: TrainingJob, start_from: str | None = None, on: str | None 
     )
     skipped = passed + pictures.skipped + test.skipped
     ready = Ready(task, len(pictures), len(test), skipped, "pictures")
-    return train(job, loop_config, ready, started=start_from is not None)
+    taken = 0 if start_from is None else len(model.maps)
+    return train(job, loop_config, ready, taken=taken)
 
 
 def _check_sizes(model: VQVAE | VAE, settings: ImageData) -> None:

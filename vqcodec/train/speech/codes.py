@@ -30,7 +30,7 @@ class CodedSpeech:
 
     Attributes:
         samples: (T,) int16 at 16 kHz, at the level that the codec brings sound to.
-        indices: (T / stride,) uint16.
+        indices: (codebooks, T / stride) uint16.
         vectors: (N, S) int8, a speaker vector of each recording.
         ends: (N,) in codes.
     """
@@ -55,12 +55,13 @@ def encode_sounds(
         cells = codes.grids[0].shape[1]
         padded = np.pad(sound[0] * gain, (0, cells * codec.stride - sound.shape[1]))
         samples.append(np.round(padded.clip(-1, 1) * 32767).astype(np.int16))
-        indices.append(codes.grids[0][0])
+        indices.append(np.concatenate(codes.grids))  # of one channel each
         vectors.append(np.frombuffer(codes.audio.speaker, np.int8))
         if report:
             report(number + 1)
-    ends = np.cumsum([len(i) for i in indices])
-    return CodedSpeech(np.concatenate(samples), np.concatenate(indices), np.stack(vectors), ends)
+    ends = np.cumsum([i.shape[1] for i in indices])
+    together = np.concatenate(indices, axis=1)
+    return CodedSpeech(np.concatenate(samples), together, np.stack(vectors), ends)
 
 
 def find_or_encode(
@@ -112,10 +113,13 @@ def load_coded(folder: Path) -> tuple[CodedSpeech, CodedSpeech] | None:
     try:
         with np.load(folder / CACHE) as arrays:
             names = CodedSpeech.__dataclass_fields__
-            return (
-                CodedSpeech(**{n: arrays[f"train_{n}"] for n in names}),
-                CodedSpeech(**{n: arrays[f"held_out_{n}"] for n in names}),
-            )
+            found = [
+                CodedSpeech(**{n: arrays[f"{part}_{n}"] for n in names})
+                for part in ("train", "held_out")
+            ]
+            # older ones are of one codebook, and say so by their shape
+            train, test = (replace(f, indices=np.atleast_2d(f.indices)) for f in found)
+            return train, test
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

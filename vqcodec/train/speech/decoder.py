@@ -81,8 +81,8 @@ class SpeechDecoding:
         import numpy as np
 
         samples = [coded.samples[n * self.stride : (n + cells) * self.stride] for _, n in places]
-        indices = np.stack([coded.indices[n : n + cells] for _, n in places])
-        batch: dict[str, NDArray[Any]] = {"x": np.stack(samples), **named_maps([indices])}
+        indices = np.stack([coded.indices[:, n : n + cells] for _, n in places], axis=1)
+        batch: dict[str, NDArray[Any]] = {"x": np.stack(samples), **named_maps(list(indices))}
         cond = coded.vectors[[which for which, _ in places]].astype(np.float32)
         return {**batch, "cond": cond / np.float32(SPEAKER_STEPS)} if cond.size else batch
 

@@ -14,7 +14,7 @@ from vqcodec.train.config import split
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Ready, TrainingJob
 from vqcodec.train.speech.codes import CodedCrops, CodedSpeech, find_or_encode
-from vqcodec.train.tasks import Evaluation, named_maps
+from vqcodec.train.tasks import Evaluation, each_map, named_maps
 from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
@@ -66,27 +66,37 @@ class PriorOverRows(PriorTask):
         self.crops = CodedCrops(train, cells, batch_size, seed)
 
     def batch(self, number: int) -> "dict[str, NDArray[np.uint16]]":
-        """Return training batch `number`: a map of one row, (B, 1, n)."""
+        """Return training batch `number`: maps of one row, (B, 1, n) each."""
         import numpy as np
 
         starts = [start for _, start in self.crops.batch(number)]
-        cuts = [self.train.indices[start : start + self.crops.cells] for start in starts]
-        return named_maps([np.stack(cuts)[:, None]])
+        cuts = [self.train.indices[:, start : start + self.crops.cells] for start in starts]
+        return named_maps(list(np.stack(cuts, axis=1)[:, :, None]))
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Evaluation:
-        """Return bits per index and per second, in blocks as files have them."""
+        """Return bits per index and per second, in blocks as files have them.
+
+        Of several maps each has bits per index of its own.
+        """
         import numpy as np
 
         assert isinstance(model, Prior)
         device = next(model.parameters()).device
-        nats = 0.0
-        for row in np.split(self.held_out.indices, self.held_out.ends[:-1]):
-            for start in range(0, len(row), BLOCK):
-                block = torch.from_numpy(row[start : start + BLOCK].astype(np.int64))
-                nats -= float(model.log_prob((block.to(device)[None, None],)))
-        bits = nats / len(self.held_out.indices) / math.log(2)
-        figures = {"bits_per_index": bits, "bits_per_second": bits * self.rate}
+        priors = model.each()
+        maps, cells = self.held_out.indices.shape
+        nats = [0.0] * len(priors)  # a prior that is no product is of all maps
+        for rows in np.split(self.held_out.indices, self.held_out.ends[:-1], axis=1):
+            for start in range(0, rows.shape[1], BLOCK):
+                block = torch.from_numpy(rows[:, start : start + BLOCK].astype(np.int64)).to(device)
+                known = tuple(block[:, None, None])
+                for i, prior in enumerate(priors):
+                    given = known if len(priors) == 1 else known[i - prior.told : i + 1]
+                    nats[i] -= float(prior.log_prob(given))
+        bits = [n / cells / math.log(2) for n in nats]
+        figures = {"bits_per_index": sum(bits) / maps, "bits_per_second": sum(bits) * self.rate}
+        if len(bits) > 1:
+            figures |= each_map("bits_per_index", bits)
         return Evaluation(figures)
 
 

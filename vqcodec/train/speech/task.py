@@ -1,6 +1,7 @@
 """Stage one on speech: encoder, codebook, conditioner and the fast decoder."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from vqcodec.modality import AUDIO
 from vqcodec.models.nn.spectra import log_mel
 from vqcodec.models.pretrained import read_state
 from vqcodec.models.quantizers.base import Quantizer
+from vqcodec.models.quantizers.residual import ResidualQuantizer
 from vqcodec.models.terms import LossTerms
 from vqcodec.models.vqvae import VQVAE, build, renamed
 from vqcodec.train.config import split
@@ -26,7 +28,7 @@ from vqcodec.voice.frames import RATE
 from vqcodec.weights import Weights, find_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -50,6 +52,7 @@ class SpeechData:
         disguise: the encoder hears crops with their formants moved by up to this factor, so that
             codes tell less of who speaks; the decoder has to give them back as they were.
         likened: the share of these crops that also take on the sounds of another voice.
+        frozen: parts of the model, by their tables in the preset, that stay as they start.
     """
 
     crop_size: int
@@ -57,6 +60,7 @@ class SpeechData:
     speed: float = 1.0
     disguise: float = 1.0
     likened: float = 0.0
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_range("crop_size", self.crop_size, 2048, 1 << 24)
@@ -94,14 +98,19 @@ class SpeechVQVAE:
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Evaluation:
-        """Return mel distance (dB), STOI where pystoi is installed, perplexity and usage."""
+        """Return mel distance (dB), STOI where pystoi is installed, perplexity and usage.
+
+        Of several maps, the first two also of their prefixes.
+        """
         import numpy as np
 
         assert isinstance(model, VQVAE)
         device = next(model.parameters()).device
         stoi = _stoi()
         histograms = tuple(np.zeros(size, np.int64) for size in model.quantizer.codebook_sizes)
-        distance, understood = 0.0, []
+        prefixes = range(1, len(histograms) + 1)
+        distances: dict[int, list[float]] = {n: [] for n in prefixes}
+        understood: dict[int, list[float]] = {n: [] for n in prefixes}
         picture, sounds = None, {}
         (stride,) = model.maps[0].stride
         held_out = self.held_out[:, : self.held_out.shape[1] // stride * stride]
@@ -109,28 +118,34 @@ class SpeechVQVAE:
             x = to_sound(torch.from_numpy(held_out[start : start + MEASURED_AT_ONCE])).to(device)
             cond = None if model.conditioner is None else model.conditioner(x)
             indices = model.encode(x)
-            y = model.decode(indices, cond)
             for histogram, grid in zip(histograms, indices, strict=True):
                 counts = np.bincount(grid.flatten().cpu().numpy(), minlength=len(histogram))
                 histogram[:] += counts
-            a, b = (log_mel(s[:, 0], RATE, MEL_WINDOW, MEL_HOP, MEL_BANDS) for s in (x, y))
-            distance += float((a - b).abs().mean((1, 2)).sum()) * 20 / math.log(10)
-            if stoi is not None:
-                pairs = zip(x[:, 0].cpu().numpy(), y[:, 0].cpu().numpy(), strict=True)
-                understood += [float(stoi(r, d, RATE)) for r, d in pairs]
+            for number in prefixes:
+                y = model.decode(indices[:number], cond)
+                a, b = (log_mel(s[:, 0], RATE, MEL_WINDOW, MEL_HOP, MEL_BANDS) for s in (x, y))
+                distances[number] += ((a - b).abs().mean((1, 2)) * (20 / math.log(10))).tolist()
+                if stoi is not None:
+                    pairs = zip(x[:, 0].cpu().numpy(), y[:, 0].cpu().numpy(), strict=True)
+                    understood[number] += [float(stoi(r, d, RATE)) for r, d in pairs]
             if picture is None:
                 picture = _picture(a[:4], b[:4])
                 for name, rows in (("original", x), ("decoded", y)):
                     sounds[f"sound/{name}"] = rows[:4].flatten().float().cpu().numpy()
-        figures = {"mel_distance": distance / len(held_out)}
-        if understood:
-            figures["stoi"] = float(np.mean(understood))
+        figures = _by_prefix("mel_distance", distances) | _by_prefix("stoi", understood)
         return Evaluation(figures | codes_in_use(histograms), histograms, picture, sounds)
 
 
 def to_sound(samples: torch.Tensor) -> torch.Tensor:
     """Return 16-bit samples, (B, T), as (B, 1, T) in [-1, 1]."""
     return samples.float().div(32768)[:, None]
+
+
+def _by_prefix(name: str, values: dict[int, list[float]]) -> dict[str, float]:
+    """Return the mean of all maps under its name, and those of prefixes; none without values."""
+    whole = len(values)
+    names = {n: name if n == whole else f"{name}_of_first_{n}" for n in sorted(values)[::-1]}
+    return {names[n]: sum(v) / len(v) for n, v in sorted(values.items())[::-1] if v}
 
 
 def _stoi() -> "Callable[[NDArray[np.float32], NDArray[np.float32], int], float] | None":
@@ -163,9 +178,13 @@ def train_speech(job: TrainingJob, start_from: str | None = None) -> Progress:
     sources, measured, passed = hold_out(job.data, job.held_out, read_recording, AUDIO)
     claim(job, start_from=start_from)
     sounds, test = Sounds(sources), Sounds(measured)
-    coded = False
+    taken = 0
     if start_from is not None:
-        coded = _start_from(model, find_weights(start_from))
+        taken = _start_from(model, find_weights(start_from))
+    for part in settings.frozen:
+        if not isinstance(module := getattr(model, part, None), nn.Module):
+            raise UsageError(f"train.frozen: the model has no part '{part}'")
+        module.requires_grad_(False)
     disguise = None
     if settings.disguise > 1 or settings.likened:
         voices = voices_in(sounds, sources) if settings.likened else []
@@ -182,18 +201,26 @@ def train_speech(job: TrainingJob, start_from: str | None = None) -> Progress:
     task = SpeechVQVAE(model, crops, middles(test, HELD_OUT_SECONDS * RATE))
     skipped = passed + sounds.skipped + test.skipped
     ready = Ready(task, len(sounds), len(test), skipped, "recordings")
-    return train(job, loop_config, ready, started=coded)
+    return train(job, loop_config, ready, taken=taken)
 
 
-def _start_from(model: VQVAE, weights: Weights) -> bool:
+def _start_from(model: VQVAE, weights: Weights) -> int:
     """Give a model what it can take of trained weights: all, or the parts that are built alike.
 
-    A codebook is of use only to the encoder that it was learned with. Returns whether it is taken.
+    A codebook is of use only to the encoder that it was learned with. Of residual codebooks there
+    may be more than the weights have: one alone is the first.
+
+    Returns:
+        How many codebooks are taken.
 
     Raises:
         UsageError: there is no such part.
     """
     state, own = renamed(read_state(weights)), model.state_dict()
+    if isinstance(model.quantizer, ResidualQuantizer):
+        state = {
+            re.sub(r"^quantizer\.(?!books\.)", "quantizer.books.0.", k): v for k, v in state.items()
+        }
     shapes = [{key: value.shape for key, value in values.items()} for values in (state, own)]
     parts = {key.split(".")[0] for key in own}
     alike = {
@@ -206,5 +233,14 @@ def _start_from(model: VQVAE, weights: Weights) -> bool:
     if not alike:
         raise UsageError(f"the weights '{weights.name}' are of another shape in every part")
     taken = {key: value for key, value in state.items() if key.split(".")[0] in alike}
+    books = len(model.quantizer.codebooks) if "quantizer" in alike else 0
+    if not books and "encoder" in alike and isinstance(model.quantizer, ResidualQuantizer):
+        while all(shapes[0].get(k) == shapes[1][k] for k in _of_book(own, books)):
+            taken |= {key: state[key] for key in _of_book(own, books)}
+            books += 1
     model.load_state_dict(own | taken)
-    return "quantizer" in alike
+    return books
+
+
+def _of_book(state: "Mapping[str, torch.Tensor]", number: int) -> list[str]:
+    return [key for key in state if key.startswith(f"quantizer.books.{number}.")]

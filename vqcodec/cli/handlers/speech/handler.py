@@ -42,7 +42,7 @@ class SpeechHandler(Handler):
         bar: Move | None,
     ) -> Iterator[tuple[Job, Work]]:
         """Encode sound, from standard input to standard output as it comes."""
-        codec = loading.codec(AUDIO)
+        codec = loading.codec(AUDIO).with_codebooks(own.codebooks)
         for job in jobs:
             yield job, partial(encode_sound, codec, job, own, container, stdin, bar)
 

@@ -34,6 +34,7 @@ class Encoding:
     """How sound is to be encoded."""
 
     mono: bool = False
+    codebooks: int = 1
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ def encode_sound(
         start = time.perf_counter()
         if job.source == STREAM == job.target and not packed:
             with opened(job, force=container.force) as file:
-                media, size = codec.encode_stream(blocks, channels, rate, file)
+                media, size = codec.encode_stream(
+                    blocks, channels, rate, file, prior=container.prior
+                )
             seconds = time.perf_counter() - start
         else:
             codes = codec.encode_blocks(blocks, channels, rate)
@@ -54,7 +56,8 @@ def encode_sound(
             with opened(job, force=container.force) as file:
                 file.write(data)
         facts = facts_of(job, media.size, media.sample_rate, rate, seconds)
-        facts["indices"] = channels * -(-media.coded_size[1] // codec.stride)
+        cells = -(-media.coded_size[1] // codec.stride)
+        facts["indices"] = own.codebooks * channels * cells
         facts["bytes"] = size
         facts["bits_per_second"] = round(8 * size * rate / media.size[1], 1)
         if job.source.is_file():
