@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,15 +151,17 @@ def run(task: Task, cores: float, most: int | None, tell: Tell) -> None:
     except BaseException:
         for started in running:
             ray.cancel(started)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):  # a second one
             _wait(running, len(running), GRACE)
         raise
 
 
-def _wait(running: Iterable[Any], number: int, seconds: float = 1.0) -> list[Any]:
+def _wait(running: Collection[Any], number: int, seconds: float = 1.0) -> list[Any]:
     """Return what has ended: so many, or fewer after so many seconds."""
     import ray
 
+    if not running:
+        return []
     try:
         ended: list[Any] = ray.wait(list(running), num_returns=number, timeout=seconds)[0]
     except SystemError as error:  # as which Ctrl-C comes out of it
