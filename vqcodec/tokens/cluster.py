@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def run(task: Task, cores: float, most: int | None, tell: Tell) -> None:
             while waiting and len(running) < (most or _room(cores)):
                 shard, patience = waiting.popleft()
                 running[work.remote(lean, shard, patience)] = shard, patience
-            for found in ray.wait(list(running), timeout=1.0)[0]:
+            for found in _wait(running, 1):
                 shard, patience = running.pop(found)
                 event = _result(found, shard)
                 if event.held and not patience:
@@ -151,9 +151,22 @@ def run(task: Task, cores: float, most: int | None, tell: Tell) -> None:
     except BaseException:
         for started in running:
             ray.cancel(started)
-        with contextlib.suppress(KeyboardInterrupt):
-            ray.wait(list(running), num_returns=len(running), timeout=GRACE)
+        with contextlib.suppress(KeyboardInterrupt):  # a second one
+            _wait(running, len(running), GRACE)
         raise
+
+
+def _wait(running: Collection[Any], number: int, seconds: float = 1.0) -> list[Any]:
+    """Return what has ended: so many, or fewer after so many seconds."""
+    import ray
+
+    if not running:
+        return []
+    try:
+        ended: list[Any] = ray.wait(list(running), num_returns=number, timeout=seconds)[0]
+    except SystemError as error:  # as which Ctrl-C comes out of it
+        raise error.__cause__ or error from None
+    return ended
 
 
 def _model_elsewhere(name: str) -> str:
