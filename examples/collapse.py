@@ -54,6 +54,7 @@ def settings(preset: str, own: list[str], side: int, steps: int, width: int) -> 
         f"train.steps={steps}",
         f"train.evaluate_every={max(1, steps // 2)}",
         "train.ema_decay=0.99",
+        "train.learning_rate=0.003",
     ]
     return override(load_preset(preset), [*changed, *own])
 

@@ -10,6 +10,7 @@ import torch
 
 from vqcodec.config import check_range
 from vqcodec.models.decoders.base import Density
+from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.pyramid import PyramidConfig, upsampling
 from vqcodec.models.priors import pixelcnn
 
@@ -74,6 +75,7 @@ class PixelCNNDecoder(Density):
         super().__init__()
         self.levels, self.channels = config.levels, config.channels
         self.layers, self.stride, self.halo = upsampling(config, config.features)
+        keep_variance(self.layers)  # or z_q would be hardly heard while it could still be learned
         self.pixels = pixelcnn.PixelCNN(config.network())
         self.pixels.initialize((_waves(config.levels, config.embedding),) * config.channels)
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from vqcodec.config import check_range
 from vqcodec.models.encoders.base import Encoder
+from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.pyramid import PyramidConfig
 from vqcodec.models.nn.residual import ACTIVATIONS
 
@@ -17,9 +18,12 @@ class Config(PyramidConfig):
 
     Attributes:
         channels: of the signal: colours, or numbers of another codec's code vectors.
+        keep_variance: draw weights so that what differs between pictures is left of it at the end
+            of many levels; see `nn.initial`.
     """
 
     channels: int = 3
+    keep_variance: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +51,8 @@ class Conv2dEncoder(Encoder):
             halo += stride * blocks
         layers += [ACTIVATIONS[config.activation](), nn.Conv2d(channels, config.dim, 1)]
         self.layers = nn.Sequential(*layers)
+        if config.keep_variance:
+            keep_variance(self.layers)
         self.dim, self.strides, self.halo = config.dim, ((stride, stride),), halo
 
     def forward(
