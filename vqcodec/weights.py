@@ -64,7 +64,7 @@ class Weights:
 
     def check(self, modality: Modality) -> None:
         """Raise WeightsError if they code other media, or nothing at all."""
-        if self.modality != modality.name:
+        if not modality.coded_by(self.modality):
             raise WeightsError(f"{self.folder}: codes {self.modality}, not {modality.codes}")
         if not self.codebook_sizes:
             raise WeightsError(

@@ -13,7 +13,8 @@ from vqcodec.weights import MAX_MAPS
 MAGIC = b"VQC"
 SECTIONS, SCALED, CODED, STREAM, UNKNOWN = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 0b1100_0000
 # which stride each axis has: hw share one, the channels of ct have none of their own
-STREAMED = AXES.index("ct")  # the only axes whose length may be unknown at the start
+# the sizes that are told at the start of a stream, whose length is not: channels; height and width
+TOLD = {"ct": slice(0, 1), "thw": slice(1, 3)}
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
 PACKED, RANGE_CODED, JOINT = 0, 1, 2  # how version 2 holds a map
 CONDITION = CODED  # the same bit in version 2
@@ -28,7 +29,7 @@ class Header:
         model: see there.
         codebook_id: see there.
         maps: K and strides of each map.
-        media: what the indices are made from; of a stream, (channels, 0) in size.
+        media: what the indices are made from; of a stream, (channels, 0) in size, or 0 frames.
         prior_ids: of each map, the coding prior that it is range-coded with; None if it is packed.
         stream: the length is told at the end only.
         joint: the maps are range-coded together, by one prior.
@@ -69,6 +70,8 @@ class Header:
     @property
     def version(self) -> int:
         """The first that can say all this: what the first can say it says as ever."""
+        if self.stream and self.axes == "thw":
+            return 3
         said = len(self.maps) == 1 and not self.joint and not self.condition
         return 1 if said and not (self.coded and self.axes == "thw") else 2
 
@@ -100,9 +103,10 @@ def write_header(header: Header) -> bytes:
     sections = write_sections(media)
     flags = AXES.index(header.axes) | SECTIONS * bool(sections) | SCALED * scaled
     if version == 1:
-        flags |= CODED * header.coded | STREAM * header.stream
+        flags |= CODED * header.coded
     else:
         flags |= CONDITION * bool(header.condition)
+    flags |= STREAM * header.stream
     out = bytearray(MAGIC + bytes([version, flags]) + header.codebook_id)
     out += bytes([len(header.model)]) + header.model.encode("ascii")
     if version == 1:
@@ -117,10 +121,9 @@ def write_header(header: Header) -> bytes:
             out.append(PACKED if identity is None else JOINT if header.joint else RANGE_CODED)
             if not (header.joint and number):
                 out += identity or b""
-    for n in media.size[:1] if header.stream else media.size:
-        out += varint(n - 1)
-    for n in media.coded_size if scaled else ():
-        out += varint(n - 1)
+    for size in (media.size, media.coded_size if scaled else ()):
+        for n in size[TOLD[header.axes]] if header.stream else size:
+            out += varint(n - 1)
     return bytes(out) + sections
 
 
@@ -134,16 +137,19 @@ def read_header(read: Reader) -> Header:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
     stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
-    known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN
-    if stream:
-        known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED)
+    axis = flags & 0b11
+    known = version in (1, 2, 3) and axis < len(AXES) and not flags & UNKNOWN
+    if version == 1 and stream:
+        known = known and AXES[axis] == "ct" and not flags & (SCALED | CODED)
     if version == 2:
         known = known and not flags & STREAM
+    if version == 3:
+        known = known and AXES[axis] == "thw" and stream and not flags & CODED
     if not known:
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
         )
-    axes = AXES[flags & 0b11]
+    axes = AXES[axis]
     codebook_id = read.take(4)
     model = read.take(read.take(1)[0]).decode("ascii", "replace")
     if not model.isprintable():  # it will be quoted on terminals
@@ -153,13 +159,13 @@ def read_header(read: Reader) -> Header:
     if version == 2 and bool(flags & CONDITION) != bool(condition):
         raise FormatError("damaged: a condition of 0 is told")
     number = read.take(1)[0]
-    alone = stream or coded
+    alone = version == 1 and (stream or coded)
     if not 1 <= number <= MAX_MAPS or (alone and (number > 1 or axes == "thw")):
         raise FormatError(f"damaged: {number} index maps")
     maps, prior_ids, kinds = [], [], set()
     for _ in range(number):
         maps.append(_read_map(read, axes))
-        if version == 2:
+        if version > 1:
             kinds.add(kind := read.take(1)[0])
             prior_id = _read_prior_id(read, kind, prior_id)
         prior_ids.append(prior_id)
@@ -181,6 +187,8 @@ def read_header(read: Reader) -> Header:
     )
     if version == 2 and header.version == 1:
         raise FormatError("damaged: it is of version 2 without need")
+    if version == 3:
+        check_frames(header)
     return header
 
 
@@ -200,14 +208,31 @@ def _read_prior_id(read: Reader, kind: int, before: bytes | None) -> bytes | Non
 
 
 def _read_sizes(read: Reader, axes: str, *, scaled: bool, stream: bool) -> MediaInfo:
-    if stream:
-        channels = read.varint() + 1
-        return INFOS[axes]((channels, 0), (channels, 0))
-    size = tuple(read.varint() + 1 for _ in axes)
-    coded_size = tuple(read.varint() + 1 for _ in axes) if scaled else size
-    check_size(size, axes)
-    check_size(coded_size, axes)
+    told = TOLD[axes] if stream else slice(None)
+
+    def read_size() -> tuple[int, ...]:
+        size = [0] * len(axes)
+        size[told] = [read.varint() + 1 for _ in axes[told]]
+        return tuple(size)
+
+    size = read_size()
+    coded_size = read_size() if scaled else size
+    if not stream:
+        check_size(size, axes)
+        check_size(coded_size, axes)
     return INFOS[axes](size, coded_size)
+
+
+def check_frames(header: Header) -> None:
+    """Raise FormatError unless the frames of a stream of video are such as can be coded."""
+    media = header.media
+    for size in (media.size, media.coded_size):
+        check_size(size[1:], "hw")
+    media.check()
+    if header.joint or any(
+        spec.stride[0] != 1 or not 2 <= spec.codebook_size <= 65536 for spec in header.maps
+    ):
+        raise FormatError("damaged: its maps are not those of frames")
 
 
 def _distinct(axes: str) -> int:
