@@ -1,5 +1,7 @@
 """Videos on the command line."""
 
+import csv
+import dataclasses
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from tests.clips import animation, clip, frames, read
 from tests.helpers import Run
+from vqcodec.modality import AUDIO
 
 TIMES = [0, 20, 50, 60, 110, 130, 190, 200]
 
@@ -72,13 +75,11 @@ def test_from_pipe_to_pipe(run: Run, moving: Path, tmp_path: Path) -> None:
 def test_sound_is_coded_where_it_is_asked_for(
     run: Run, tmp_path: Path, spoken_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dataclasses
-
     from vqcodec.cli.handlers.video import encode
 
     (tmp_path / "talk.mkv").write_bytes(clip(frames(25), sound=1))
     assert b"its sound is left out" in run("encode", "talk.mkv", "--model", "tiny").stdout
-    spoken = dataclasses.replace(encode.AUDIO, weights="spoken")
+    spoken = dataclasses.replace(AUDIO, weights="spoken")
     monkeypatch.setattr(encode, "AUDIO", spoken)
     made = run("encode", "talk.mkv", "--model", "tiny", "--sound", "--force")
     assert b"its sound is in talk.sound.npz" in made.stdout
@@ -112,3 +113,73 @@ def test_nothing_is_left_half_written(run: Run, moving: Path, tmp_path: Path) ->
         assert found.returncode == 1 and b"part.vqc: truncated" in found.stderr
     assert not list(tmp_path.glob("part.[mg]*")) and not list(tmp_path.glob("*part*/"))
     assert np.frombuffer(whole, np.uint8).size
+
+
+def test_a_clip_is_drawn(run: Run, moving: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = run("inspect", moving, "--model", "tiny")
+    assert b"8 frames of 32\xc3\x9724 pixels" in drawn.stdout and b"PSNR" in drawn.stdout
+    run("encode", moving, "--model", "tiny", "-o", "clip.vqc")
+    found = run("inspect", "clip.vqc", "-o", "codes.svg")
+    text = (tmp_path / "codes.svg").read_text()
+    assert found.returncode == 0 and "What changes" in text and "Codes over time" in text
+    assert (tmp_path / "clip.inspect.png").read_bytes().startswith(b"\x89PNG")
+    printed = run("inspect", "clip.vqc", "--codes", "csv").stdout.decode().split()
+    assert len(printed) == 8 * 6 and all(line.count(",") == 7 for line in printed)
+
+
+def test_clips_are_compared(run: Run, moving: Path, tmp_path: Path) -> None:
+    same = json.loads(run("compare", moving, moving, "--json").stdout)
+    assert same["identical"] and same["max_seconds"] == 0 and same["metrics"]["psnr-rgb"] is None
+    other = frames()
+    other[3, :2] ^= 1
+    (tmp_path / "other.mkv").write_bytes(
+        clip(other, [t + 5 * (t > 0) for t in TIMES], Fraction(1, 1000))
+    )
+    found = json.loads(run("compare", moving, "other.mkv", "--json").stdout)
+    assert found["max_difference"] == 1 and found["max_seconds"] == pytest.approx(0.005)
+    assert b"largest difference 1 of 255" in run("compare", moving, "other.mkv").stdout
+    (tmp_path / "short.mkv").write_bytes(clip(frames(3)))
+    found = run("compare", moving, "short.mkv")
+    assert found.returncode == 1 and b"one size and length" in found.stderr
+
+
+def test_a_report_beside_other_codecs(run: Run, moving: Path, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    if "libx264" not in av.codec.codecs_available:
+        pytest.skip("PyAV was built without libx264")
+    (tmp_path / "large.mkv").write_bytes(clip(frames(12, 64, 96)))
+    made = run("evaluate", moving, "large.mkv", "-o", "r", "--model", "tiny", "--against", "h264")
+    assert made.returncode == 0, made.stderr
+    tree = json.loads((tmp_path / "r" / "results.json").read_text())
+    more = tree["evaluation"]
+    assert more["data"]["videos"] == 2 and more["frames"] == 20
+    assert set(tree["results"]) >= {"bytes", "bpp", "psnr-rgb"}
+    with (tmp_path / "r" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    ours = {r["video"]: int(r["bytes"]) for r in rows if r["codec"] == "vqcodec"}
+    theirs = {r["video"]: int(r["bytes"]) for r in rows if r["codec"] == "h264"}
+    assert theirs and all(theirs[name] <= ours[name] for name in theirs)
+    assert "same place in the frame before" in more["codes"]["bits_per_index"]
+    assert b"H.264" in made.stdout and (tmp_path / "r" / "report.html").is_file()
+
+
+def test_speed_of_a_clip(run: Run, moving: Path) -> None:
+    found = run("benchmark", moving, "--model", "tiny", "--rounds", "1", "--json", "--threads", "1")
+    (size,) = json.loads(found.stdout)["sizes"]
+    assert (size["width"], size["height"], size["frames"]) == (32, 24, 8)
+    assert size["encode"] > 0 and size["decode"] > 0
+
+
+def test_flicker_is_what_changes_where_nothing_should() -> None:
+    from vqcodec.metrics.video import flicker, frame_psnr
+
+    original = np.zeros((3, 4, 4, 3), np.uint8)
+    original[:, :, 2:] = np.array([0, 50, 100], np.uint8)[:, None, None, None]  # this half moves
+    other = original.copy()
+    other[1, :, :2] += 6
+    assert flicker(original, other) == 6 and flicker(original, original) == 0
+    assert flicker(original[:, :, 2:], other[:, :, 2:]) is None
+    mse = 36 / 2
+    one = 10 * np.log10(255**2 / mse)
+    assert frame_psnr(original, other) == pytest.approx((200 + one) / 3)

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from vqcodec.errors import FormatError, MediaError, UsageError
 from vqcodec.files import vqc
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import VideoInfo, seconds_of
+from vqcodec.files.frames import CodingPrior
 from vqcodec.files.videostream import VideoFrames
 from vqcodec.media.image import Image
-from vqcodec.media.video import Frame, Video, open_video
+from vqcodec.media.video import Video, open_video
 from vqcodec.media.videoformats import is_video
+from vqcodec.media.videoreader import Frame
 from vqcodec.media.videowriter import open_writer
 from vqcodec.weights import coding_priors
 
@@ -31,7 +34,12 @@ def opened(data: bytes) -> Video:
         return Video.of(reader)
 
 
-def no_prior(*_: object) -> vqc.CodingPrior:
+def milliseconds(video: Video) -> list[Fraction]:
+    """Return how long each frame is shown."""
+    return [1000 * Fraction(ticks) / video.rate for ticks in video.durations.tolist()]
+
+
+def no_prior(*_: object) -> CodingPrior:
     raise AssertionError("none is named")
 
 
@@ -58,7 +66,7 @@ def test_a_pipe_is_read_as_it_comes() -> None:
 def test_animated_pictures_are_videos(kind: str) -> None:
     pictures, durations = frames(4), [100, 40, 30, 250]
     video = opened(animation(pictures, durations, kind))
-    assert (1000 * video.durations / video.rate).tolist() == durations
+    assert milliseconds(video) == durations
     assert video.pixels.shape == pictures.shape
     if kind != "GIF":
         np.testing.assert_array_equal(video.pixels, pictures)
@@ -105,9 +113,9 @@ def test_what_is_written_has_all_frames_times_and_the_size(
         expected = [Fraction(t, 1000) for t in np.cumsum([0, *durations[:-1]]).tolist()]
         assert times == expected and found.shape == pictures.shape
     video = opened(file.getvalue())
-    expected = durations if suffix != ".mkv" else durations[:-1]  # Matroska tells only starts
-    told = (1000 * video.durations / video.rate).tolist()[: len(expected)]
-    assert told == expected and video.pixels.shape == pictures.shape
+    shown = durations if suffix != ".mkv" else durations[:-1]  # Matroska tells only starts
+    told = milliseconds(video)[: len(shown)]
+    assert told == shown and video.pixels.shape == pictures.shape
     if suffix == ".mkv":
         np.testing.assert_array_equal(video.pixels, pictures)
 
@@ -152,10 +160,10 @@ def test_groups_are_entered_anywhere_and_written_as_they_come(coded_weights: Pat
     pictures = frames(70)
     file, sizes = io.BytesIO(), []
 
-    def coming() -> "list[Frame]":
+    def coming() -> Iterator[Frame]:
         for number, pixels in enumerate(pictures):
             sizes.append(file.tell())
-            yield Frame(pixels, number + 1)  # type: ignore[misc]
+            yield Frame(pixels, number + 1)
 
     info = codec.info((24, 32), Fraction(1000), 1.0)
     priors = coding_priors(codec.weights)
@@ -196,7 +204,7 @@ def test_damage_is_an_error(coded_weights: Path) -> None:
 def test_groups_cannot_be_exchanged_or_left_out(tiny_weights: Path) -> None:
     codes = VideoCodec.load(tiny_weights).encode(frames(96))
     data = vqc.dump(codes)
-    one = (len(data) - len(vqc.dump(dataclasses.replace(codes, **_first(codes, 32))))) // 2
+    one = (len(data) - len(vqc.dump(_first(codes, 32)))) // 2
     end = len(data) - 6
     start = end - 3 * one
     groups = [data[start + i * one : start + (i + 1) * one] for i in range(3)]
@@ -206,10 +214,10 @@ def test_groups_cannot_be_exchanged_or_left_out(tiny_weights: Path) -> None:
             vqc.load(data[:start] + b"".join(groups[i] for i in order) + data[end:], no_prior)
 
 
-def _first(codes: Codes, number: int) -> dict[str, object]:
+def _first(codes: Codes, number: int) -> Codes:
     size = (number, *codes.media.size[1:])
     media = dataclasses.replace(codes.video, size=size, coded_size=size)
-    return {"grids": tuple(g[:number] for g in codes.grids), "media": media}
+    return dataclasses.replace(codes, grids=tuple(g[:number] for g in codes.grids), media=media)
 
 
 def test_bad_videos_are_a_sentence(tmp_path: Path) -> None:
@@ -232,16 +240,16 @@ def test_a_change_of_size_is_told() -> None:
     av = pytest.importorskip("av")
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as output:
-        for size in ((24, 32), (48, 64)):
+        for size, before in (((24, 32), 0), ((48, 64), 3)):
             context = av.CodecContext.create("mpeg2video", "w")
             context.height, context.width, context.pix_fmt = *size, "yuv420p"
             context.time_base, context.framerate = Fraction(1, 25), 25
-            if size == (24, 32):
+            if not before:
                 stream = output.add_stream("mpeg2video", rate=25)
                 stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
             for pts, pixels in enumerate(frames(3, *size)):
                 frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
-                frame.pts = pts + (3 if size[0] == 48 else 0)
+                frame.pts = pts + before
                 for packet in context.encode(frame):
                     packet.stream = stream
                     output.mux(packet)

@@ -84,7 +84,7 @@ def decode(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Turn code files and token shards into pictures, sound and video.
+    """Turn code files and shards into pictures, sound, video.
 
     image.npz becomes image.decoded.png, talk.npz talk.decoded.wav, clip.npz clip.decoded.mp4. A
     stream from standard input is decoded as it comes.

@@ -15,7 +15,8 @@ from vqcodec.files.header import Header
 from vqcodec.files.videostream import Group, VideoFrames, VideoWriter, frames_of, identities_of
 from vqcodec.media.image import Image
 from vqcodec.media.image import check_size as check_picture
-from vqcodec.media.video import Frame, Video, VideoReader, open_video
+from vqcodec.media.video import Video, open_video
+from vqcodec.media.videoreader import Frame, VideoReader
 from vqcodec.modality import VIDEO
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.errors import MediaError
 from vqcodec.media.image import Image, check_size
-from vqcodec.media.video import WHITE, Timed, VideoReader, check_rate, ticks_of
+from vqcodec.media.videoreader import WHITE, Timed, VideoReader, check_rate, ticks_of
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow

@@ -9,8 +9,8 @@ from vqcodec.errors import MediaError
 from vqcodec.media.image import Image, check_size
 from vqcodec.media.pyav import DecodedSound
 from vqcodec.media.soundreader import SoundReader
-from vqcodec.media.video import INSTALL, WHITE, Timed, VideoReader, check_rate
 from vqcodec.media.videoformats import OPTIONS, moving
+from vqcodec.media.videoreader import INSTALL, WHITE, Timed, VideoReader, check_rate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.errors import MediaError, UsageError
 from vqcodec.media.image import Image, format_of_suffix
-from vqcodec.media.video import INSTALL, Frame
+from vqcodec.media.videoreader import INSTALL, Frame
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,7 +19,7 @@ from vqcodec.modality import AUDIO, VIDEO, load
 if TYPE_CHECKING:
     from vqcodec.codec.video import VideoCodec
     from vqcodec.files.videostream import VideoFrames
-    from vqcodec.media.video import Frame
+    from vqcodec.media.videoreader import Frame
     from vqcodec.media.videowriter import StreamWriter, VideoWriter
 
 

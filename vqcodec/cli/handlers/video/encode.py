@@ -17,9 +17,9 @@ from vqcodec.modality import AUDIO
 
 if TYPE_CHECKING:
     from vqcodec.codec.video import VideoCodec
-    from vqcodec.coding.contextmodel import ContextModel
     from vqcodec.files.contents import VideoInfo
-    from vqcodec.media.video import VideoReader
+    from vqcodec.files.frames import CodingPrior
+    from vqcodec.media.videoreader import VideoReader
 
 
 def encode_video(
@@ -131,7 +131,7 @@ def _stream(
 
 def _priors(
     codec: "VideoCodec", info: "VideoInfo", expected: int | None
-) -> "tuple[ContextModel, ...]":
+) -> "tuple[CodingPrior, ...]":
     """Return the coding priors, where the video is known to be short enough for them."""
     from vqcodec.files.frames import MAX_CODED
     from vqcodec.weights import find_coding_priors

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
-from vqcodec.cli.handlers.video.options import Encoding
+from vqcodec.cli.handlers.video.options import Benchmarking, Encoding
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.outcome import Facts, Work
 from vqcodec.errors import UsageError
@@ -31,7 +31,7 @@ class VideoHandler(Handler):
     """Videos, coded frame by frame."""
 
     modality, unit = VIDEO, "frames"
-    encoding = Encoding
+    encoding, benchmarking = Encoding, Benchmarking
 
     def encode_jobs(
         self,
@@ -159,9 +159,15 @@ class VideoHandler(Handler):
         )
 
     def benchmark(
-        self, model: str, own: Any, threads: list[int], rounds: int, force: bool, as_json: bool
+        self,
+        model: str,
+        own: Benchmarking,
+        threads: list[int],
+        rounds: int,
+        force: bool,
+        as_json: bool,
     ) -> None:
         """Measure the speed of a model on frames."""
         from vqcodec.cli.handlers.video.benchmark import benchmark
 
-        benchmark(model, threads, rounds, as_json)
+        benchmark(model, own.picture, threads, rounds, as_json)

@@ -1,6 +1,7 @@
 """Options of commands that are for video alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from vqcodec.errors import UsageError
 
@@ -24,3 +25,10 @@ class Encoding:
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1:
             raise UsageError(f"--scale is {self.scale}, must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Benchmarking:
+    """Which frames to code."""
+
+    picture: Path | None = field(default=None, metadata={"flag": "PICTURE"})
