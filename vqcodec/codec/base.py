@@ -1,4 +1,4 @@
-"""What the codecs of pictures and of speech have in common: trained weights, loaded."""
+"""What all codecs have in common: trained weights, loaded."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
