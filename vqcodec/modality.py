@@ -102,6 +102,7 @@ VIDEO = Modality(
     weights="image-f4",
     suffix=".mp4",
     prior_preset="prior-image",
+    maps_preset="prior-lattice",
     suffixes="vqcodec.media.videoformats:video_suffixes",
     sniff="vqcodec.media.videoformats:is_video",
     codec="vqcodec.codec.video:VideoCodec",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,22 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.clips import animation, clip, frames, read
+from tests.helpers import lattice_prior
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.video import VideoCodec
-from vqcodec.errors import FormatError, MediaError, UsageError
-from vqcodec.files import vqc
+from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
+from vqcodec.files import interframe, vqc
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import VideoInfo, seconds_of
 from vqcodec.files.frames import CodingPrior
+from vqcodec.files.reader import Reader
 from vqcodec.files.videostream import VideoFrames
 from vqcodec.media.image import Image
 from vqcodec.media.video import Video, open_video
 from vqcodec.media.videoformats import is_video
 from vqcodec.media.videoreader import Frame
 from vqcodec.media.videowriter import open_writer
-from vqcodec.weights import coding_priors
+from vqcodec.models.pretrained import prior_bytes, write_part
+from vqcodec.weights import FRAME_PRIOR, coding_priors, frame_prior, read_weights
 
 TIMES = [0, 7, 40, 41, 100, 160, 161, 200]  # milliseconds
 
@@ -279,3 +284,60 @@ def test_containers_of_sound_alone_are_no_video(tmp_path: Path) -> None:
     both = clip(frames(2), sound=1)
     (tmp_path / "y.mkv").write_bytes(both)
     assert is_video(both[:4096], ".mkv", tmp_path / "y.mkv") and is_video(both[:4096], "")
+
+
+def test_frames_are_coded_by_a_prior_that_has_seen_those_before(framed_weights: Path) -> None:
+    codec = VideoCodec.load(framed_weights)
+    model = frame_prior(codec.weights)
+    assert model is not None
+    skewed = np.minimum(np.random.default_rng(0).geometric(0.3, (40, 6, 8)) - 1, 31)
+    grid = skewed.astype(np.uint16)
+    size = (40, 24, 32)
+    name, identity = codec.weights.name, codec.weights.codebook_id
+    info = VideoInfo(size, size, (25, 1))
+    codes = Codes((grid,), codec.codebook_sizes, "thw", name, identity, info)
+    data, packed = codes.to_bytes(".vqc"), vqc.dump(codes)
+    assert Codes.from_bytes(data, "x") == codes and len(data) < len(packed)
+    # what a frame costs, by the network on all frames at once, in floating point
+    known = torch.from_numpy(grid.astype(np.int64))
+    with torch.no_grad():
+        prior = lattice_prior((32, 32, 32), (1, 1, 1), conditions=3, slope=0.3)
+        costs = [float(prior((known[:1],) * 3)[0].sum())]  # the first knows nothing
+        costs.append(float(prior((known[:1], known[1:2], known[1:2]))[1].sum()))
+        costs.append(float(prior((known[:-2], known[1:-1], known[2:]))[2].sum()))
+    measured = [interframe.bits(grid[:1], model, 0), interframe.bits(grid[:2], model, 1)]
+    measured.append(interframe.bits(grid, model, 2))
+    assert measured == pytest.approx(costs, rel=0.01)
+    alone = interframe.bits(grid, model, 0)
+    assert alone != pytest.approx(sum(measured), rel=1e-6)
+    content = interframe.code(grid, model)
+    assert 8 * len(content) < sum(measured) + 8 * 9 * len(grid) + 8
+    decoded = interframe.decode(Reader(content), grid.shape, model)
+    np.testing.assert_array_equal(decoded, grid)
+    with pytest.raises(FormatError):
+        interframe.decode(Reader(content[:-1]), grid.shape, model)
+    with pytest.raises(FormatError, match="too short"):
+        interframe.decode(Reader(bytes(16)), (16, 1 << 6, 1 << 7), model)
+
+
+def test_files_of_other_frame_priors_are_refused(
+    framed_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = VideoCodec.load(framed_weights)
+    grid = np.zeros((9, 6, 8), np.uint16)
+    size = (9, 24, 32)
+    name, identity = codec.weights.name, codec.weights.codebook_id
+    codes = Codes((grid,), codec.codebook_sizes, "thw", name, identity, VideoInfo(size, size))
+    data = codes.to_bytes(".vqc")
+    assert codec.decode(Codes.from_bytes(data, "x")).pixels.shape == (*size, 3)
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path))
+    shutil.copytree(framed_weights, tmp_path / "framed")
+    _, other = prior_bytes(lattice_prior((32, 32), (1, 1), conditions=1))
+    table = {"codebook_id": identity.hex()}
+    write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, other, force=True)
+    with pytest.raises(WeightsError, match="needs the coding prior"):
+        Codes.from_bytes(data, "x")
+    _, wrong = prior_bytes(lattice_prior((32, 24), (1, 1), conditions=1))
+    write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, wrong, force=True)
+    with pytest.raises(WeightsError, match="not a prior of these weights"):
+        frame_prior(read_weights(tmp_path / "framed"))

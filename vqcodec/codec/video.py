@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.image import ImageCodec
+from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MAX_CODES, VideoInfo, check_size, ticks_a_second
 from vqcodec.files.header import Header
-from vqcodec.files.videostream import Group, VideoFrames, VideoWriter, frames_of, identities_of
+from vqcodec.files.videostream import (
+    Group,
+    Priors,
+    VideoFrames,
+    VideoWriter,
+    fitting,
+    frames_of,
+    identities_of,
+)
 from vqcodec.media.image import Image
 from vqcodec.media.image import check_size as check_picture
 from vqcodec.media.video import Video, open_video
@@ -22,8 +31,6 @@ from vqcodec.modality import VIDEO
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from vqcodec.files.frames import CodingPrior
 
     Pixels = NDArray[np.uint8]
     Grids = tuple[NDArray[np.uint16], ...]
@@ -127,7 +134,7 @@ class VideoCodec(BaseCodec):
         frames: Iterable[Frame],
         info: VideoInfo,
         file: BinaryIO,
-        priors: "tuple[CodingPrior, ...]" = (),
+        priors: Priors = (),
         *,
         scale: float = 1.0,
         told: Told | None = None,
@@ -138,13 +145,14 @@ class VideoCodec(BaseCodec):
             frames: all of one size.
             info: of them, as `info` returns it.
             file: which need not seek.
-            priors: of each map, to range-code them; none packs them.
+            priors: of each map, or one of successive frames, to range-code them; none packs them.
             scale: see `encode`.
             told: called with the number of frames done.
 
         Returns:
             What wrote it, which tells how much.
         """
+        priors = fitting(priors, self.codebook_sizes)
         writer = VideoWriter(file, self._header(info, priors), priors)
         for group in self.encoded(frames, info.size[1:], scale, told):  # type: ignore[arg-type]
             writer.write(group)
@@ -227,10 +235,10 @@ class VideoCodec(BaseCodec):
         name, identity = self.weights.name, self.weights.codebook_id
         return Codes(grids, self.codebook_sizes, VIDEO.axes, name, identity, media)
 
-    def _header(self, info: VideoInfo, priors: "tuple[CodingPrior, ...]") -> Header:
+    def _header(self, info: VideoInfo, priors: Priors) -> Header:
         name, identity = self.weights.name, self.weights.codebook_id
-        ids = identities_of(priors, len(self.maps))
-        return Header(VIDEO.axes, name, identity, self.maps, info, ids, stream=True)
+        ids, joint = identities_of(priors, len(self.maps)), isinstance(priors, LatticeModel)
+        return Header(VIDEO.axes, name, identity, self.maps, info, ids, stream=True, joint=joint)
 
 
 def simplest(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
-from vqcodec.files.contents import AXES, Contents
+from vqcodec.files.contents import AXES, Contents, VideoInfo
 from vqcodec.files.frames import CodingPrior
 from vqcodec.files.videostream import VideoFrames
-from vqcodec.weights import find_coding_priors, needed_coding_prior
+from vqcodec.weights import find_coding_priors, find_frame_priors, needed_coding_prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,9 @@ class Codes(Contents):
         if suffix == ".npz":
             return npz.dump(self)
         if isinstance(prior, bool):
-            prior = find_coding_priors(self.model, self.codebook_id) if prior else ()
+            moving = isinstance(self.media, VideoInfo)
+            find = find_frame_priors if moving else find_coding_priors
+            prior = find(self.model, self.codebook_id) if prior else ()
         return vqc.dump(self, prior)
 
     @classmethod

@@ -223,7 +223,7 @@ def decode_blocks(
         if math.prod(block) > MAX_PER_BYTE * (len(payloads[-1]) + HIDDEN_BYTES):
             raise FormatError("truncated or damaged: too short for its indices")
     grid = np.empty(shape, np.uint16)
-    decoded = _by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, axes)
+    decoded = by_shape(lambda s, p: list(prior.decode(p, s)), shapes, payloads, _together(axes))
     with contextlib.closing(decoded):
         for place, found in zip(where, decoded, strict=True):
             grid[place] = found

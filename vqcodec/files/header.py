@@ -137,19 +137,11 @@ def read_header(read: Reader) -> Header:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
     stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
-    axis = flags & 0b11
-    known = version in (1, 2, 3) and axis < len(AXES) and not flags & UNKNOWN
-    if version == 1 and stream:
-        known = known and AXES[axis] == "ct" and not flags & (SCALED | CODED)
-    if version == 2:
-        known = known and not flags & STREAM
-    if version == 3:
-        known = known and AXES[axis] == "thw" and stream and not flags & CODED
-    if not known:
+    if not _is_known(version, flags):
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
         )
-    axes = AXES[axis]
+    axes = AXES[flags & 0b11]
     codebook_id = read.take(4)
     model = read.take(read.take(1)[0]).decode("ascii", "replace")
     if not model.isprintable():  # it will be quoted on terminals
@@ -188,8 +180,20 @@ def read_header(read: Reader) -> Header:
     if version == 2 and header.version == 1:
         raise FormatError("damaged: it is of version 2 without need")
     if version == 3:
-        check_frames(header)
+        _check_frames(header)
     return header
+
+
+def _is_known(version: int, flags: int) -> bool:
+    """Tell whether there are files of this version that have these flags."""
+    axis, stream = flags & 0b11, bool(flags & STREAM)
+    if axis >= len(AXES) or flags & UNKNOWN:
+        return False
+    if version == 1:
+        return not stream or (AXES[axis] == "ct" and not flags & (SCALED | CODED))
+    if version == 3:
+        return stream and AXES[axis] == "thw" and not flags & CODED
+    return version == 2 and not stream
 
 
 def _read_map(read: Reader, axes: str) -> MapSpec:
@@ -223,15 +227,14 @@ def _read_sizes(read: Reader, axes: str, *, scaled: bool, stream: bool) -> Media
     return INFOS[axes](size, coded_size)
 
 
-def check_frames(header: Header) -> None:
+def _check_frames(header: Header) -> None:
     """Raise FormatError unless the frames of a stream of video are such as can be coded."""
     media = header.media
     for size in (media.size, media.coded_size):
         check_size(size[1:], "hw")
     media.check()
-    if header.joint or any(
-        spec.stride[0] != 1 or not 2 <= spec.codebook_size <= 65536 for spec in header.maps
-    ):
+    fit = (spec.stride[0] == 1 and 2 <= spec.codebook_size <= 65536 for spec in header.maps)
+    if (header.joint and len(header.maps) > 1) or not all(fit):
         raise FormatError("damaged: its maps are not those of frames")
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError
+from vqcodec.files import interframe
 from vqcodec.files.contents import MAX_CODES, Contents, VideoInfo, check_size
 from vqcodec.files.frames import CRC_BYTES, MAX_CODED, CodingPrior, code, decode_blocks
-from vqcodec.files.header import PACKED, RANGE_CODED, Header, read_header, write_header
+from vqcodec.files.header import JOINT, PACKED, RANGE_CODED, Header, read_header, write_header
 from vqcodec.files.mapreader import FindPrior
 from vqcodec.files.reader import MAX_AT_ONCE, Reader, StreamReader, varint
 from vqcodec.maps import Maps
@@ -51,23 +52,40 @@ def frames_of(maps: Maps, coded_size: tuple[int, ...]) -> int:
     return max(1, min(FRAMES, GROUP_CELLS // cells))
 
 
-def find_priors(header: Header, find_prior: FindPrior) -> list[CodingPrior | None]:
-    """Return the coding prior of each map of a file; see `vqc.load` for `find_prior`."""
-    found: list[CodingPrior | None] = []
-    for number, (spec, identity) in enumerate(zip(header.maps, header.prior_ids, strict=True)):
+Priors = Sequence[CodingPrior] | LatticeModel  # of each map, none, or one of successive frames
+
+
+def find_priors(header: Header, find_prior: FindPrior) -> Priors:
+    """Return the coding priors that a file names; see `vqc.load` for `find_prior`."""
+    sizes = header.codebook_sizes
+    found: list[CodingPrior] = []
+    for number, identity in enumerate(header.prior_ids):
         if identity is None:
-            found.append(None)
             continue
-        prior = find_prior(header.model, header.codebook_id, identity, number)
-        if isinstance(prior, LatticeModel) or prior.codebook_size != spec.codebook_size:
-            raise FormatError("damaged: its codebook size is not that of its coding prior")
+        which = None if header.joint else number
+        prior = find_prior(header.model, header.codebook_id, identity, which)
+        if isinstance(prior, LatticeModel):
+            if not header.joint or not interframe.fits(prior, sizes):
+                raise FormatError("damaged: its coding prior is not one of frames")
+            return prior
         found.append(prior)
+    if found and tuple(prior.codebook_size for prior in found) != sizes:
+        raise FormatError("damaged: its codebook sizes are not those of its coding priors")
     return found
 
 
-def identities_of(priors: Sequence[CodingPrior], maps: int) -> tuple[bytes | None, ...]:
+def identities_of(priors: Priors, maps: int) -> tuple[bytes | None, ...]:
     """Return the `Header.prior_ids` of so many maps that go by some priors, or none."""
+    if isinstance(priors, LatticeModel):
+        return (priors.identity,) * maps
     return tuple(p.identity for p in priors) or (None,) * maps
+
+
+def fitting(priors: Priors, codebook_sizes: tuple[int, ...]) -> Priors:
+    """Return priors if they are such as code maps of these codebooks, or else none."""
+    if isinstance(priors, LatticeModel):
+        return priors if interframe.fits(priors, codebook_sizes) else ()
+    return priors if tuple(p.codebook_size for p in priors) == codebook_sizes else ()
 
 
 def is_stream_of_frames(codes: Contents) -> bool:
@@ -77,13 +95,13 @@ def is_stream_of_frames(codes: Contents) -> bool:
     return isinstance(codes.media, VideoInfo) and alike and len(lengths) == 1
 
 
-def dump(codes: Contents, priors: Sequence[CodingPrior] = ()) -> bytes:
+def dump(codes: Contents, priors: Priors = ()) -> bytes:
     """Serialise codes; see `vqc.dump`."""
     media = codes.video
     cells = sum(grid.size for grid in codes.grids)
-    if cells > MAX_CODED or tuple(p.codebook_size for p in priors) != codes.codebook_sizes:
-        priors = ()
-    whole = Header.of(codes, identities_of(priors, len(codes.grids)))
+    priors = fitting(priors, codes.codebook_sizes) if cells <= MAX_CODED else ()
+    joint = isinstance(priors, LatticeModel)
+    whole = Header.of(codes, identities_of(priors, len(codes.grids)), joint=joint)
     length, *size = media.size
     empty = dataclasses.replace(
         media, size=(0, *size), coded_size=(0, *media.coded_size[1:]), durations=()
@@ -128,14 +146,15 @@ class VideoWriter:
     Args:
         file: a binary file.
         header: of it; see `Header`.
-        priors: of each map, or none: to range-code what is smaller so than packed.
+        priors: of each map, or one of successive frames, or none: to range-code what is smaller so
+            than packed.
 
     Attributes:
         size: bytes written so far.
         frames: written so far.
     """
 
-    def __init__(self, file: BinaryIO, header: Header, priors: Sequence[CodingPrior] = ()) -> None:
+    def __init__(self, file: BinaryIO, header: Header, priors: Priors = ()) -> None:
         self.size = self.frames = self._groups = 0
         self._file, self._maps, self._priors = file, header.maps, priors
         start = write_header(header)
@@ -161,10 +180,15 @@ class VideoWriter:
         """Return one map of a group, packed or range-coded, whichever is smaller."""
         grid, size = grids[-1], self._maps[number].codebook_size
         packed = bytes([PACKED]) + pack(grid.reshape(-1), width_of(size))
-        if not self._priors:
+        if isinstance(self._priors, LatticeModel):
+            coded = bytes([JOINT]) + interframe.code(grid, self._priors)
+            if grid.size > interframe.MAX_PER_BYTE * (len(coded) - 1):
+                return packed
+        elif self._priors:
+            payloads = code(grids, "thw", self._priors[number])
+            coded = bytes([RANGE_CODED]) + b"".join(varint(len(p)) + p for p in payloads)
+        else:
             return packed
-        payloads = code(grids, "thw", self._priors[number])
-        coded = bytes([RANGE_CODED]) + b"".join(varint(len(p)) + p for p in payloads)
         return min(packed, coded, key=len)
 
     def _crc(self, content: bytes) -> bytes:
@@ -184,7 +208,7 @@ class VideoFrames:
         media: what the indices are made from; complete once all frames were read.
     """
 
-    def __init__(self, read: Reader, header: Header, priors: Sequence[CodingPrior | None]) -> None:
+    def __init__(self, read: Reader, header: Header, priors: Priors) -> None:
         """Go on behind a header that was read; `priors` are those that it names."""
         assert isinstance(header.media, VideoInfo)  # as `read_header` makes sure
         self.header, self.media = header, header.media
@@ -273,12 +297,14 @@ class VideoFrames:
         durations = self._durations(read, frames)
         grids: list[Grid] = []
         for number, spec in enumerate(self.header.maps):
-            kind, prior = read.take(1)[0], self._priors[number]
+            kind, priors = read.take(1)[0], self._priors
             shape = spec.shape((frames, *self.media.coded_size[1:]))
             if kind == PACKED:
                 grids.append(_unpack(read, shape, spec.codebook_size))
-            elif kind == RANGE_CODED and prior is not None:
-                grids.append(decode_blocks(read, grids, shape, "thw", prior))
+            elif kind == JOINT and isinstance(priors, LatticeModel):
+                grids.append(interframe.decode(read, shape, priors))
+            elif kind == RANGE_CODED and not isinstance(priors, LatticeModel) and priors:
+                grids.append(decode_blocks(read, grids, shape, "thw", priors[number]))
             else:
                 raise FormatError("damaged: its indices are of an unknown kind")
             if int(grids[-1].max()) >= spec.codebook_size:

@@ -55,8 +55,9 @@ groups                in version 3: varint frames, 1 to 1,024; varint length of 
                       content; a CRC-32. Content: of each frame, a varint how long it is shown, in
                       the parts of a second that section 3 tells; of each grid, u8 how it is held:
                       0, as many indices as its frames have, packed as above without a CRC-32; or 1,
-                      of each block as above the length and the payload. Then the end: a 0; varint
-                      frames in all; a CRC-32
+                      of each block as above the length and the payload; or, of the one grid that
+                      there may be then, 2, of each frame its lanes, see `vqcodec.files.interframe`.
+                      Then the end: a 0; varint frames in all; a CRC-32
 ====================  ==========================================================================
 
 The CRC-32 of a frame goes on from that of the frame before it, the first from that of everything
@@ -108,7 +109,7 @@ def dump(codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel" = ()) -
             that is smaller than packing them.
     """
     if videostream.is_stream_of_frames(codes):
-        return videostream.dump(codes, () if isinstance(priors, LatticeModel) else priors)
+        return videostream.dump(codes, priors)
     if isinstance(priors, LatticeModel):
         coded = _dump_jointly(codes, priors)
         packed = _dump(codes, ())

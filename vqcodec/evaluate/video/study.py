@@ -19,10 +19,12 @@ from vqcodec.evaluate.study import Study, named
 from vqcodec.evaluate.summary import summarise_codec, summarise_codes, summarise_other
 from vqcodec.evaluate.table import BYTES, RATE, Table, count_codes, sum_bits
 from vqcodec.evaluate.video.baselines import find_baselines
+from vqcodec.files import interframe
 from vqcodec.files.codes import Codes
 from vqcodec.media.video import Video, open_video
 from vqcodec.metrics.video import VideoMetric, find_metrics
 from vqcodec.modality import VIDEO
+from vqcodec.weights import frame_prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +106,7 @@ class VideoStudy(Study):
             input_bytes=source.length,
             shape=pixels.shape[:3],
             usage=count_used(codes),
-            bits={**self.bits.measure(codes), **_persistence(codes)},
+            bits={**self.bits.measure(codes), **_persistence(codes), **self._told_by_frames(codes)},
             measured=tuple(measured),
         )
 
@@ -112,6 +114,19 @@ class VideoStudy(Study):
         self, original: "NDArray[np.uint8]", other: "NDArray[np.uint8]"
     ) -> dict[str, float | None]:
         return {m.key: m.measure(original, other) for m in self.metrics}
+
+    def _told_by_frames(self, codes: Codes) -> dict[str, float]:
+        """Return what codes cost under a prior of successive frames, and without them."""
+        model = frame_prior(self.codec.weights)
+        if model is None:
+            return {}
+        (grid,) = codes.grids
+        alone = interframe.bits(grid, model, 0)
+        known = min(len(model.ratios), len(grid)) - 1
+        seen = interframe.bits(grid, model, known)
+        for number in range(known):  # the first frames know fewer
+            seen += interframe.bits(grid[: number + 1], model, number)
+        return {"frame prior, each frame alone": alone, "frame prior": seen}
 
     @cached_property
     def found(self) -> Table:

@@ -18,7 +18,7 @@ from vqcodec.modality import AUDIO
 if TYPE_CHECKING:
     from vqcodec.codec.video import VideoCodec
     from vqcodec.files.contents import VideoInfo
-    from vqcodec.files.frames import CodingPrior
+    from vqcodec.files.videostream import Priors
     from vqcodec.media.videoreader import VideoReader
 
 
@@ -129,19 +129,17 @@ def _stream(
     )
 
 
-def _priors(
-    codec: "VideoCodec", info: "VideoInfo", expected: int | None
-) -> "tuple[CodingPrior, ...]":
+def _priors(codec: "VideoCodec", info: "VideoInfo", expected: int | None) -> "Priors":
     """Return the coding priors, where the video is known to be short enough for them."""
     from vqcodec.files.frames import MAX_CODED
-    from vqcodec.weights import find_coding_priors
+    from vqcodec.weights import find_frame_priors
 
     if expected is None:
         return ()
     cells = sum(math.prod(spec.shape((1, *info.coded_size[1:]))) for spec in codec.maps)
     if cells * expected > MAX_CODED:
         return ()
-    return find_coding_priors(codec.weights.name, codec.weights.codebook_id)
+    return find_frame_priors(codec.weights.name, codec.weights.codebook_id)
 
 
 def _array(
