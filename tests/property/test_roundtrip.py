@@ -80,10 +80,11 @@ def test_every_truncation_and_extension_is_an_error(given_codes: Codes) -> None:
     data = dump_vqc(given_codes)
     for wrong in [data[:i] for i in range(0, len(data), max(1, len(data) // 60))] + [data + b"\0"]:
         try:
-            Codes.from_bytes(wrong, "test")
+            found = Codes.from_bytes(wrong, "test")
         except FormatError:
             continue
-        raise AssertionError(f"{len(wrong)} of {len(data)} bytes were accepted")
+        there = len(found.grids)  # a file may end where a map ends
+        assert there < len(given_codes.grids) and found == given_codes.first(there)
 
 
 def test_a_128x128_picture_fits_1180_bytes() -> None:
