@@ -32,7 +32,7 @@ from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
 from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
-from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
+from vqcodec.weights import CONFIG, FRAME_PRIOR, WAVENET, WAVENET_ALONE, read_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
@@ -190,6 +190,19 @@ def latticed_weights(paired_weights: Path) -> Path:
     weights = read_weights(folder)
     name, data = prior_bytes(lattice_prior(twomaps.SIZES, (1, 2), conditions=3, slope=0.3))
     write_part(weights, {"codebook_id": weights.codebook_id.hex()}, name, data, force=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def framed_weights(tiny_weights: Path) -> Path:
+    """The model of `tiny` as `framed`, with a coding prior that has seen two frames before."""
+    folder = tiny_weights.parent / "framed"
+    shutil.copytree(tiny_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "framed"}), encoding="utf-8")
+    _, data = prior_bytes(lattice_prior((32, 32, 32), (1, 1, 1), conditions=3, slope=0.3))
+    table = {"codebook_id": read_weights(folder).codebook_id.hex()}
+    write_part(read_weights(folder), table, FRAME_PRIOR, data, force=False)
     return folder
 
 

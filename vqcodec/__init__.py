@@ -16,15 +16,18 @@ Example:
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Audio", "Codec", "Codes", "Image", "ImageCodec", "SpeechCodec", "VqcodecError"]
+__all__ = ["Audio", "Codec", "Codes", "Image", "ImageCodec", "SpeechCodec", "Video", "VideoCodec"]
+__all__ += ["VqcodecError"]
 
 if TYPE_CHECKING:
     from vqcodec.codec.image import Codec, ImageCodec
     from vqcodec.codec.speech import SpeechCodec
+    from vqcodec.codec.video import VideoCodec
     from vqcodec.errors import VqcodecError
     from vqcodec.files.codes import Codes
     from vqcodec.media.audio import Audio
     from vqcodec.media.image import Image
+    from vqcodec.media.video import Video
 
 _HOMES = {
     "Audio": "vqcodec.media.audio",
@@ -33,6 +36,8 @@ _HOMES = {
     "Image": "vqcodec.media.image",
     "ImageCodec": "vqcodec.codec.image",
     "SpeechCodec": "vqcodec.codec.speech",
+    "Video": "vqcodec.media.video",
+    "VideoCodec": "vqcodec.codec.video",
     "VqcodecError": "vqcodec.errors",
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from vqcodec.errors import FormatError, WeightsError
 
-HEAD = 12  # bytes of a file that tell what it holds
+HEAD = 4096  # bytes of a file that tell what it holds
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Modality:
         prior_preset: of a prior to sample from.
         maps_preset: of a prior for models of several maps.
         suffixes: a function without arguments: those of the files that can be read.
-        sniff: a function of the first `HEAD` bytes of a file and its suffix: whether it is such a
-            file; empty for the kind that a file is of which no other kind claims.
+        sniff: a function of the first `HEAD` bytes of a file, its suffix, and where it lies if that
+            is known: whether it is such a file; empty for the kind that a file is of which no other
+            kind claims.
         codec: a subclass of `BaseCodec`.
         handler: a subclass of `cli.handlers.base.Handler`.
         training: a `train.tasks.Training`.
+        also: the names of other kinds whose weights code this one as well.
     """
 
     name: str
@@ -52,6 +54,11 @@ class Modality:
     codec: str
     handler: str
     training: str
+    also: tuple[str, ...] = ()
+
+    def coded_by(self, name: str) -> bool:
+        """Tell whether weights of the kind of this name code it."""
+        return name == self.name or name in self.also
 
 
 IMAGE = Modality(
@@ -86,10 +93,27 @@ AUDIO = Modality(
     handler="vqcodec.cli.handlers.speech.handler:SpeechHandler",
     training="vqcodec.train.speech.training:TRAINING",
 )
-MODALITIES = (IMAGE, AUDIO)  # of data that hold several, the first is meant
+VIDEO = Modality(
+    name="video",
+    axes="thw",
+    codes="videos",
+    media="video",
+    file="video",
+    weights="image-f4",
+    suffix=".mp4",
+    prior_preset="prior-image",
+    maps_preset="prior-lattice",
+    suffixes="vqcodec.media.videoformats:video_suffixes",
+    sniff="vqcodec.media.videoformats:is_video",
+    codec="vqcodec.codec.video:VideoCodec",
+    handler="vqcodec.cli.handlers.video.handler:VideoHandler",
+    training="vqcodec.train.image.training:TRAINING",
+    also=("image",),  # frame by frame
+)
+MODALITIES = (IMAGE, AUDIO, VIDEO)  # of data that hold several, the first is meant
 
-# what code files call their axes; no codec makes videos yet
-NAMES = {**{modality.axes: modality.name for modality in MODALITIES}, "thw": "video"}
+# what code files call their axes
+NAMES = {modality.axes: modality.name for modality in MODALITIES}
 
 
 def load(place: str) -> Any:
@@ -123,10 +147,22 @@ def by_axes(axes: str) -> Modality:
     raise FormatError(f"holds codes of {NAMES.get(axes, axes)}, which cannot be decoded")
 
 
-def sniff(head: bytes, suffix: str) -> Modality:
-    """Tell what a media file should hold by its first `HEAD` bytes, or else its suffix."""
-    for modality in MODALITIES:
-        if modality.sniff and load(modality.sniff)(head, suffix):
+def kinds_coded_by(name: str) -> list[Modality]:
+    """Return the kinds of media that weights of the kind of this name code, their own first."""
+    kinds = [modality for modality in MODALITIES if modality.coded_by(name)]
+    return sorted(kinds, key=lambda modality: modality.name != name)
+
+
+def sniff(head: bytes, suffix: str, path: Path | None = None) -> Modality:
+    """Tell what a media file should hold by its first `HEAD` bytes, or else its suffix.
+
+    Args:
+        head: the bytes, or fewer.
+        suffix: of its name.
+        path: where it lies, if that is known: some containers hold video or sound alone.
+    """
+    for modality in reversed(MODALITIES):  # what has pictures and sound is video
+        if modality.sniff and load(modality.sniff)(head, suffix, path):
             return modality
     return next(modality for modality in MODALITIES if not modality.sniff)
 
@@ -137,7 +173,7 @@ def sniff_file(path: Path) -> Modality:
     if path.is_file():  # a pipe must not be read twice
         with contextlib.suppress(OSError), path.open("rb") as file:
             head = file.read(HEAD)
-    return sniff(head, path.suffix)
+    return sniff(head, path.suffix, path if head else None)
 
 
 def readable_suffixes() -> frozenset[str]:

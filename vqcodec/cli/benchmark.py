@@ -10,12 +10,15 @@ from vqcodec.cli.handlers.base import deal, handler_of, handlers
 from vqcodec.cli.handlers.image.options import MEGAPIXELS, SIZES
 from vqcodec.cli.tokenspeed import benchmark_tokens
 from vqcodec.errors import UsageError
-from vqcodec.modality import IMAGE, by_name
+from vqcodec.modality import IMAGE, Modality, kinds_coded_by, sniff_file
 
 
 def benchmark(
     picture: Annotated[
-        Path | None, typer.Argument(help="Picture to code instead of synthetic ones.")
+        Path | None,
+        typer.Argument(
+            help="Picture, or video of which the first frames, to code instead of synthetic ones."
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Weights, a name or a folder.")] = IMAGE.weights,
     sizes: Annotated[
@@ -50,15 +53,16 @@ def benchmark(
 ) -> None:
     """Measure speed and memory.
 
-    Of codecs of pictures: beside the plain network, JPEG, WebP and AVIF, in one run. Of codecs of
-    speech: how many times faster than real time each part is, and the WaveNet beside a plain one
-    that computes anew for every sample all that it depends on. With --tokenize, of a data set: its
-    stages on one core, and all of them in as many processes as --threads says.
+    Of codecs of pictures: beside the plain network, JPEG, WebP and AVIF, in one run. Of video:
+    frames a second. Of codecs of speech: how many times faster than real time each part is, and
+    the WaveNet beside a plain one that computes anew for every sample all that it depends on. With
+    --tokenize, of a data set: its stages on one core, and all of them in as many processes as
+    --threads says.
     """
     from vqcodec.weights import find_weights
 
     counts = options.numbers("--threads", threads, int, 1, 1024) if threads is not None else []
-    modality = by_name(find_weights(model).modality)
+    modality = _kind(find_weights(model).modality, picture)
     own = {"picture": picture, "sizes": sizes, "growth": growth, "megapixels": megapixels}
     takers = {handler.modality: handler.benchmarking for handler in handlers()}
     if tokenize is not None:
@@ -69,3 +73,10 @@ def benchmark(
     found = f"{model} codes {modality.codes}"
     dealt = deal(own, takers, [modality], lambda kind: kind.codes, found)
     handler_of(modality).benchmark(model, dealt[modality], counts, rounds, force, as_json)
+
+
+def _kind(name: str, file: Path | None) -> Modality:
+    """Return the kind of media of a file, if weights of the kind of this name code it."""
+    kinds = kinds_coded_by(name)
+    found = sniff_file(file) if file is not None else None
+    return found if found is not None and found in kinds else kinds[0]

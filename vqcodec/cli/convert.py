@@ -19,8 +19,8 @@ from vqcodec.cli.outcome import Facts, Outcome, each, left_to_do, work_off
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, read_stream
 from vqcodec.media.soundfiles import peek
-from vqcodec.media.soundformats import sound_suffixes
-from vqcodec.modality import AUDIO, sniff, sniff_file
+from vqcodec.media.soundformats import holds_sound, is_sound, sound_suffixes
+from vqcodec.modality import AUDIO
 from vqcodec.voice.named import (
     NAME,
     best_weights,
@@ -105,7 +105,7 @@ def convert_voice(
     if like is not None:
         require_consent(consent)
     wanted = _Wanted(who, _reference(like))
-    sounds = any(job.source != STREAM and sniff_file(job.source) is AUDIO for job in jobs)
+    sounds = any(job.source != STREAM and holds_sound(job.source) for job in jobs)
     if like is None and (model or sounds):
         best = default_weights(drawing=drawing is not None)
         find_voice(find_weights(model or best), who)  # or an error before any work
@@ -180,9 +180,9 @@ class _Converting:
         source: Path | BinaryIO = job.source
         if job.source == STREAM:
             head, source = peek(stdin())
-            spoken = sniff(head, "") is AUDIO
+            spoken = is_sound(head, "")
         else:
-            spoken = sniff_file(job.source) is AUDIO
+            spoken = holds_sound(job.source)
         if spoken:
             facts = self._sound(job, source, bar)
         else:

@@ -1,5 +1,7 @@
 """`vqcodec decode`."""
 
+import contextlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +15,15 @@ from vqcodec.cli.jobs import STREAM, Job, bytes_of, plan, stdin
 from vqcodec.cli.outcome import Facts, Outcome, check_there, each, left_to_do, work_off
 from vqcodec.cli.shards import Samples, holds_tokens
 from vqcodec.errors import FormatError, WeightsError
-from vqcodec.files.codes import SUFFIXES, Codes, axes_of, read_stream
+from vqcodec.files.codes import SUFFIXES, Codes, axes_of, open_codes, read_stream
 from vqcodec.files.stream import StreamFrames
-from vqcodec.files.vqc import is_stream
+from vqcodec.files.videostream import VideoFrames
+from vqcodec.files.vqc import is_stream, is_video
 from vqcodec.media.soundfiles import peek
 from vqcodec.modality import MODALITIES, by_axes
+from vqcodec.weights import needed_coding_prior
+
+Stream = StreamFrames | VideoFrames
 
 
 def decode(
@@ -28,14 +34,17 @@ def decode(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Picture or sound (format by suffix), folder, or - for stdout."
+            "-o",
+            "--output",
+            help="Picture, sound or video (format by suffix), folder, or - for stdout.",
         ),
     ] = None,
     file_format: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="Suffix of pictures or sounds where -o names none. [default: png, wav]",
+            help="Suffix of what is written where -o names none; of a video, png writes a folder "
+            "of pictures. [default: png, wav, mp4]",
         ),
     ] = None,
     key: Annotated[
@@ -75,10 +84,10 @@ def decode(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Turn code files and token shards into pictures and sound.
+    """Turn code files and shards into pictures, sound, video.
 
-    image.npz becomes image.decoded.png, talk.npz talk.decoded.wav. A stream of sound from
-    standard input is decoded as it comes.
+    image.npz becomes image.decoded.png, talk.npz talk.decoded.wav, clip.npz clip.decoded.mp4. A
+    stream from standard input is decoded as it comes.
     """
     suffix = _suffix(file_format)
     own = {"rate": rate, "decoder": decoder, "temperature": temperature, "seed": seed}
@@ -89,10 +98,8 @@ def decode(
         suffix_there = suffix or _own_suffix(source)
         return path.with_suffix(suffix_there if to_folder else f".decoded{suffix_there}")
 
-    def decode_one(
-        codecs: Codecs, job: Job, source: Codes | StreamFrames, bar: Move | None
-    ) -> Facts:
-        header = source.header if isinstance(source, StreamFrames) else source
+    def decode_one(codecs: Codecs, job: Job, source: Codes | Stream, bar: Move | None) -> Facts:
+        header = source if isinstance(source, Codes) else source.header
         name = "standard input" if job.source == STREAM else str(job.source)
         if levels is not None and isinstance(source, Codes):
             if levels > len(source.grids):
@@ -124,8 +131,13 @@ def decode(
         codecs = Codecs(model, device, precision, engine, 4 * bytes_of(jobs))
         outcome = Outcome(jobs, "decoded", as_json=as_json)
         jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
-        read = partial(_read, levels=levels, partial=partial_files)
-        work = each(jobs, lambda job, bar: decode_one(codecs, job, read(job.source), bar))
+        read = partial(_reading, levels=levels, partial=partial_files)
+
+        def decode_file(job: Job, bar: Move | None) -> Facts:
+            with read(job.source) as source:
+                return decode_one(codecs, job, source, bar)
+
+        work = each(jobs, decode_file)
     work_off("decoding", len(jobs), work, outcome)
     outcome.close()
 
@@ -164,15 +176,23 @@ def _maps(codes: Codes) -> str:
     return "one map" if number == 1 else f"{number} maps"
 
 
-def _read(source: Path, *, levels: int | None, partial: bool) -> Codes | StreamFrames:
-    """Read codes, or the start of a stream of them from standard input."""
+@contextlib.contextmanager
+def _reading(source: Path, *, levels: int | None, partial: bool) -> Iterator[Codes | Stream]:
+    """Read codes, or the start of a stream: of sound from standard input, or of any video."""
     if source != STREAM:
-        return Codes.load(source, levels=levels, partial=partial)
+        with open_codes(source, levels=levels, partial=partial) as codes:
+            yield codes
+        return
     name = "standard input"
     head, file = peek(stdin())
     try:
-        if is_stream(head):
-            return StreamFrames.open(file)
+        if is_video(head):
+            yield VideoFrames.open(file, needed_coding_prior)
+        elif is_stream(head):
+            yield StreamFrames.open(file)
+        else:
+            data = read_stream(file, name)
+            yield Codes.from_bytes(data, name, levels=levels, partial=partial)
     except FormatError as error:
-        raise FormatError(f"{name}: {error}") from None
-    return Codes.from_bytes(read_stream(file, name), name, levels=levels, partial=partial)
+        prefix = "" if str(error).startswith(name) else f"{name}: "
+        raise FormatError(f"{prefix}{error}") from None

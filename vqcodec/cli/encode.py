@@ -13,14 +13,23 @@ from vqcodec.cli.outcome import Outcome, left_to_do, work_off
 from vqcodec.errors import UsageError
 from vqcodec.files.codes import suffix_of
 from vqcodec.media.soundfiles import peek
-from vqcodec.modality import MODALITIES, Modality, readable_suffixes, sniff, sniff_file
+from vqcodec.modality import (
+    HEAD,
+    MODALITIES,
+    VIDEO,
+    Modality,
+    readable_suffixes,
+    sniff,
+    sniff_file,
+)
 
 FORMATS = ("npz", "vqc")
 
 
 def encode(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Pictures, sounds, folders of them; - for standard input.")
+        list[Path],
+        typer.Argument(help="Pictures, sounds, videos, folders of them; - for standard input."),
     ],
     output: Annotated[
         Path | None,
@@ -39,7 +48,9 @@ def encode(
     ] = None,
     scale: Annotated[
         float,
-        typer.Option(help="Code a picture smaller by this factor, above 0 and at most 1."),
+        typer.Option(
+            help="Code pictures and frames smaller by this factor, above 0 and at most 1."
+        ),
     ] = 1.0,
     quality: Annotated[
         int | None,
@@ -76,6 +87,19 @@ def encode(
             help="Of speech weights that have several, how many to use: more bits, more words."
         ),
     ] = 1,
+    video: Annotated[
+        bool,
+        typer.Option(
+            "--video",
+            help="Code all frames of an animated GIF, WebP or PNG, not the first alone.",
+        ),
+    ] = False,
+    sound: Annotated[
+        bool,
+        typer.Option(
+            "--sound", help="Code the sound of a video, too, into a file of its own beside."
+        ),
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decode again and print the PSNR, in dB.")
     ] = False,
@@ -89,20 +113,21 @@ def encode(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Turn pictures and sound into code files.
+    """Turn pictures, sound and video into code files.
 
-    image.png becomes image.npz. Sound from standard input to standard output is coded as it
-    comes, into a .vqc stream.
+    image.png becomes image.npz. Sound and video from standard input to standard output are coded
+    as they come, into a .vqc stream.
     """
     suffix = _suffix(file_format, output)
     own: dict[str, Any] = {"scale": scale, "quality": quality, "rate_weight": rate_weight}
     own |= {"target_bytes": target_bytes, "effort": effort, "background": background}
     own |= {"verify": verify, "mono": mono, "codebooks": codebooks}
+    own |= {"video": video, "sound": sound}
     jobs = plan(inputs, output, lambda p, *_: p.with_suffix(suffix), _is_input)
-    stream, kinds = _kinds(jobs)
+    stream, kinds = _kinds(jobs, VIDEO if video else None)
     if model is not None and len(kinds) > 1:
         media = " or ".join(modality.media for modality in MODALITIES)
-        raise UsageError(f"--model codes {media}; encode the two apart")
+        raise UsageError(f"--model codes {media}; encode them apart")
     takers = {handler.modality: handler.encoding for handler in handlers()}
     but = f"the input is a {next(iter(kinds)).file}"
     dealt = deal(own, takers, kinds, lambda modality: modality.media, but)
@@ -124,16 +149,23 @@ def encode(
     outcome.close()
 
 
-def _kinds(jobs: list[Job]) -> tuple[BinaryIO | None, dict[Modality, list[Job]]]:
-    """Return standard input, if it is a source, and the jobs of each kind of media."""
+def _kinds(
+    jobs: list[Job], asked: Modality | None
+) -> tuple[BinaryIO | None, dict[Modality, list[Job]]]:
+    """Return standard input, if it is a source, and the jobs of each kind of media.
+
+    Args:
+        jobs: all of them.
+        asked: what all of them are to be taken for.
+    """
     stream = None
     kinds: dict[Modality, list[Job]] = {}
     for job in jobs:
         if job.source == STREAM:
-            head, stream = peek(stdin())
-            modality = sniff(head, "")
+            head, stream = peek(stdin(), HEAD)
+            modality = asked or sniff(head, "")
         else:
-            modality = sniff_file(job.source)
+            modality = asked or sniff_file(job.source)
         kinds.setdefault(modality, []).append(job)
     return stream, {modality: kinds[modality] for modality in MODALITIES if modality in kinds}
 

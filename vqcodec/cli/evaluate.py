@@ -10,14 +10,17 @@ from vqcodec.cli import console, options
 from vqcodec.cli.handlers.base import asked_for, deal, handler_of, handlers
 from vqcodec.cli.handlers.image import report as pictures
 from vqcodec.cli.handlers.speech import report as speech
-from vqcodec.modality import by_name
+from vqcodec.cli.handlers.video import report as videos
+from vqcodec.modality import kinds_coded_by
 from vqcodec.weights import find_weights
 
 
 def evaluate(
     data: Annotated[
         list[Path],
-        typer.Argument(help="Pictures or recordings, folders (recursive), or uncompressed tars."),
+        typer.Argument(
+            help="Pictures, recordings or videos, folders (recursive), or uncompressed tars."
+        ),
     ],
     output: Annotated[
         Path,
@@ -31,7 +34,8 @@ def evaluate(
         str | None,
         typer.Option(
             help="Codecs to compare with, separated by commas; '' for none. [default: "
-            "jpeg,webp,avif,jxl; of speech opus-6k,codec2-2400,codec2-700c]"
+            "jpeg,webp,avif,jxl; of speech opus-6k,codec2-2400,codec2-700c; of video "
+            "h264,hevc,av1]"
         ),
     ] = None,
     quality: Annotated[
@@ -96,11 +100,12 @@ def evaluate(
     own |= {"bound": bound, "gaussian": gaussian}
     own |= {"phones": phones, "voices": voices, "babble": babble}
     takers = {handler.modality: handler.evaluation for handler in handlers()}
-    if model is None:
+    kinds = None if model is None else kinds_coded_by(find_weights(model).modality)
+    if kinds is None or len(kinds) > 1:
         options.check_exist(data)
-        modality = options.modality_of(data, asked_for(own, takers))
+        modality = options.modality_of(data, asked_for(own, takers), kinds)
     else:
-        modality = by_name(find_weights(model).modality)
+        modality = kinds[0]
     found = f"{model or modality.weights} codes {modality.codes}"
     dealt = deal(own, takers, [modality], lambda kind: kind.codes, found)
     options.check_exist([*data, *([] if gaussian is None else [gaussian])])
@@ -110,11 +115,13 @@ def evaluate(
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A picture, or a report (folder or results.json).")],
+    a: Annotated[
+        Path, typer.Argument(help="A picture, a video, or a report (folder or results.json).")
+    ],
     b: Annotated[Path, typer.Argument(help="Another of the same kind.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare two pictures, or two reports: how B differs from A."""
+    """Compare two pictures, videos or reports: how B differs from A."""
     from vqcodec.evaluate.compare import compare as measure
 
     found = measure(a, b)
@@ -128,5 +135,7 @@ def compare(
             f"{found['b']} ({found['names'][1]}) against {found['a']} ({found['names'][0]})"
         )
         (pictures if found["bd"] else speech).print_reports(found)
+    elif "frames" in found:
+        videos.print_videos(found)
     else:
         pictures.print_pictures(found)

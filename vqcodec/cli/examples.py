@@ -5,11 +5,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "vqcodec encode photo.png",
         "vqcodec encode photos -o codes --format vqc --quality 80",
         "vqcodec encode photo.jpg -o photo.vqc --target-bytes 2000",
+        "vqcodec encode clip.mp4 -o clip.vqc --sound",
     ),
     "decode": (
         "vqcodec decode photo.npz -o back.png",
         "vqcodec decode codes -o back --format jpg",
         "vqcodec decode talk.vqc --decoder wavenet",
+        "vqcodec decode clip.vqc -o clip.gif",
     ),
     "tokenize": (
         "vqcodec tokenize photos -o tokens",

@@ -56,6 +56,8 @@ def _coding(data: bytes) -> str:
     """Say how a readable file holds its indices."""
     if not data.startswith(vqc.MAGIC):
         return "NumPy arrays, deflated"
+    if vqc.is_video(data):
+        return "groups of frames, range-coded" if vqc.is_coded(data) else "groups of frames, packed"
     return "stream" if vqc.is_stream(data) else "range-coded" if vqc.is_coded(data) else "packed"
 
 

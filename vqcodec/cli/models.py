@@ -12,6 +12,7 @@ from vqcodec.cli.reports import print_table
 from vqcodec.modality import MODALITIES
 from vqcodec.weights import (
     CODING_PRIOR,
+    FRAME_PRIOR,
     SAMPLING_PRIOR,
     TIMBRES,
     WAVENET,
@@ -22,6 +23,7 @@ from vqcodec.weights import (
 
 PARTS = {
     CODING_PRIOR: "coding prior",
+    FRAME_PRIOR: "frame prior",
     SAMPLING_PRIOR: "sampling prior",
     WAVENET: "WaveNet",
     WAVENET_ALONE: "WaveNet without codes",

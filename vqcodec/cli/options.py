@@ -88,14 +88,16 @@ def check_exist(data: list[Path]) -> None:
             raise MediaError(f"{path}: no such file or folder")
 
 
-def modality_of(data: list[Path], asked: list[Modality]) -> Modality:
+def modality_of(
+    data: list[Path], asked: list[Modality], kinds: list[Modality] | None = None
+) -> Modality:
     """Return the kind of media that there is in files, folders and tars.
 
-    Of several, it is the first that is `asked` for, or else the first.
+    Of several, it is the first that is `asked` for, or else the first of `kinds`, all by default.
     """
     from vqcodec.data.sources import find_sources
 
-    order = sorted(MODALITIES, key=lambda modality: modality not in asked)
+    order = sorted(kinds or MODALITIES, key=lambda modality: modality not in asked)
     for modality in order:
         try:
             find_sources(data, modality)

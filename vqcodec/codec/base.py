@@ -1,9 +1,9 @@
-"""What the codecs of pictures and of speech have in common: trained weights, loaded."""
+"""What all codecs have in common: trained weights, loaded."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from vqcodec.errors import FormatError, VqcodecError, WeightsError
 from vqcodec.files.codes import Codes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vqcodec.models.vqvae import VQVAE
 
 Report = Callable[[float], None]  # is told the fraction done, for progress bars
+Kind = TypeVar("Kind", bound="BaseCodec")
 
 
 class BaseCodec:
@@ -86,6 +87,15 @@ class BaseCodec:
     ) -> Self:
         """Load weights by published name only: for names that come from a file, not from a user."""
         return cls(find_named(name), device, precision, engine, work)
+
+    def turned_into(self, kind: "type[Kind]") -> "Kind":
+        """Return a codec of another kind of media that has the weights and the engine of this one.
+
+        A video is coded picture by picture.
+        """
+        found = kind.__new__(kind)
+        vars(found).update(vars(self))
+        return found
 
     def encode_files(self, files: Iterable[tuple[str, Any]]) -> Iterator[Codes | VqcodecError]:
         """Yield the codes of many media files, in their order, or what is wrong with one of them.

@@ -1,4 +1,4 @@
-"""`vqcodec compare`: two pictures, or two reports."""
+"""`vqcodec compare`: two pictures, two videos, or two reports."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,13 @@ from vqcodec.evaluate.results import rate_of, read_results
 from vqcodec.evaluate.summary import deltas, differences
 from vqcodec.evaluate.table import BYTES, KBPS, RATE, Table
 from vqcodec.media.image import Image
+from vqcodec.media.video import Video, open_video
 from vqcodec.metrics.image import PSNR, find_metrics
+from vqcodec.metrics.video import find_metrics as find_video_metrics
+from vqcodec.modality import VIDEO, sniff_file
 
 WHITE = (255, 255, 255)
+MOST = 1 << 31  # bytes that the pixels of a video may take
 
 
 def is_report(path: Path) -> bool:
@@ -26,15 +30,65 @@ def is_report(path: Path) -> bool:
 
 
 def compare(a: Path, b: Path) -> dict[str, Any]:
-    """Compare two pictures, or two reports; see `compare_pictures` and `compare_reports`.
+    """Compare two pictures, videos or reports; see `compare_pictures` and so on.
 
     Raises:
         UsageError: one of each.
     """
     kinds = {is_report(a), is_report(b)}
     if len(kinds) > 1:
-        raise UsageError(f"{a} and {b}: name two pictures, or two reports")
-    return compare_reports(a, b) if kinds == {True} else compare_pictures(a, b)
+        raise UsageError(f"{a} and {b}: name two pictures, two videos, or two reports")
+    if kinds == {True}:
+        return compare_reports(a, b)
+    moving = {sniff_file(path) is VIDEO for path in (a, b)}
+    if len(moving) > 1:
+        raise UsageError(f"{a} and {b}: one is a video, the other a picture")
+    return compare_videos(a, b) if moving == {True} else compare_pictures(a, b)
+
+
+def compare_videos(a: Path, b: Path) -> dict[str, Any]:
+    """Return the measures of video B against video A, frame by frame.
+
+    Returns:
+        What `compare_pictures` does, and ``frames``, and ``max_seconds``, by how much the times of
+        frames differ at most.
+
+    Raises:
+        MediaError: one cannot be read, they are too long, or their sizes or numbers differ.
+    """
+    import numpy as np
+
+    videos = []
+    for path in (a, b):
+        with open_video(path) as reader:
+            videos.append(Video.of(reader, MOST))
+    x, y = (video.pixels for video in videos)
+    if x.shape != y.shape:
+        (s, h, w, _), (t, g, v, _) = x.shape, y.shape
+        raise MediaError(
+            f"{a} has {s:,} frames of {w}×{h} pixels and {b} {t:,} of {v}×{g}; only videos of one "
+            "size and length can be compared"
+        )
+    metrics, notes = find_video_metrics()
+    values = {metric.key: metric.measure(x, y) for metric in metrics}
+    times = [np.cumsum(v.durations[:-1]) / float(v.rate) for v in videos]
+    identical = bool(np.array_equal(x, y))
+    if identical:
+        notes.append("the frames are equal, sample for sample")
+    return {
+        "a": str(a),
+        "b": str(b),
+        "frames": len(x),
+        "width": x.shape[2],
+        "height": x.shape[1],
+        "metrics": {k: None if identical and k == PSNR.key else v for k, v in values.items()},
+        "max_difference": max(
+            int(np.abs(p.astype(np.int16) - q).max()) for p, q in zip(x, y, strict=True)
+        ),
+        "max_seconds": float(np.abs(times[0] - times[1]).max(initial=0.0)),
+        "identical": identical,
+        "notes": notes,
+    }
 
 
 def compare_pictures(a: Path, b: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`Codes`: index maps in memory, and their way to files and back."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -8,9 +9,15 @@ from typing import TYPE_CHECKING, BinaryIO
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
-from vqcodec.files.contents import AXES, Contents
+from vqcodec.files.contents import AXES, Contents, VideoInfo
 from vqcodec.files.frames import CodingPrior
-from vqcodec.weights import find_coding_priors, find_named, needed_coding_prior
+from vqcodec.files.videostream import VideoFrames
+from vqcodec.weights import (
+    find_coding_priors,
+    find_frame_priors,
+    find_named,
+    needed_coding_prior,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,11 +30,14 @@ SUFFIXES = (".npz", ".vqc")
 
 
 class Codes(Contents):
-    """Index maps of one picture (or sound); see `Contents` for what they are made of."""
+    """Index maps of one picture, sound or video; see `Contents` for what they are made of."""
 
     @property
     def indices(self) -> "NDArray[np.uint16] | tuple[NDArray[np.uint16], ...]":
-        """The index map, (h, w) of a picture, (channels, t) of sound; of several maps, a tuple."""
+        """The index map; of several, a tuple.
+
+        It is (h, w) of a picture, (channels, t) of sound, (T, h, w) of a video.
+        """
         return self.grids[0] if len(self.grids) == 1 else self.grids
 
     def __repr__(self) -> str:
@@ -82,7 +92,9 @@ class Codes(Contents):
         if suffix == ".npz":
             return npz.dump(self)
         if isinstance(prior, bool):
-            prior = find_coding_priors(self.model, self.codebook_id) if prior else ()
+            moving = isinstance(self.media, VideoInfo)
+            find = find_frame_priors if moving else find_coding_priors
+            prior = find(self.model, self.codebook_id) if prior else ()
         return vqc.dump(self, prior)
 
     @classmethod
@@ -134,6 +146,34 @@ def axes_of(path: Path) -> str | None:
             return npz.axes_of(file)
     except (FormatError, OSError, IndexError):
         return None
+
+
+@contextlib.contextmanager
+def open_codes(
+    path: Path, *, levels: int | None = None, partial: bool = False
+) -> "Iterator[Codes | VideoFrames]":
+    """Open a code file: one of a video in groups of frames as a stream, any other whole.
+
+    The rest of the arguments are those of `Codes.load`.
+
+    Raises:
+        FormatError: it is missing, not a code file, damaged, or from a newer version.
+        WeightsError: it is range-coded, and its coding prior is not installed.
+    """
+    try:
+        with path.open("rb") as file:
+            video = vqc.is_video(file.read(4))
+            if video:
+                file.seek(0)
+                try:
+                    frames = VideoFrames.open(file, needed_coding_prior)
+                except (FormatError, WeightsError) as error:
+                    raise type(error)(f"{path}: {error}") from None
+                yield frames
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file") from None
+    if not video:
+        yield Codes.load(path, levels=levels, partial=partial)
 
 
 def read_limited(path: Path) -> bytes:

@@ -1,6 +1,7 @@
 """What a code file holds, and the limits of what it may claim."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vqcodec.errors import FormatError
@@ -20,6 +21,7 @@ MAX_SPEAKER = 1 << 10  # numbers of a speaker vector
 SPEAKER_STEPS = 127  # a number of a speaker vector is a multiple of 1 / 127: one signed byte
 MAX_CONDITION = 255
 MAX_FRAME_RATE = 1 << 31  # of either number of the fraction
+MAX_DURATION = 1 << 40  # ticks that a frame may be shown
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,27 @@ class VideoInfo(MediaInfo):
 
     Attributes:
         frame_rate: frames a second, as a fraction: (30000, 1001), say; (0, 1) if unknown.
+        durations: how long each frame is shown where they differ, or that is not known: frame_rate
+            tells then in how many parts a second is divided, in which these are counted.
     """
 
     axes: ClassVar[str] = "thw"
 
     frame_rate: tuple[int, int] = (0, 1)
+    durations: tuple[int, ...] = ()
 
     def check(self) -> None:
         """See `MediaInfo.check`."""
         frames, seconds = self.frame_rate
         if not (0 <= frames <= MAX_FRAME_RATE and 1 <= seconds <= MAX_FRAME_RATE):
             raise FormatError(f"its frame rate of {frames}/{seconds} is impossible")
+        told = self.durations
+        if told and (
+            not frames
+            or len(told) != self.size[0]
+            or not 1 <= min(told) <= max(told) <= MAX_DURATION
+        ):
+            raise FormatError("its durations do not fit its frames")
 
 
 INFOS: dict[str, type[MediaInfo]] = {"hw": ImageInfo, "ct": AudioInfo, "thw": VideoInfo}
@@ -175,6 +187,13 @@ class Contents:
         return self.media
 
     @property
+    def video(self) -> VideoInfo:
+        """What they were made from, if that is a video; raises FormatError if not."""
+        if not isinstance(self.media, VideoInfo):
+            raise FormatError(f"these are codes of {self.modality}, not of a video")
+        return self.media
+
+    @property
     def modality(self) -> str:
         """``image``, ``audio`` or ``video``."""
         return NAMES[self.axes]
@@ -218,3 +237,13 @@ def check_size(size: tuple[int, ...], axes: str) -> None:
         raise FormatError(f"impossible size {size}")
     if total > (MAX_PIXELS if axes == "hw" else MAX_SAMPLES):
         raise FormatError(f"claims {total:,} pixels or samples, more than any file may hold")
+
+
+def ticks_a_second(media: VideoInfo) -> Fraction:
+    """Return in how many parts a second is divided that durations are counted in."""
+    return Fraction(*media.frame_rate) or Fraction(25)
+
+
+def seconds_of(media: VideoInfo) -> float:
+    """Return how long a video is."""
+    return float(sum(media.durations or (media.size[0],)) / ticks_a_second(media))

@@ -261,6 +261,37 @@ def _apart(
     return [item for item, _ in items], around
 
 
+def decode_blocks(
+    read: Reader, before: "Sequence[Grid]", shape: tuple[int, ...], axes: str, prior: CodingPrior
+) -> "Grid":
+    """Return a map from its payloads, as `code` made them, each behind its length.
+
+    Raises:
+        FormatError: it is truncated, or claims more indices than its bytes could tell.
+    """
+    import numpy as np
+
+    where = blocks(shape, axes)
+    shapes = [tuple(s.stop - s.start for s in block)[-2:] for block in where]
+    payloads = []
+    for block in shapes:
+        payloads.append(read.take(read.varint()))
+        if math.prod(block) > MAX_PER_BYTE * (len(payloads[-1]) + HIDDEN_BYTES):
+            raise FormatError("truncated or damaged: too short for its indices")
+    grid = np.empty(shape, np.uint16)
+    told = _told(before, shape, where, prior)
+
+    def decode(shape: tuple[int, ...], items: "list[tuple[bytes, list[Grid]]]") -> "list[Grid]":
+        coded, around = _apart(items, prior)
+        return list(prior.decode(coded, shape, around))
+
+    decoded = by_shape(decode, shapes, list(zip(payloads, told, strict=True)), _together(axes))
+    with contextlib.closing(decoded):
+        for place, found in zip(where, decoded, strict=True):
+            grid[place] = found
+    return grid
+
+
 def _flat(block: "Grid") -> "Grid":
     """Return a block as priors take it, (h, w): one of a video is of one picture."""
     return block.reshape(block.shape[-2:])

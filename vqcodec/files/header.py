@@ -13,11 +13,13 @@ from vqcodec.weights import MAX_MAPS
 MAGIC = b"VQC"
 SECTIONS, SCALED, CODED, STREAM, JOINT = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 0b100_0000
 # which stride each axis has: hw share one, the channels of ct have none of their own
-STREAMED = AXES.index("ct")  # the only axes whose length may be unknown at the start
+# the sizes that are told at the start of a stream, whose length is not: channels; height and width
+TOLD = {"ct": slice(0, 1), "thw": slice(1, 3)}
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
 PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
 CONDITION = CODED  # the same bit in version 2
-UNKNOWN = 0, JOINT | 0b1000_0000, 0b1000_0000  # bits that must be 0, by version
+# bits that must be 0, by version
+UNKNOWN = {1: JOINT | 0b1000_0000, 2: 0b1000_0000, 3: JOINT | 0b1000_0000}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Header:
         model: see there.
         codebook_id: see there.
         maps: K and strides of each map.
-        media: what the indices are made from; of a stream, (channels, 0) in size.
+        media: what the indices are made from; of a stream, (channels, 0) in size, or 0 frames.
         prior_ids: of each map, the coding prior that it is range-coded with; None if it is packed.
         stream: the length is told at the end only.
         joint: the maps are range-coded together, by one prior.
@@ -70,6 +72,8 @@ class Header:
     @property
     def version(self) -> int:
         """The first that can say all this: what the first can say it says as ever."""
+        if self.stream and self.axes == "thw":
+            return 3
         said = len(self.maps) == 1 and not self.joint and not self.condition
         return 1 if said and not (self.coded and (self.stream or self.axes == "thw")) else 2
 
@@ -114,16 +118,15 @@ def write_header(header: Header) -> bytes:
     out.append(len(header.maps))
     before = 0
     for spec, identity in zip(header.maps, header.prior_ids, strict=True):
-        size = 1 if header.joint and spec.codebook_size == before else spec.codebook_size
+        codes = 1 if header.joint and spec.codebook_size == before else spec.codebook_size
         before = spec.codebook_size
-        for n in (size, *_told(spec.stride, header.axes)):
+        for n in (codes, *_told(spec.stride, header.axes)):
             out += varint(n - 1)
         if version > 1 and not header.joint:
             out += bytes([PACKED]) if identity is None else bytes([RANGE_CODED]) + identity
-    for n in media.size[:1] if header.stream else media.size:
-        out += varint(n - 1)
-    for n in media.coded_size if scaled else ():
-        out += varint(n - 1)
+    for size in (media.size, media.coded_size if scaled else ()):
+        for n in size[TOLD[header.axes]] if header.stream else size:
+            out += varint(n - 1)
     return bytes(out) + sections
 
 
@@ -138,10 +141,7 @@ def read_header(read: Reader) -> Header:
     version, flags = read.take(2)
     stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
     joint = version == 2 and bool(flags & JOINT)
-    known = version in (1, 2) and (flags & 0b11) < len(AXES) and not flags & UNKNOWN[version]
-    if stream:
-        known = known and flags & 0b11 == STREAMED and not flags & (SCALED | CODED | JOINT)
-    if not known:
+    if not _is_known(version, flags):
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"
         )
@@ -162,7 +162,7 @@ def read_header(read: Reader) -> Header:
     prior_ids = []
     for _ in range(number):
         maps.append(_read_map(read, axes, maps[-1].codebook_size if joint and maps else 1))
-        prior_ids.append(_read_prior_id(read) if version == 2 and not joint else prior_id)
+        prior_ids.append(_read_prior_id(read) if version > 1 and not joint else prior_id)
     media = _read_sizes(read, axes, scaled=bool(flags & SCALED), stream=stream)
     if flags & SECTIONS:
         media = read_sections(read, media)
@@ -179,7 +179,19 @@ def read_header(read: Reader) -> Header:
     )
     if version == 2 and header.version == 1:
         raise FormatError("damaged: it is of version 2 without need")
+    if version == 3:
+        _check_frames(header)
     return header
+
+
+def _is_known(version: int, flags: int) -> bool:
+    """Tell whether there are files of this version that have these flags."""
+    axis, stream = flags & 0b11, bool(flags & STREAM)
+    if version not in (1, 2, 3) or axis >= len(AXES) or flags & UNKNOWN[version]:
+        return False
+    if version == 3:
+        return stream and AXES[axis] == "thw" and not flags & CODED
+    return not stream or (AXES[axis] == "ct" and not flags & (SCALED | CODED | JOINT))
 
 
 def _read_map(read: Reader, axes: str, before: int) -> MapSpec:
@@ -198,14 +210,30 @@ def _read_prior_id(read: Reader) -> bytes | None:
 
 
 def _read_sizes(read: Reader, axes: str, *, scaled: bool, stream: bool) -> MediaInfo:
-    if stream:
-        channels = read.varint() + 1
-        return INFOS[axes]((channels, 0), (channels, 0))
-    size = tuple(read.varint() + 1 for _ in axes)
-    coded_size = tuple(read.varint() + 1 for _ in axes) if scaled else size
-    check_size(size, axes)
-    check_size(coded_size, axes)
+    told = TOLD[axes] if stream else slice(None)
+
+    def read_size() -> tuple[int, ...]:
+        size = [0] * len(axes)
+        size[told] = [read.varint() + 1 for _ in axes[told]]
+        return tuple(size)
+
+    size = read_size()
+    coded_size = read_size() if scaled else size
+    if not stream:
+        check_size(size, axes)
+        check_size(coded_size, axes)
     return INFOS[axes](size, coded_size)
+
+
+def _check_frames(header: Header) -> None:
+    """Raise FormatError unless the frames of a stream of video are such as can be coded."""
+    media = header.media
+    for size in (media.size, media.coded_size):
+        check_size(size[1:], "hw")
+    media.check()
+    fit = (spec.stride[0] == 1 and 2 <= spec.codebook_size <= 65536 for spec in header.maps)
+    if (header.joint and len(header.maps) > 1) or not all(fit):
+        raise FormatError("damaged: its maps are not those of frames")
 
 
 def _distinct(axes: str) -> int:

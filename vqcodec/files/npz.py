@@ -2,8 +2,9 @@
 
 ``indices`` holds the map, uint16 (several maps are ``indices_0``, ``indices_1``, ... coarse to
 fine); ``meta`` one JSON text; ``alpha`` the transparency of a picture, where there is any;
-``speaker`` the vector of who speaks, int8, where there is one. There are no pickles in it, and none
-are read.
+``speaker`` the vector of who speaks, int8, where there is one; ``durations`` how long each frame of
+a video is shown, int64, in parts of a second that ``meta`` tells. There are no pickles in it, and
+none are read.
 ``np.load(file)["indices"]`` is all that most people need.
 """
 
@@ -23,6 +24,7 @@ from vqcodec.files.contents import (
     AudioInfo,
     Contents,
     ImageInfo,
+    VideoInfo,
     check_size,
 )
 from vqcodec.files.meta import ints, of_codes, of_media, restore
@@ -54,6 +56,8 @@ def dump(codes: Contents) -> bytes:
         arrays["alpha"] = media.alpha
     if isinstance(media, AudioInfo) and media.speaker:
         arrays["speaker"] = np.frombuffer(media.speaker, np.int8)
+    if isinstance(media, VideoInfo) and media.durations:
+        arrays["durations"] = np.array(media.durations, np.int64)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
@@ -133,6 +137,9 @@ def _load(archive: zipfile.ZipFile) -> Contents:
         told["alpha"] = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
     if "speaker.npy" in members:
         told["speaker"] = _speaker(_read(archive, members.pop("speaker.npy"), "i", MAX_SPEAKER))
+    if "durations.npy" in members:
+        found = _read(archive, members.pop("durations.npy"), "i", 8 * size[0])
+        told["durations"] = tuple(found.reshape(-1).tolist())
     if members:
         raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
     return restore(meta, tuple(grids), **told)

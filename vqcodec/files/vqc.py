@@ -1,21 +1,23 @@
-"""Code files for people who count bytes: ``.vqc``, format versions 1 and 2.
+"""Code files for people who count bytes: ``.vqc``, format versions 1 to 3.
 
 Version 2 is written for what version 1 cannot say: several index maps, of which each is packed or
-range-coded, or all of them together, range-coded video, and conditions. All else is written as
-version 1. Both are read.
+range-coded, or all of them together, range-coded video, and conditions. Version 3 is video whose
+maps are one a frame, in groups of frames that stand for themselves, so that it can be written and
+read as it comes, and entered anywhere. All else is written as version 1. All are read.
 
 All numbers are unsigned and little-endian. A *varint* holds 7 bits a byte, low bits first; the high
 bit says that more follow; at most 9 bytes, the last of several not zero (one spelling a number).
 
 ====================  ==========================================================================
 magic                 3 bytes, ``VQC``
-version               u8, 1 or 2
+version               u8, 1, 2 or 3
 flags                 u8: bits 0-1 axes (0 ``hw``, 1 ``ct``, 2 ``thw``); bit 2 sections follow;
                       bit 3 the coded size differs from the original; bit 4 the indices are
                       range-coded; bit 5 a stream, whose length was not known at its start: of
                       ``ct``, one grid or in version 2 several of one stride; bits 3, 4 and 6 not
                       set. In version 2 bit 4 says that a condition is told, bit 6 that the maps are
-                      coded together. Bit 7, and in version 1 bit 6, must be 0
+                      coded together. Version 3 is always ``thw`` with bit 5 set, and bit 4 not.
+                      Bit 7, and but for version 2 bit 6, must be 0
 codebook id           4 bytes, of the SHA-256 of the codebook(s)
 model                 u8 length, then that many ASCII characters
 prior id              4 bytes, only in version 1 with flag bit 4 and in version 2 with flag bit 6:
@@ -25,11 +27,12 @@ condition             u8, only in version 2 with flag bit 4: the class of the co
 grids                 u8, number of index maps, 1 to 16, coarse to fine
 per grid              varint K - 1, then one varint stride - 1 for ``hw`` (both axes), one for
                       ``ct`` (time; every channel is kept), two for ``thw`` (time; both others):
-                      along an axis a grid has ceil(coded size / stride) cells; in version 2 then
-                      u8 how it is held: 0 packed, 1 range-coded, which 4 bytes follow: the prior
-                      id. Of maps that are coded together this is left out, and 0 for K - 1 means
-                      the K of the map before
-original size         one varint n - 1 per axis; of a stream, of the channels alone
+                      along an axis a grid has ceil(coded size / stride) cells; from version 2 on
+                      then u8 how it is held: 0 packed, 1 range-coded (in version 3 where that is
+                      smaller), which 4 bytes follow: the prior id. Of maps that are coded together
+                      this is left out, and 0 for K - 1 means the K of the map before
+original size         one varint n - 1 per axis; of a stream, of the channels, or of height and
+                      width, alone
 coded size            likewise, only with flag bit 3
 sections              only with flag bit 2: type u8, length varint, content; a type of 0, without
                       length, ends them. Type 1 is the transparency: zlib data of height x width
@@ -66,12 +69,21 @@ stream                with flag bit 5: frames of about a second each: varint cel
                       payload and the payload, after the last 128 cells of the frames before it,
                       which are known; a CRC-32. Then the end: a 0; varint n - 1 of the
                       original samples, and of the coded ones, in each channel; a CRC-32
+groups                in version 3: varint frames, 1 to 1,024; varint length of the content; the
+                      content; a CRC-32. Content: of each frame, a varint how long it is shown, in
+                      the parts of a second that section 3 tells; of each grid, u8 how it is held:
+                      0, as many indices as its frames have, packed as above without a CRC-32; or 1,
+                      of each block as above the length and the payload; or, of the one grid that
+                      there may be then, 2, of each frame its lanes, see `vqcodec.files.interframe`.
+                      Then the end: a 0; varint frames in all; a CRC-32
 ====================  ==========================================================================
 
 The CRC-32 of a frame goes on from that of the frame before it, the first from that of everything
 before the frames; it covers the payload if range-coded, then the indices as u16; in a stream, the
-bytes of the frame or the end, then the indices of its range-coded grids as u16. Nothing follows the
-last frame, or the end. Changing any of this is a breaking release.
+bytes of the frame or the end, then the indices of its range-coded grids as u16. In version 3 it is
+of everything before the groups, then a varint, the number of the group from 0 on (of the end, how
+many there are), then the content, or the number of frames in all. Nothing follows the last frame,
+or the end. Changing any of this is a breaking release.
 """
 
 import itertools
@@ -81,7 +93,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError
-from vqcodec.files import joint
+from vqcodec.files import joint, videostream
 from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo
 from vqcodec.files.frames import (
     MAX_CODED,
@@ -103,7 +115,7 @@ if TYPE_CHECKING:
 
     Grid = NDArray[np.uint16]
 
-__all__ = ["MAGIC", "dump", "is_coded", "is_stream", "load"]
+__all__ = ["MAGIC", "dump", "is_coded", "is_stream", "is_video", "load"]
 
 
 def dump(codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel" = ()) -> bytes:
@@ -114,6 +126,8 @@ def dump(codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel" = ()) -
         priors: of each map, or of the first, or none, or one of all maps: range-code the maps for
             which, or all if that is smaller than packing them.
     """
+    if videostream.is_stream_of_frames(codes):
+        return videostream.dump(codes, priors)
     if isinstance(priors, LatticeModel):
         coded = _dump_jointly(codes, priors)
         packed = _dump(codes, ())
@@ -177,15 +191,20 @@ def map_bytes(data: bytes) -> list[int]:
     """Return the bytes that each map takes in a readable file of version 2, of those it holds."""
     read = Reader(data)
     header = read_header(read)
-    if header.version == 1:
+    if header.version != 2:
         return []
     ends = [read.position, *map_ends(read, header)[0]]
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def is_stream(data: bytes) -> bool:
-    """Tell whether a file is a stream; its first five bytes are enough."""
-    return data.startswith(MAGIC) and len(data) > 4 and bool(data[4] & STREAM)
+    """Tell whether a file is a stream of sound; its first five bytes are enough."""
+    return data.startswith(MAGIC) and len(data) > 4 and data[3] == 1 and bool(data[4] & STREAM)
+
+
+def is_video(data: bytes) -> bool:
+    """Tell whether a file is a video in groups of frames; its first four bytes are enough."""
+    return data.startswith(MAGIC) and len(data) > 3 and data[3] == 3
 
 
 def load(
@@ -209,7 +228,9 @@ def load(
     read = Reader(data)
     header = read_header(read)
     media = header.media
-    if header.stream:
+    if header.version == 3:
+        grids, media = videostream.load(read, header, find_prior)
+    elif header.stream:
         grids, media = _read_stream(read, header, find_prior)
     else:
         grids = read_maps(read, header, find_prior, levels=levels, partial=partial)

@@ -49,14 +49,15 @@ def open_pyav(file: BinaryIO | Spans, what: str, demuxer: str, name: str) -> Ite
     with container:
         if not container.streams.audio:
             raise MediaError(f"{name}: is {what}, and holds no sound")
-        sound = _Decoded(container, name, what)
+        sound = DecodedSound(container, name, what)
         yield SoundReader(name, sound.channels, sound.sample_rate, None, sound.read)
 
 
-class _Decoded:
+class DecodedSound:
     """The first sound of a container, as FFmpeg decodes it."""
 
     def __init__(self, container: Any, name: str, what: str) -> None:
+        """Decode the beginning; `what` the file is, messages say."""
         self._name, self._what = name, what
         self._frames = self._decode(container)
         self._rest: list[Samples] = []

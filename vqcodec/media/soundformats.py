@@ -1,7 +1,9 @@
 """What sound files there are, and how much sound they may claim."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqcodec.errors import MediaError, UsageError
@@ -116,8 +118,11 @@ def is_wav(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WAVE"
 
 
-def is_sound(head: bytes, suffix: str) -> bool:
-    """Tell by the first 12 bytes of a file, or else by its suffix, whether it should be sound."""
+def is_sound(head: bytes, suffix: str, path: Path | None = None) -> bool:
+    """Tell by the first 12 bytes of a file, or else by its suffix, whether it should be sound.
+
+    A container that holds sound and pictures counts as well; `path` is not asked.
+    """
     known = (
         is_mpeg(head)
         or head[:3] == b"ID3"
@@ -125,3 +130,12 @@ def is_sound(head: bytes, suffix: str) -> bool:
     )
     known = known or any(foreign.fits(head) for foreign in FOREIGN)
     return known or suffix.lower() in SOUND_SUFFIXES
+
+
+def holds_sound(path: Path) -> bool:
+    """Tell whether a file should hold sound, alone or with pictures."""
+    head = b""
+    if path.is_file():  # a pipe must not be read twice
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            head = file.read(12)
+    return is_sound(head, path.suffix)

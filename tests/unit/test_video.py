@@ -1,0 +1,343 @@
+"""Videos to frames and back: every frame, its time and its size; codes of them in files."""
+
+import dataclasses
+import io
+import shutil
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.clips import animation, clip, frames, read
+from tests.helpers import lattice_prior
+from vqcodec.codec.image import ImageCodec
+from vqcodec.codec.video import VideoCodec
+from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
+from vqcodec.files import interframe, vqc
+from vqcodec.files.codes import Codes
+from vqcodec.files.contents import VideoInfo, seconds_of
+from vqcodec.files.frames import CodingPrior
+from vqcodec.files.reader import Reader
+from vqcodec.files.videostream import VideoFrames
+from vqcodec.media.image import Image
+from vqcodec.media.video import Video, open_video
+from vqcodec.media.videoformats import is_video
+from vqcodec.media.videoreader import Frame
+from vqcodec.media.videowriter import open_writer
+from vqcodec.models.pretrained import prior_bytes, write_part
+from vqcodec.weights import FRAME_PRIOR, coding_priors, frame_prior, read_weights
+
+TIMES = [0, 7, 40, 41, 100, 160, 161, 200]  # milliseconds
+
+
+def opened(data: bytes) -> Video:
+    with open_video(io.BytesIO(data), "x") as reader:
+        return Video.of(reader)
+
+
+def milliseconds(video: Video) -> list[Fraction]:
+    """Return how long each frame is shown."""
+    return [1000 * Fraction(ticks) / video.rate for ticks in video.durations.tolist()]
+
+
+def no_prior(*_: object) -> CodingPrior:
+    raise AssertionError("none is named")
+
+
+def test_frames_and_times_are_read_as_they_are() -> None:
+    pictures = frames()
+    video = opened(clip(pictures, TIMES, Fraction(1, 1000)))
+    np.testing.assert_array_equal(video.pixels, pictures)  # FFV1 loses nothing
+    assert video.rate == 1000 and video.durations.tolist()[:-1] == np.diff(TIMES).tolist()
+
+
+def test_a_pipe_is_read_as_it_comes() -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    pictures = frames()
+    for options in ({}, {"container": "mp4", "codec": "mpeg4", "pix_fmt": "yuv420p"}):
+        data = clip(pictures, **options)  # type: ignore[arg-type]
+        with open_video(Pipe(data), "pipe") as reader:
+            assert len(Video.of(reader).pixels) == len(pictures)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_animated_pictures_are_videos(kind: str) -> None:
+    pictures, durations = frames(4), [100, 40, 30, 250]
+    video = opened(animation(pictures, durations, kind))
+    assert milliseconds(video) == durations
+    assert video.pixels.shape == pictures.shape
+    if kind != "GIF":
+        np.testing.assert_array_equal(video.pixels, pictures)
+
+
+def test_a_turned_video_is_read_upright() -> None:
+    av = pytest.importorskip("av")
+    data = bytearray(clip(frames(2), container="mp4", codec="mpeg4", pix_fmt="yuv420p"))
+    place = data.index(b"tkhd") + 4 + 4 + 8 + 4 + 4 + 4 + 8 + 2 + 2 + 2 + 2
+    one = 1 << 16
+    turned = [0, one, 0, -one, 0, 0, 0, 0, 1 << 30]  # by 90 degrees
+    data[place : place + 36] = b"".join(n.to_bytes(4, "big", signed=True) for n in turned)
+    with av.open(io.BytesIO(bytes(data))) as container:
+        first = next(container.decode(video=0))
+        stored = first.to_ndarray(format="rgb24")
+    assert abs(first.rotation) == 90
+    video = opened(bytes(data))
+    assert video.pixels.shape == (2, 32, 24, 3)
+    np.testing.assert_array_equal(video.pixels[0], np.rot90(stored, first.rotation // 90))
+
+
+def test_transparency_is_put_on_white() -> None:
+    video = opened(clip(frames(2), container="mov", codec="qtrle", pix_fmt="argb"))
+    assert "transparency is put on white" in video.notes
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".gif"])
+@pytest.mark.parametrize("size", [(24, 32), (23, 31)])
+def test_what_is_written_has_all_frames_times_and_the_size(
+    suffix: str, size: tuple[int, int]
+) -> None:
+    if suffix != ".gif":
+        pytest.importorskip("av")
+    pictures = np.concatenate([frames(3, *size)] * 2)
+    pictures[2] = pictures[1]  # frames that are alike stay two
+    durations = [10, 20, 40, 10, 90, 30]
+    file = io.BytesIO()
+    writer = open_writer(file, suffix, size, Fraction(1000), "x", seek=True)
+    for pixels, duration in zip(pictures, durations, strict=True):
+        writer.write(Frame(pixels, duration))
+    writer.close()
+    if suffix != ".gif":
+        found, times = read(file.getvalue())
+        expected = [Fraction(t, 1000) for t in np.cumsum([0, *durations[:-1]]).tolist()]
+        assert times == expected and found.shape == pictures.shape
+    video = opened(file.getvalue())
+    shown = durations if suffix != ".mkv" else durations[:-1]  # Matroska tells only starts
+    told = milliseconds(video)[: len(shown)]
+    assert told == shown and video.pixels.shape == pictures.shape
+    if suffix == ".mkv":
+        np.testing.assert_array_equal(video.pixels, pictures)
+
+
+def test_frames_are_coded_as_pictures_are(tiny_weights: Path) -> None:
+    pictures = frames(5, 37, 41)
+    codec, still = VideoCodec.load(tiny_weights), ImageCodec.load(tiny_weights)
+    codes = codec.encode(pictures, rate=30)
+    grids = [still.encode(Image(p)).grids[0] for p in pictures]
+    np.testing.assert_array_equal(codes.indices, np.stack(grids))
+    assert codes.video == VideoInfo((5, 37, 41), (5, 37, 41), (30, 1))
+    decoded = codec.decode(codes)
+    for number, pixels in enumerate(decoded.pixels):
+        image = still.decode(still.encode(Image(pictures[number])))
+        assert int(np.abs(pixels.astype(int) - image.pixels).max()) <= 1
+    small = codec.encode(pictures, scale=0.5)
+    assert small.media.coded_size == (5, 18, 20) and small.grids[0].shape == (5, 5, 5)
+    assert codec.decode(small).pixels.shape == pictures.shape
+    with pytest.raises(UsageError, match="uint8 array"):
+        codec.encode(pictures[0])
+
+
+def test_files_of_videos_give_back_codes_and_times(coded_weights: Path) -> None:
+    codec = VideoCodec.load(coded_weights)
+    info = VideoInfo((40, 24, 32), (40, 24, 32), (1000, 1), tuple(range(1, 41)))
+    skewed = np.random.default_rng(0).geometric(0.3, (40, 6, 8)) - 1
+    grid = np.minimum(skewed, 31).astype(np.uint16)
+    name, identity = codec.weights.name, codec.weights.codebook_id
+    codes = Codes((grid,), codec.codebook_sizes, "thw", name, identity, info)
+    assert seconds_of(info) == pytest.approx(0.82)
+    priors = coding_priors(codec.weights)
+    for data in (codes.to_bytes(".npz"), vqc.dump(codes), codes.to_bytes(".vqc", prior=priors)):
+        assert Codes.from_bytes(data, "x") == codes
+    assert len(codes.to_bytes(".vqc", prior=priors)) < len(vqc.dump(codes))
+    with np.load(io.BytesIO(codes.to_bytes(".npz"))) as arrays:
+        np.testing.assert_array_equal(arrays["indices"], grid)
+        assert arrays["durations"].tolist() == list(info.durations)
+
+
+def test_groups_are_entered_anywhere_and_written_as_they_come(coded_weights: Path) -> None:
+    codec = VideoCodec.load(coded_weights)
+    pictures = frames(70)
+    file, sizes = io.BytesIO(), []
+
+    def coming() -> Iterator[Frame]:
+        for number, pixels in enumerate(pictures):
+            sizes.append(file.tell())
+            yield Frame(pixels, number + 1)
+
+    info = codec.info((24, 32), Fraction(1000), 1.0)
+    priors = coding_priors(codec.weights)
+    written = codec.encode_stream(coming(), info, file, priors)
+    assert written.frames == 70 and sizes[-1] > sizes[1] > 0  # something came before the end
+    whole = Codes.from_bytes(file.getvalue(), "x")
+    np.testing.assert_array_equal(whole.grids[0], codec.encode(pictures).grids[0])
+    assert whole.video.durations == tuple(range(1, 71))
+    file.seek(0)
+    stream = VideoFrames.open(file, lambda *_: priors[0])
+    group = next(iter(stream.groups(first=64)))
+    np.testing.assert_array_equal(group.grids[0], whole.grids[0][64:])
+    assert group.durations == tuple(range(65, 71))
+
+
+def test_damage_is_an_error(coded_weights: Path) -> None:
+    codec = VideoCodec.load(coded_weights)
+    codes = codec.encode(frames(40))
+    prior = coding_priors(codec.weights)[0]
+    for data in (vqc.dump(codes), vqc.dump(codes, (prior,))):
+        assert vqc.load(data, lambda *_: prior) == codes
+        rng = np.random.default_rng(0)
+        for place in rng.choice(len(data), 60, replace=False).tolist():
+            wrong = bytearray(data)
+            wrong[place] ^= 1 << int(rng.integers(8))
+            try:
+                other = vqc.load(bytes(wrong), lambda *_: prior)
+            except FormatError:
+                continue
+            assert dataclasses.replace(other, model=codes.model) != codes, place
+        for length in rng.choice(len(data), 40, replace=False).tolist():
+            with pytest.raises(FormatError):
+                vqc.load(data[:length], lambda *_: prior)
+        with pytest.raises(FormatError, match="foreign"):
+            vqc.load(data + b"\0", lambda *_: prior)
+
+
+def test_groups_cannot_be_exchanged_or_left_out(tiny_weights: Path) -> None:
+    codes = VideoCodec.load(tiny_weights).encode(frames(96))
+    data = vqc.dump(codes)
+    one = (len(data) - len(vqc.dump(_first(codes, 32)))) // 2
+    end = len(data) - 6
+    start = end - 3 * one
+    groups = [data[start + i * one : start + (i + 1) * one] for i in range(3)]
+    assert data[:start] + b"".join(groups) + data[end:] == data
+    for order in ([1, 0, 2], [0, 2], [0, 1, 1, 2]):
+        with pytest.raises(FormatError, match=r"checksum|length"):
+            vqc.load(data[:start] + b"".join(groups[i] for i in order) + data[end:], no_prior)
+
+
+def _first(codes: Codes, number: int) -> Codes:
+    size = (number, *codes.media.size[1:])
+    media = dataclasses.replace(codes.video, size=size, coded_size=size)
+    return dataclasses.replace(codes, grids=tuple(g[:number] for g in codes.grids), media=media)
+
+
+def test_bad_videos_are_a_sentence(tmp_path: Path) -> None:
+    data = clip(frames(20), container="mp4", codec="mpeg4", pix_fmt="yuv420p")
+    sound = clip(frames(1), sound=1)
+    bad = {
+        "empty file": b"",
+        "damaged or unsupported": data[:4] + b"ftyp" + bytes(500),
+        "damaged or unsupported animation": animation(frames(3), [9, 9, 9], "PNG")[:90],
+    }
+    for message, content in bad.items():
+        with pytest.raises(MediaError, match=message):
+            opened(content)
+    assert opened(sound).pixels.shape[0] == 1
+    with pytest.raises(MediaError, match="no such file"), open_video(tmp_path / "x.mp4"):
+        pass
+
+
+def test_a_change_of_size_is_told() -> None:
+    av = pytest.importorskip("av")
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as output:
+        for size, before in (((24, 32), 0), ((48, 64), 3)):
+            context = av.CodecContext.create("mpeg2video", "w")
+            context.height, context.width, context.pix_fmt = *size, "yuv420p"
+            context.time_base, context.framerate = Fraction(1, 25), 25
+            if not before:
+                stream = output.add_stream("mpeg2video", rate=25)
+                stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+            for pts, pixels in enumerate(frames(3, *size)):
+                frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
+                frame.pts = pts + before
+                for packet in context.encode(frame):
+                    packet.stream = stream
+                    output.mux(packet)
+            for packet in context.encode(None):
+                packet.stream = stream
+                output.mux(packet)
+    with pytest.raises(MediaError, match="changes its size on the way, from 32×24 to 64×48"):
+        opened(file.getvalue())
+
+
+def test_without_pyav_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"\0\0\0\x20ftypisom" + bytes(100) + b"moov"
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MediaError, match=r"pip install 'vqcodec\[video\]'"):
+        opened(data)
+    assert is_video(data[:12], ".mp4")
+
+
+def test_containers_of_sound_alone_are_no_video(tmp_path: Path) -> None:
+    cases = Path(__file__).parents[1] / "cases"
+    pytest.importorskip("av")
+    for name in ("sound_a.m4a", "sound_a.webm"):
+        path = cases / name
+        assert not is_video(path.read_bytes()[:4096], path.suffix, path)
+        (tmp_path / "x.mp4").write_bytes(path.read_bytes())
+        assert not is_video(path.read_bytes()[:4096], ".mp4", tmp_path / "x.mp4")
+    both = clip(frames(2), sound=1)
+    (tmp_path / "y.mkv").write_bytes(both)
+    assert is_video(both[:4096], ".mkv", tmp_path / "y.mkv") and is_video(both[:4096], "")
+
+
+def test_frames_are_coded_by_a_prior_that_has_seen_those_before(framed_weights: Path) -> None:
+    codec = VideoCodec.load(framed_weights)
+    model = frame_prior(codec.weights)
+    assert model is not None
+    skewed = np.minimum(np.random.default_rng(0).geometric(0.3, (40, 6, 8)) - 1, 31)
+    grid = skewed.astype(np.uint16)
+    size = (40, 24, 32)
+    name, identity = codec.weights.name, codec.weights.codebook_id
+    info = VideoInfo(size, size, (25, 1))
+    codes = Codes((grid,), codec.codebook_sizes, "thw", name, identity, info)
+    data, packed = codes.to_bytes(".vqc"), vqc.dump(codes)
+    assert Codes.from_bytes(data, "x") == codes and len(data) < len(packed)
+    # what a frame costs, by the network on all frames at once, in floating point
+    known = torch.from_numpy(grid.astype(np.int64))
+    with torch.no_grad():
+        prior = lattice_prior((32, 32, 32), (1, 1, 1), conditions=3, slope=0.3)
+        costs = [float(prior((known[:1],) * 3)[0].sum())]  # the first knows nothing
+        costs.append(float(prior((known[:1], known[1:2], known[1:2]))[1].sum()))
+        costs.append(float(prior((known[:-2], known[1:-1], known[2:]))[2].sum()))
+    measured = [interframe.bits(grid[:1], model, 0), interframe.bits(grid[:2], model, 1)]
+    measured.append(interframe.bits(grid, model, 2))
+    assert measured == pytest.approx(costs, rel=0.01)
+    alone = interframe.bits(grid, model, 0)
+    assert alone != pytest.approx(sum(measured), rel=1e-6)
+    content = interframe.code(grid, model)
+    assert 8 * len(content) < sum(measured) + 8 * 9 * len(grid) + 8
+    decoded = interframe.decode(Reader(content), grid.shape, model)
+    np.testing.assert_array_equal(decoded, grid)
+    with pytest.raises(FormatError):
+        interframe.decode(Reader(content[:-1]), grid.shape, model)
+    with pytest.raises(FormatError, match="too short"):
+        interframe.decode(Reader(bytes(16)), (16, 1 << 6, 1 << 7), model)
+
+
+def test_files_of_other_frame_priors_are_refused(
+    framed_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = VideoCodec.load(framed_weights)
+    grid = np.zeros((9, 6, 8), np.uint16)
+    size = (9, 24, 32)
+    name, identity = codec.weights.name, codec.weights.codebook_id
+    codes = Codes((grid,), codec.codebook_sizes, "thw", name, identity, VideoInfo(size, size))
+    data = codes.to_bytes(".vqc")
+    assert codec.decode(Codes.from_bytes(data, "x")).pixels.shape == (*size, 3)
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path))
+    shutil.copytree(framed_weights, tmp_path / "framed")
+    _, other = prior_bytes(lattice_prior((32, 32), (1, 1), conditions=1))
+    table = {"codebook_id": identity.hex()}
+    write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, other, force=True)
+    with pytest.raises(WeightsError, match="needs the coding prior"):
+        Codes.from_bytes(data, "x")
+    _, wrong = prior_bytes(lattice_prior((32, 24), (1, 1), conditions=1))
+    write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, wrong, force=True)
+    with pytest.raises(WeightsError, match="not a prior of these weights"):
+        frame_prior(read_weights(tmp_path / "framed"))

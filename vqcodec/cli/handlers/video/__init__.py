@@ -1,0 +1,1 @@
+"""Videos, as the command line sees them."""

@@ -1,0 +1,327 @@
+"""Video in a ``.vqc`` file, written and read as it comes: version 3, groups of frames.
+
+Each group can be decoded without those before it, and skipped without being decoded.
+"""
+
+import dataclasses
+import io
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
+from vqcodec.coding.lattice import LatticeModel
+from vqcodec.errors import FormatError
+from vqcodec.files import interframe
+from vqcodec.files.contents import MAX_CODES, Contents, VideoInfo, check_size
+from vqcodec.files.frames import CRC_BYTES, MAX_CODED, CodingPrior, code, decode_blocks
+from vqcodec.files.header import JOINT, PACKED, RANGE_CODED, Header, read_header, write_header
+from vqcodec.files.mapreader import FindPrior
+from vqcodec.files.reader import MAX_AT_ONCE, Reader, StreamReader, varint
+from vqcodec.maps import Maps
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Grid = NDArray[np.uint16]
+    Grids = tuple[Grid, ...]
+
+FRAMES = 32  # of a group, where they are small
+GROUP_CELLS = 1 << 19  # of a group of several frames
+MAX_FRAMES = 1 << 10  # of a group that is read
+MAX_GROUP_CELLS = 1 << 25  # likewise, of all maps
+
+
+class Group(NamedTuple):
+    """Some frames of a video, one after the other.
+
+    Attributes:
+        grids: the maps of each, (n, h, w) uint16, coarse to fine.
+        durations: of each, in ticks.
+    """
+
+    grids: "Grids"
+    durations: tuple[int, ...]
+
+
+def frames_of(maps: Maps, coded_size: tuple[int, ...]) -> int:
+    """Return how many frames of (height, width) make a group."""
+    cells = sum(_cells(maps, coded_size))
+    return max(1, min(FRAMES, GROUP_CELLS // cells))
+
+
+Priors = Sequence[CodingPrior] | LatticeModel  # of each map, none, or one of successive frames
+
+
+def find_priors(header: Header, find_prior: FindPrior) -> Priors:
+    """Return the coding priors that a file names; see `vqc.load` for `find_prior`."""
+    sizes = header.codebook_sizes
+    found: list[CodingPrior] = []
+    for number, identity in enumerate(header.prior_ids):
+        if identity is None:
+            continue
+        which = None if header.joint else number
+        prior = find_prior(header.model, header.codebook_id, identity, which)
+        if isinstance(prior, LatticeModel):
+            if not header.joint or not interframe.fits(prior, sizes):
+                raise FormatError("damaged: its coding prior is not one of frames")
+            return prior
+        found.append(prior)
+    if found and tuple(prior.codebook_size for prior in found) != sizes:
+        raise FormatError("damaged: its codebook sizes are not those of its coding priors")
+    return found
+
+
+def identities_of(priors: Priors, maps: int) -> tuple[bytes | None, ...]:
+    """Return the `Header.prior_ids` of so many maps that go by some priors, or none."""
+    if isinstance(priors, LatticeModel):
+        return (priors.identity,) * maps
+    return tuple(p.identity for p in priors) or (None,) * maps
+
+
+def fitting(priors: Priors, codebook_sizes: tuple[int, ...]) -> Priors:
+    """Return priors if they are such as code maps of these codebooks, or else none."""
+    if isinstance(priors, LatticeModel):
+        return priors if interframe.fits(priors, codebook_sizes) else ()
+    return priors if tuple(p.codebook_size for p in priors) == codebook_sizes else ()
+
+
+def is_stream_of_frames(codes: Contents) -> bool:
+    """Tell whether codes are those of a video that has a map, or several, for each frame."""
+    lengths = {len(codes.grids[0]), codes.media.size[0], codes.media.coded_size[0]}
+    alike = all(len(grid) == len(codes.grids[0]) for grid in codes.grids)
+    return isinstance(codes.media, VideoInfo) and alike and len(lengths) == 1
+
+
+def dump(codes: Contents, priors: Priors = ()) -> bytes:
+    """Serialise codes; see `vqc.dump`."""
+    media = codes.video
+    cells = sum(grid.size for grid in codes.grids)
+    priors = fitting(priors, codes.codebook_sizes) if cells <= MAX_CODED else ()
+    joint = isinstance(priors, LatticeModel)
+    whole = Header.of(codes, identities_of(priors, len(codes.grids)), joint=joint)
+    length, *size = media.size
+    empty = dataclasses.replace(
+        media, size=(0, *size), coded_size=(0, *media.coded_size[1:]), durations=()
+    )
+    file = io.BytesIO()
+    writer = VideoWriter(file, dataclasses.replace(whole, media=empty, stream=True), priors)
+    durations = media.durations or (1,) * length
+    step = frames_of(whole.maps, media.coded_size[1:])
+    for start in range(0, length, step):
+        some = slice(start, start + step)
+        writer.write(Group(tuple(grid[some] for grid in codes.grids), durations[some]))
+    writer.finish()
+    return file.getvalue()
+
+
+def load(read: Reader, header: Header, find_prior: FindPrior) -> "tuple[list[Grid], VideoInfo]":
+    """Read all groups behind a header; see `vqc.load`."""
+    import numpy as np
+
+    frames = VideoFrames(read, header, find_priors(header, find_prior))
+    groups, total = [], 0
+    for group in frames:
+        groups.append(group.grids)
+        total += sum(grid.size for grid in group.grids)
+        if total > MAX_CODES:
+            raise FormatError(f"holds more than {MAX_CODES:,} indices, too many for memory")
+    return [np.concatenate(maps) for maps in zip(*groups, strict=True)], frames.media
+
+
+def _cells(maps: Maps, coded_size: tuple[int, ...]) -> list[int]:
+    """Return the cells of each map of a frame of (height, width)."""
+    found = []
+    for spec in maps:
+        height, width = dataclasses.replace(spec, stride=spec.stride[-2:]).shape(coded_size)
+        found.append(height * width)
+    return found
+
+
+class VideoWriter:
+    """Writes a video to `file`, which need not seek.
+
+    Args:
+        file: a binary file.
+        header: of it; see `Header`.
+        priors: of each map, or one of successive frames, or none: to range-code what is smaller so
+            than packed.
+
+    Attributes:
+        size: bytes written so far.
+        frames: written so far.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header, priors: Priors = ()) -> None:
+        self.size = self.frames = self._groups = 0
+        self._file, self._maps, self._priors = file, header.maps, priors
+        start = write_header(header)
+        self._seed = zlib.crc32(start)
+        self._give(start)
+
+    def write(self, group: Group) -> None:
+        """Write a group of frames."""
+        out = bytearray(b"".join(map(varint, group.durations)))
+        for number in range(len(group.grids)):
+            out += self._map(group.grids[: number + 1], number)
+        self._give(varint(len(group.durations)) + varint(len(out)) + out)
+        self._give(self._crc(bytes(out)))
+        self._groups += 1
+        self.frames += len(group.durations)
+
+    def finish(self) -> None:
+        """Write the end, which tells how many frames there were."""
+        end = varint(self.frames)
+        self._give(b"\0" + end + self._crc(end))
+
+    def _map(self, grids: "Grids", number: int) -> bytes:
+        """Return one map of a group, packed or range-coded, whichever is smaller."""
+        grid, size = grids[-1], self._maps[number].codebook_size
+        packed = bytes([PACKED]) + pack(grid.reshape(-1), width_of(size))
+        if isinstance(self._priors, LatticeModel):
+            coded = bytes([JOINT]) + interframe.code(grid, self._priors)
+            if grid.size > interframe.MAX_PER_BYTE * (len(coded) - 1):
+                return packed
+        elif self._priors:
+            payloads = code(grids, "thw", self._priors[number])
+            coded = bytes([RANGE_CODED]) + b"".join(varint(len(p)) + p for p in payloads)
+        else:
+            return packed
+        return min(packed, coded, key=len)
+
+    def _crc(self, content: bytes) -> bytes:
+        return _crc(self._seed, self._groups, content).to_bytes(CRC_BYTES, "little")
+
+    def _give(self, data: bytes) -> None:
+        self._file.write(data)
+        self._file.flush()  # whoever reads it may be waiting
+        self.size += len(data)
+
+
+class VideoFrames:
+    """The groups of frames of a video, one after the other.
+
+    Attributes:
+        header: what was told at its start.
+        media: what the indices are made from; complete once all frames were read.
+    """
+
+    def __init__(self, read: Reader, header: Header, priors: Priors) -> None:
+        """Go on behind a header that was read; `priors` are those that it names."""
+        assert isinstance(header.media, VideoInfo)  # as `read_header` makes sure
+        self.header, self.media = header, header.media
+        self._read, self._priors = read, priors
+        self._seed = zlib.crc32(read.passed())
+        self._cells = _cells(header.maps, header.media.coded_size[1:])
+
+    @classmethod
+    def open(cls, file: BinaryIO, find_prior: FindPrior) -> "VideoFrames":
+        """Read the header of a video from a file that need not seek.
+
+        Args:
+            file: a binary file.
+            find_prior: see `find_priors`.
+
+        Raises:
+            FormatError: it is no video, or damaged.
+            WeightsError: a coding prior that it needs is not installed.
+        """
+        read = StreamReader(file)
+        header = read_header(read)
+        if header.version != 3:
+            raise FormatError("not a stream of video")
+        return cls(read, header, find_priors(header, find_prior))
+
+    def __iter__(self) -> Iterator[Group]:
+        """Yield all groups."""
+        return self.groups()
+
+    def groups(self, first: int = 0) -> Iterator[Group]:
+        """Yield the groups from that of frame `first` on.
+
+        Raises:
+            FormatError: it is truncated, damaged, or something follows its end.
+        """
+        number, durations = 0, list[int]()
+        total = 0
+        while frames := self._read.varint():
+            if frames > MAX_FRAMES or frames * sum(self._cells) > max(
+                MAX_GROUP_CELLS, sum(self._cells)
+            ):
+                raise FormatError(f"damaged: a group claims {frames:,} frames")
+            length = self._read.varint()
+            if length > frames * (9 + 5 * len(self._cells)) + 5 * frames * sum(self._cells):
+                raise FormatError(f"damaged: a group claims {length:,} bytes")
+            content = self._take(length)
+            self._check(number, content)
+            total, number = total + frames, number + 1
+            check_size((total, *self.media.size[1:]), "thw")
+            if total <= first:
+                durations += self._durations(Reader(content), frames)
+                continue
+            group = self._group(Reader(content), frames)
+            durations += group.durations
+            yield group
+        self._read.passed()
+        told = self._read.varint()
+        self._check(number, self._read.passed())
+        if told != total or not total:
+            raise FormatError("damaged: its length is not that of its frames")
+        if not self._read.ended:
+            raise FormatError("followed by foreign bytes")
+        alike = tuple(durations) if set(durations) != {1} else ()
+        size, coded = ((total, *s[1:]) for s in (self.media.size, self.media.coded_size))
+        self.media = dataclasses.replace(self.media, size=size, coded_size=coded, durations=alike)
+
+    def _take(self, length: int) -> bytes:
+        """Return so many bytes, however few the reader gives at a time."""
+        parts = []
+        while length:
+            parts.append(self._read.take(min(length, MAX_AT_ONCE)))
+            self._read.passed()
+            length -= len(parts[-1])
+        return b"".join(parts)
+
+    def _check(self, number: int, content: bytes) -> None:
+        stored = int.from_bytes(self._read.take(CRC_BYTES), "little")
+        if _crc(self._seed, number, content) != stored:
+            raise FormatError("damaged: the checksum is wrong")
+        self._read.passed()
+
+    def _durations(self, read: Reader, frames: int) -> tuple[int, ...]:
+        return tuple(read.varint() for _ in range(frames))
+
+    def _group(self, read: Reader, frames: int) -> Group:
+        durations = self._durations(read, frames)
+        grids: list[Grid] = []
+        for number, spec in enumerate(self.header.maps):
+            kind, priors = read.take(1)[0], self._priors
+            shape = spec.shape((frames, *self.media.coded_size[1:]))
+            if kind == PACKED:
+                grids.append(_unpack(read, shape, spec.codebook_size))
+            elif kind == JOINT and isinstance(priors, LatticeModel):
+                grids.append(interframe.decode(read, shape, priors))
+            elif kind == RANGE_CODED and not isinstance(priors, LatticeModel) and priors:
+                grids.append(decode_blocks(read, grids, shape, "thw", priors[number]))
+            else:
+                raise FormatError("damaged: its indices are of an unknown kind")
+            if int(grids[-1].max()) >= spec.codebook_size:
+                raise FormatError("damaged: an index is not below the codebook's size")
+        if read.left:
+            raise FormatError("damaged: a group is longer than its frames")
+        return Group(tuple(grids), durations)
+
+
+def _unpack(read: Reader, shape: tuple[int, ...], codebook_size: int) -> "Grid":
+    count, width = math.prod(shape), width_of(codebook_size)
+    payload = read.take(packed_bytes(count, width))
+    if payload[-1] & ((1 << (-count * width % 8)) - 1):
+        raise FormatError("damaged: its padding is not empty")
+    return unpack(payload, count, width).reshape(shape)
+
+
+def _crc(seed: int, number: int, content: bytes) -> int:
+    """Return the CRC-32 of group `number`: groups cannot be exchanged, or left out."""
+    return zlib.crc32(content, zlib.crc32(varint(number), seed))
