@@ -1,4 +1,4 @@
-"""What `vqcodec demo` refuses; tests/browser/test_demo.py has what it writes."""
+"""What `vqcodec demo` refuses; tests/browser/test_demo_page.py has what it writes."""
 
 from pathlib import Path
 
