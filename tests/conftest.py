@@ -27,12 +27,13 @@ from tests.helpers import (
 )
 from vqcodec.cli import main
 from vqcodec.codec.graphs import add_graphs
+from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.media.image import Image
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
 from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
-from vqcodec.weights import CONFIG, FRAME_PRIOR, WAVENET, WAVENET_ALONE, read_weights
+from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR = "coding_prior.safetensors"
-FRAME_PRIOR = "frame_prior.safetensors"  # a coding prior that has seen the frames before
 SAMPLING_PRIOR = "sampling_prior.safetensors"
 WAVENET = "wavenet.safetensors"
 WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
@@ -345,38 +344,6 @@ def _coding_priors(folder: Path, sha256: str) -> "tuple[ContextModel, ...] | Lat
         ) from None
 
 
-def frame_prior(weights: Weights) -> "LatticeModel | None":
-    """Return the coding prior of successive frames of `weights`, where they have one.
-
-    Raises:
-        WeightsError: it is damaged.
-    """
-    files = weights.config.get("files")
-    if not isinstance(files, dict) or FRAME_PRIOR not in files:
-        return None
-    return _frame_prior(weights.folder, str(files[FRAME_PRIOR]))
-
-
-@functools.lru_cache(maxsize=4)
-def _frame_prior(folder: Path, sha256: str) -> "LatticeModel":
-    import numpy as np
-    import safetensors.numpy
-    from safetensors import SafetensorError
-
-    from vqcodec.coding.lattice import LatticeModel
-
-    weights = read_weights(folder)
-    try:
-        arrays = safetensors.numpy.load(read_verified(weights, FRAME_PRIOR))
-        model = LatticeModel({name: array.astype(np.int64) for name, array in arrays.items()})
-        sizes, ratios = weights.codebook_sizes, model.ratios[1:]
-        if model.codebook_sizes != sizes * len(model.ratios) or len(sizes) > 1 or {*ratios} - {1}:
-            raise ValueError("it is of other maps")
-    except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
-        raise WeightsError(f"{folder / FRAME_PRIOR}: not a prior of these weights") from None
-    return model
-
-
 def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
     """Find the coding priors, one for each map or all, of the installed weights of a name.
 
@@ -394,19 +361,6 @@ def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] 
         return ()
 
 
-def find_frame_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
-    """Find what to code the maps of frames with: a prior of successive ones, or those of pictures.
-
-    The arguments are those of `find_coding_priors`, as is what is returned.
-    """
-    try:
-        weights = find_named(name)
-        found = frame_prior(weights) if weights.codebook_id == codebook else None
-    except WeightsError:
-        return ()
-    return find_coding_priors(name, codebook) if found is None else found
-
-
 def needed_coding_prior(
     name: str, codebook: bytes, identity: bytes, number: int | None = 0
 ) -> "ContextModel | LatticeModel":
@@ -416,8 +370,7 @@ def needed_coding_prior(
         name: of the weights, as code files carry it.
         codebook: the codebook id that the indices were made with.
         identity: of the coding prior.
-        number: of the map, from 0, the coarsest; None for the prior of all maps, or of successive
-            frames.
+        number: of the map, from 0, the coarsest; None for the prior of all maps.
 
     Raises:
         WeightsError: the installed weights have another one, or none.
@@ -429,9 +382,6 @@ def needed_coding_prior(
         found = priors[number] if number is not None and number < len(priors) else None
     else:
         found = priors if number is None else None
-    wrong = found is None or found.identity != identity
-    if number is None and wrong and weights is not None and weights.codebook_id == codebook:
-        found = frame_prior(weights)
     if found is None or found.identity != identity:
         raise WeightsError(
             f"it needs the coding prior {identity.hex()} of '{name}', and the installed weights "

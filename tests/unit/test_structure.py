@@ -21,7 +21,8 @@ FLOORS = {
     "maps": (),
     "coding": (),
     "weights": ("coding", "config", "modality"),
-    "files": ("coding", "maps", "modality", "weights"),
+    "framepriors": ("coding", "weights"),
+    "files": ("coding", "framepriors", "maps", "modality", "weights"),
     "media": ("files",),
     "voice": ("media", "weights"),
     "data": ("media", "modality"),
@@ -41,23 +42,24 @@ FLOORS = {
         *("tokens", "voice", "weights"),
     ),
     "evaluate": (
-        *("codec", "coding", "data", "figures", "files", "media", "metrics", "modality", "models"),
-        *("sampling", "voice", "weights"),
+        *("codec", "coding", "data", "figures", "files", "framepriors", "media", "metrics"),
+        *("modality", "models", "sampling", "voice", "weights"),
     ),
     "train": (
         *("codec", "config", "data", "files", "maps", "media", "metrics", "modality", "models"),
         *("voice", "weights"),
     ),
     "cli": (
-        *("benchmark", "codec", "config", "data", "demo", "evaluate", "figures", "files", "media"),
-        *("metrics", "modality", "sampling", "tokens", "train", "voice", "weights"),
+        *("benchmark", "codec", "config", "data", "demo", "evaluate", "figures", "files"),
+        *("framepriors", "media", "metrics", "modality", "sampling", "tokens", "train", "voice"),
+        "weights",
     ),
 }
 # an engine is all that these know of what computes
 CODECS = tuple(f"codec/{name}.py" for name in ("base", "image", "speech", "streaming", "convert"))
 NO_TORCH = (
-    *("errors", "modality", "config", "maps", "coding", "weights", "files", "media", "voice"),
-    *("data", "cli"),
+    *("errors", "modality", "config", "maps", "coding", "weights", "framepriors", "files"),
+    *("media", "voice", "data", "cli"),
 )
 
 

@@ -19,9 +19,9 @@ from vqcodec.files.codes import SUFFIXES, Codes, axes_of, open_codes, read_strea
 from vqcodec.files.stream import StreamFrames
 from vqcodec.files.videostream import VideoFrames
 from vqcodec.files.vqc import is_stream, is_video
+from vqcodec.framepriors import needed_prior
 from vqcodec.media.soundfiles import peek
 from vqcodec.modality import MODALITIES, by_axes
-from vqcodec.weights import needed_coding_prior
 
 Stream = StreamFrames | VideoFrames
 
@@ -187,7 +187,7 @@ def _reading(source: Path, *, levels: int | None, partial: bool) -> Iterator[Cod
     head, file = peek(stdin())
     try:
         if is_video(head):
-            yield VideoFrames.open(file, needed_coding_prior)
+            yield VideoFrames.open(file, needed_prior)
         elif is_stream(head):
             yield StreamFrames.open(file)
         else:

@@ -12,11 +12,10 @@ from vqcodec.files.atomic import writing
 from vqcodec.files.contents import AXES, Contents, VideoInfo
 from vqcodec.files.frames import CodingPrior
 from vqcodec.files.videostream import VideoFrames
+from vqcodec.framepriors import find_frame_priors, needed_prior
 from vqcodec.weights import (
     find_coding_priors,
-    find_frame_priors,
     find_named,
-    needed_coding_prior,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ class Codes(Contents):
         """
         try:
             if data.startswith(vqc.MAGIC):
-                contents = vqc.load(data, needed_coding_prior, levels=levels, partial=partial)
+                contents = vqc.load(data, needed_prior, levels=levels, partial=partial)
                 return cls(**vars(contents))
             if data.startswith(npz.MAGIC):
                 return cls(**vars(npz.load(data))).first(levels)
@@ -166,7 +165,7 @@ def open_codes(
             if video:
                 file.seek(0)
                 try:
-                    frames = VideoFrames.open(file, needed_coding_prior)
+                    frames = VideoFrames.open(file, needed_prior)
                 except (FormatError, WeightsError) as error:
                     raise type(error)(f"{path}: {error}") from None
                 yield frames

@@ -12,14 +12,14 @@ from vqcodec.weights import MAX_MAPS
 
 MAGIC = b"VQC"
 SECTIONS, SCALED, CODED, STREAM, JOINT = 0b0100, 0b1000, 0b1_0000, 0b10_0000, 0b100_0000
-# which stride each axis has: hw share one, the channels of ct have none of their own
 # the sizes that are told at the start of a stream, whose length is not: channels; height and width
 TOLD = {"ct": slice(0, 1), "thw": slice(1, 3)}
+# which stride each axis has: hw share one, the channels of ct have none of their own
 STRIDES = {"hw": (0, 0), "ct": (None, 0), "thw": (0, 1, 1)}
 PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
 CONDITION = CODED  # the same bit in version 2
 # bits that must be 0, by version
-UNKNOWN = {1: JOINT | 0b1000_0000, 2: 0b1000_0000, 3: JOINT | 0b1000_0000}
+UNKNOWN = {1: JOINT | 0b1000_0000, 2: 0b1000_0000, 3: 0b1000_0000}
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def read_header(read: Reader) -> Header:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
     stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
-    joint = version == 2 and bool(flags & JOINT)
+    joint = version > 1 and bool(flags & JOINT)
     if not _is_known(version, flags):
         raise FormatError(
             f"needs a newer version of vqcodec (format {version}, flags {flags:#04x})"

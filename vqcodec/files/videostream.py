@@ -16,7 +16,7 @@ from vqcodec.errors import FormatError
 from vqcodec.files import interframe
 from vqcodec.files.contents import MAX_CODES, Contents, VideoInfo, check_size
 from vqcodec.files.frames import CRC_BYTES, MAX_CODED, CodingPrior, code, decode_blocks
-from vqcodec.files.header import JOINT, PACKED, RANGE_CODED, Header, read_header, write_header
+from vqcodec.files.header import PACKED, RANGE_CODED, Header, read_header, write_header
 from vqcodec.files.mapreader import FindPrior
 from vqcodec.files.reader import MAX_AT_ONCE, Reader, StreamReader, varint
 from vqcodec.maps import Maps
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Grid = NDArray[np.uint16]
     Grids = tuple[Grid, ...]
 
+AFTER = 2  # how a group holds a map: each frame after those before, see `interframe`
 FRAMES = 32  # of a group, where they are small
 GROUP_CELLS = 1 << 19  # of a group of several frames
 MAX_FRAMES = 1 << 10  # of a group that is read
@@ -181,7 +182,7 @@ class VideoWriter:
         grid, size = grids[-1], self._maps[number].codebook_size
         packed = bytes([PACKED]) + pack(grid.reshape(-1), width_of(size))
         if isinstance(self._priors, LatticeModel):
-            coded = bytes([JOINT]) + interframe.code(grid, self._priors)
+            coded = bytes([AFTER]) + interframe.code(grid, self._priors)
             if grid.size > interframe.MAX_PER_BYTE * (len(coded) - 1):
                 return packed
         elif self._priors:
@@ -301,7 +302,7 @@ class VideoFrames:
             shape = spec.shape((frames, *self.media.coded_size[1:]))
             if kind == PACKED:
                 grids.append(_unpack(read, shape, spec.codebook_size))
-            elif kind == JOINT and isinstance(priors, LatticeModel):
+            elif kind == AFTER and isinstance(priors, LatticeModel):
                 grids.append(interframe.decode(read, shape, priors))
             elif kind == RANGE_CODED and not isinstance(priors, LatticeModel) and priors:
                 grids.append(decode_blocks(read, grids, shape, "thw", priors[number]))

@@ -16,11 +16,12 @@ flags                 u8: bits 0-1 axes (0 ``hw``, 1 ``ct``, 2 ``thw``); bit 2 s
                       range-coded; bit 5 a stream, whose length was not known at its start: of
                       ``ct``, one grid or in version 2 several of one stride; bits 3, 4 and 6 not
                       set. In version 2 bit 4 says that a condition is told, bit 6 that the maps are
-                      coded together. Version 3 is always ``thw`` with bit 5 set, and bit 4 not.
-                      Bit 7, and but for version 2 bit 6, must be 0
+                      coded together. Version 3 is always ``thw`` with bit 5 set, and bit 4 not;
+                      there bit 6 says that frames are coded by one prior that has seen those
+                      before. Bit 7, and in version 1 bit 6, must be 0
 codebook id           4 bytes, of the SHA-256 of the codebook(s)
 model                 u8 length, then that many ASCII characters
-prior id              4 bytes, only in version 1 with flag bit 4 and in version 2 with flag bit 6:
+prior id              4 bytes, only in version 1 with flag bit 4, and from 2 on with flag bit 6:
                       which coding prior is needed
 condition             u8, only in version 2 with flag bit 4: the class of the codes under the coding
                       prior, not 0

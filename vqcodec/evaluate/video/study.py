@@ -21,10 +21,10 @@ from vqcodec.evaluate.table import BYTES, RATE, Table, count_codes, sum_bits
 from vqcodec.evaluate.video.baselines import find_baselines
 from vqcodec.files import interframe
 from vqcodec.files.codes import Codes
+from vqcodec.framepriors import frame_prior
 from vqcodec.media.video import Video, open_video
 from vqcodec.metrics.video import VideoMetric, find_metrics
 from vqcodec.modality import VIDEO
-from vqcodec.weights import frame_prior
 
 if TYPE_CHECKING:
     import numpy as np

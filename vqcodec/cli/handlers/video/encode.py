@@ -132,7 +132,7 @@ def _stream(
 def _priors(codec: "VideoCodec", info: "VideoInfo", expected: int | None) -> "Priors":
     """Return the coding priors, where the video is known to be short enough for them."""
     from vqcodec.files.frames import MAX_CODED
-    from vqcodec.weights import find_frame_priors
+    from vqcodec.framepriors import find_frame_priors
 
     if expected is None:
         return ()

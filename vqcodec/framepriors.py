@@ -1,0 +1,81 @@
+"""The coding prior of successive frames that weights may have, beside that of single pictures."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vqcodec.errors import WeightsError
+from vqcodec.weights import (
+    Weights,
+    find_coding_priors,
+    find_named,
+    needed_coding_prior,
+    read_verified,
+    read_weights,
+)
+
+if TYPE_CHECKING:
+    from vqcodec.coding.contextmodel import ContextModel
+    from vqcodec.coding.lattice import LatticeModel
+
+FRAME_PRIOR = "frame_prior.safetensors"
+
+
+def frame_prior(weights: Weights) -> "LatticeModel | None":
+    """Return the coding prior of successive frames of `weights`, where they have one.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    files = weights.config.get("files")
+    if not isinstance(files, dict) or FRAME_PRIOR not in files:
+        return None
+    return _frame_prior(weights.folder, str(files[FRAME_PRIOR]))
+
+
+@functools.lru_cache(maxsize=4)
+def _frame_prior(folder: Path, sha256: str) -> "LatticeModel":
+    import numpy as np
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    from vqcodec.coding.lattice import LatticeModel
+
+    weights = read_weights(folder)
+    try:
+        arrays = safetensors.numpy.load(read_verified(weights, FRAME_PRIOR))
+        model = LatticeModel({name: array.astype(np.int64) for name, array in arrays.items()})
+        sizes, ratios = weights.codebook_sizes, model.ratios[1:]
+        if model.codebook_sizes != sizes * len(model.ratios) or len(sizes) > 1 or {*ratios} - {1}:
+            raise ValueError("it is of other maps")
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
+        raise WeightsError(f"{folder / FRAME_PRIOR}: not a prior of these weights") from None
+    return model
+
+
+def find_frame_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
+    """Find what to code the maps of frames with: a prior of successive ones, or those of pictures.
+
+    The arguments are those of `find_coding_priors`, as is what is returned.
+    """
+    try:
+        weights = find_named(name)
+        found = frame_prior(weights) if weights.codebook_id == codebook else None
+    except WeightsError:
+        return ()
+    return find_coding_priors(name, codebook) if found is None else found
+
+
+def needed_prior(
+    name: str, codebook: bytes, identity: bytes, number: int | None = 0
+) -> "ContextModel | LatticeModel":
+    """Return the coding prior that a file was written with, of whatever kind.
+
+    The arguments, and what is raised, are those of `needed_coding_prior`; with None for `number` it
+    may be the prior of successive frames, too.
+    """
+    weights = find_named(name)
+    found = frame_prior(weights) if number is None and weights.codebook_id == codebook else None
+    if found is not None and found.identity == identity:
+        return found
+    return needed_coding_prior(name, codebook, identity, number)
