@@ -72,9 +72,10 @@ def draw(folder: Path, names: list[str], data: list[Path], side: int) -> Image:
             z, _ = model.infer(x)
             generator = torch.Generator().manual_seed(0)
             rows.append(to_pixels(model.decoder.reconstruct(z, generator=generator)).numpy())
+    scale = max(1, 96 // side)
     page = np.pad(np.stack(rows), ((0, 0), (0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
     tall = page.transpose(0, 3, 1, 4, 2).reshape(len(rows) * (side + GAP), -1, 3)
-    return Image(np.ascontiguousarray(tall.repeat(3, 0).repeat(3, 1)))
+    return Image(np.ascontiguousarray(tall.repeat(scale, 0).repeat(scale, 1)))
 
 
 def main() -> None:

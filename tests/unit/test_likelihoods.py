@@ -203,7 +203,7 @@ def test_training_of_each_bottleneck_follows_the_bound() -> None:
             terms.loss.backward()
             assert all(p.grad is not None for p in model.parameters())
             optimizer.step()
-            losses.append(float(terms.loss))
+            losses.append(float(terms.loss.detach()))
         assert losses[-1] < losses[0] - 0.05, preset
 
 
