@@ -27,7 +27,11 @@ pytestmark = pytest.mark.skipif(
 )
 PATIENCE = 900.0  # seconds that anything may take, where other work runs beside
 SHARDS = 8
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "PYTHONPATH": os.pathsep.join(sys.path),
+}
 
 
 def free_port() -> int:

@@ -20,23 +20,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import clips
 from tests.helpers import picture, voice
 from vqcodec import tokens
 from vqcodec.codec.image import Codec
 from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.video import VideoCodec
 from vqcodec.errors import FormatError, MediaError, OutputError, UsageError
 from vqcodec.files.codes import Codes
 from vqcodec.media.audio import Audio
 from vqcodec.media.image import Image
-from vqcodec.modality import AUDIO, IMAGE, Modality
+from vqcodec.modality import AUDIO, IMAGE, VIDEO, Modality
 from vqcodec.tokens.commit import HOME
 from vqcodec.tokens.formats.tarwriter import npy
-from vqcodec.tokens.inputs import Shard, find_modality, find_shards, key_of
+from vqcodec.tokens.inputs import Shard, find_modality, find_shards, key_of, kinds_of
 from vqcodec.tokens.manifest import begin, read_record, read_settings
 from vqcodec.tokens.samples import Samples
 from vqcodec.tokens.settings import Settings
 from vqcodec.tokens.task import Event, Task, finish
 from vqcodec.tokens.workers import run
+from vqcodec.weights import find_weights
 
 
 def png(seed: int = 0, height: int = 24, width: int = 32) -> bytes:
@@ -71,8 +74,6 @@ def task_of(
     **changes: object,
 ) -> Task:
     """Return a task as the command line would make it."""
-    from vqcodec.weights import find_weights
-
     found, weights = find_shards(list(inputs), modality, shard_size), find_weights(model)
     told: dict[str, object] = {"format": "webdataset", "keep": (), "vqc": False}
     told |= {"engine": "torch", "precision": "fp32", **changes}
@@ -209,6 +210,24 @@ def test_recordings_become_codes_and_a_field_of_a_shar(tmp_path: Path) -> None:
     make(task_of(tmp_path / "wds", loose, modality=AUDIO, model="spoken"))
     for (key, codes), name in zip(tokens.read_codes(tmp_path / "wds"), data, strict=True):
         assert key == name.replace(".", "_") and codes == codec.encode(loose / f"{name}.wav")
+
+
+@pytest.mark.parametrize("form", ["webdataset", "parquet"])
+def test_videos_become_maps_of_their_frames(form: str, tmp_path: Path) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    (tmp_path / "in").mkdir()
+    for name, times in (("even", None), ("odd", [0, 1, 3, 4, 6, 7, 9, 10])):
+        (tmp_path / "in" / f"{name}.mkv").write_bytes(clips.clip(clips.frames(), times))
+    assert find_modality([tmp_path], kinds_of(find_weights("tiny"))) is VIDEO
+    make(task_of(tmp_path / "out", tmp_path / "in", modality=VIDEO, format=form, vqc=True))
+    codec = VideoCodec.load("tiny", "cpu", "fp32")
+    found = dict(tokens.read_codes(tmp_path / "out"))
+    assert list(found) == ["even", "odd"]
+    for key, codes in found.items():
+        assert codes == codec.encode(tmp_path / "in" / f"{key}.mkv")
+        assert codes.grids[0].shape == (8, 6, 8)
+    assert found["odd"].video.durations[:7] == (40, 80, 40, 80, 40, 80, 40)
 
 
 @pytest.mark.usefixtures("paired_weights")

@@ -26,7 +26,7 @@ RESERVED = ("key", "meta", "indices", "vqc")  # what shards call their own
 def tokenize(
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="Folders, tars (WebDataset shards, too), pictures or recordings."),
+        typer.Argument(help="Folders, tars (WebDataset shards too), pictures, recordings, videos."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the token shards.")],
     file_format: Annotated[

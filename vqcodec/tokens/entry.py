@@ -1,12 +1,13 @@
 """A sample of a token shard, on its way to any format or back."""
 
 import json
+import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import FormatError
 from vqcodec.files.codes import Codes
-from vqcodec.files.contents import AudioInfo
+from vqcodec.files.contents import AudioInfo, VideoInfo
 from vqcodec.files.meta import of_codes, of_media, restore
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Entry:
         meta: dict[str, Any] = {**of_codes(codes), **of_media(codes.media)}
         if isinstance(codes.media, AudioInfo) and codes.media.speaker:
             meta["speaker"] = codes.media.speaker.hex()
+        if isinstance(codes.media, VideoInfo) and codes.media.durations:
+            meta["durations"] = codes.media.durations
         return cls(key, codes.grids, json.dumps(meta).encode(), more)
 
     def codes(self) -> Codes:
@@ -50,7 +53,11 @@ class Entry:
             raise FormatError(f"'{self.key}': indices alone, without what decoding needs to know")
         try:
             meta = json.loads(self.meta)
-            told = {"speaker": bytes.fromhex(meta["speaker"])} if "speaker" in meta else {}
+            told: dict[str, Any] = {}
+            if "speaker" in meta:
+                told["speaker"] = bytes.fromhex(meta["speaker"])
+            if "durations" in meta:
+                told["durations"] = tuple(map(operator.index, meta["durations"]))
             return Codes(**vars(restore(meta, self.maps, **told)))
         except FormatError as error:
             raise FormatError(f"'{self.key}': {error}") from None

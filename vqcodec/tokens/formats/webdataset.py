@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from vqcodec.data.sources import Source, walk
 from vqcodec.errors import FormatError, MediaError
 from vqcodec.files.contents import MAX_CODES
-from vqcodec.files.npz import MAX_META_BYTES, read_array
+from vqcodec.files.npz import read_array
 from vqcodec.maps import Maps
 from vqcodec.tokens.entry import Entry, map_names
 from vqcodec.tokens.formats.tarwriter import TarWriter, npy
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIX = ".tar"
+MAX_META_BYTES = 1 << 24  # of a video it tells how long each frame is shown
 MEMBER = re.compile(r"(.+?)\.indices(?:\.(\d{1,2}))?\.(npy|json)", re.DOTALL)
 SHAR_MEMBER = re.compile(r"(.+)()\.(npy)", re.DOTALL)  # of Lhotse, whose arrays have time first
 
