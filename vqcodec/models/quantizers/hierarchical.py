@@ -27,6 +27,8 @@ class Config(CompositeConfig):
         blocks: residual blocks in each.
         residual_width: channels inside of a block; 0 for `width`.
         activation: ``silu`` or ``relu``.
+        bounded: whether vectors are kept at a root mean square below 1, see `_bounded`; the paper
+            has no such thing.
         depths: how many codebooks share each grid, coarse to fine; each takes what those before it
             on the grid left, as in `residual`. One each, if empty.
     """
@@ -35,6 +37,7 @@ class Config(CompositeConfig):
     blocks: int
     residual_width: int = 0
     activation: str = "silu"
+    bounded: bool = False
     depths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -85,7 +88,7 @@ class HierarchicalQuantizer(CompositeQuantizer):
             _told(dim if level == 0 else 2 * dim, config) for level in range(number - 1)
         )
         self.fuse = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for _ in range(number - 1))
-        self.depths = config.grids
+        self.depths, self.bounded = config.grids, config.bounded
         keep_variance(self)
         # in cells of the finer grid: a first 3x3 window and one for each block, and the up-sampling
         halo = 2 * (1 + config.blocks) + 1
@@ -106,7 +109,9 @@ class HierarchicalQuantizer(CompositeQuantizer):
             if level:
                 above = self.tell(level - 1, z_q)
                 z = self.fuse[level - 1](torch.cat([z_e, above], 1))
-            found = in_turns(_bounded(z if level else z_e), books, soft=soft, choose=choose)
+            else:
+                z = z_e
+            found = in_turns(self._kept_near(z), books, soft=soft, choose=choose)
             maps += found
             # the gradient of z_e, once: through each code it would come many times
             vectors.append([own.z_q if not i else own.z_q.detach() for i, own in enumerate(found)])
@@ -131,7 +136,10 @@ class HierarchicalQuantizer(CompositeQuantizer):
 
     def tell(self, level: int, z_q: torch.Tensor) -> torch.Tensor:
         """Return what z_q of a grid says on the next one, (B, D, *grid)."""
-        return _bounded(self.told[level](z_q))
+        return self._kept_near(self.told[level](z_q))
+
+    def _kept_near(self, z: torch.Tensor) -> torch.Tensor:
+        return _bounded(z) if self.bounded else z
 
     def _books(self) -> list[list[vq.VectorQuantizer]]:
         """Return the quantizers of each grid, coarse to fine."""
