@@ -238,7 +238,7 @@ def test_compare_reports(photos: Path, run: Run) -> None:
     alone = run("compare", "a", "b")
     assert alone.returncode == 0 and b"no intervals" in alone.stderr
     fails(run("compare", "a", "photos"), 1, "holds no results.json")
-    fails(run("compare", "a", "photos/b.png"), 2, "two pictures, or two reports")
+    fails(run("compare", "a", "photos/b.png"), 2, "two pictures, two videos, or two reports")
     arguments = (*EVALUATE[:3], "--against", "")
     assert run(*arguments, "photos/deep", "-o", "c").returncode == 0
     fails(run("compare", "a", "c"), 1, "different pictures (3 and 1)")

@@ -261,7 +261,7 @@ def test_bad_input_of_evaluate(tmp_path: Path, run: Run, spoken_weights: Path) -
     fails(run(*EVALUATE[:1], "bad.wav", "-o", "r3", "--model", "speech-0"), 1, "'speech-0'")
     voice(16_000).save(tmp_path / "good.wav")
     fails(run(*EVALUATE, "good.wav", "-o", "r4", "--quality", "50"), 2, "--quality is for pictures")
-    fails(run("evaluate", "--model", "tiny", "x", "-o", "r5", "--phones"), 2, "for speech")
+    fails(run("evaluate", "--model", "tiny", "empty", "-o", "r5", "--phones"), 2, "for speech")
     fails(run(*EVALUATE, "good.wav", "-o", "r6", "--phones"), 1, "phones.csv", "missing")
     some = run(*EVALUATE, "good.wav", "bad.wav", "-o", "r7")
     assert some.returncode == 1 and b"1 of 2 inputs failed" in some.stderr

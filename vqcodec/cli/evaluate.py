@@ -121,7 +121,7 @@ def compare(
     b: Annotated[Path, typer.Argument(help="Another of the same kind.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare two pictures, videos or reports: how B differs from A."""
+    """Compare two pictures, videos or reports."""
     from vqcodec.evaluate.compare import compare as measure
 
     found = measure(a, b)

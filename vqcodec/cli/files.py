@@ -139,7 +139,10 @@ def repack(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Change the container of codes, .npz or .vqc, or drop codebooks; nothing is coded anew."""
+    """Change the container of codes, or drop codebooks.
+
+    Nothing is coded anew.
+    """
     named = output.suffix.lower() if output is not None and not is_folder(output) else ""
     suffix = f".{file_format}" if file_format else named
     if suffix not in SUFFIXES or (named in SUFFIXES and named != suffix):

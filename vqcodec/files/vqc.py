@@ -200,7 +200,7 @@ def map_bytes(data: bytes) -> list[int]:
 
 def is_stream(data: bytes) -> bool:
     """Tell whether a file is a stream of sound; its first five bytes are enough."""
-    return data.startswith(MAGIC) and len(data) > 4 and data[3] == 1 and bool(data[4] & STREAM)
+    return data.startswith(MAGIC) and len(data) > 4 and data[3] < 3 and bool(data[4] & STREAM)
 
 
 def is_video(data: bytes) -> bool:
