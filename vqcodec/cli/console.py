@@ -101,6 +101,8 @@ def _writing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        with contextlib.suppress(OSError):  # what is held still goes nowhere, or Python tries again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputError(f"standard output: {error.strerror}") from None
 
 
