@@ -35,6 +35,7 @@ WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
 RATES = "rates"  # the rate weights that a model was trained for, in its config
+PLAIN_CODES = "plain_codes"  # of each map, in what the config tells of the coding prior
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 HELD_OUT_SIDE = 128  # of the squares that pictures are measured on, where a preset names no other
 CODEBOOK_IDS = "codebook_ids"  # of the config; see above
@@ -300,6 +301,17 @@ def coding_priors(weights: Weights) -> "tuple[ContextModel, ...]":
     """
     found = any_coding_prior(weights)
     return found if isinstance(found, tuple) else ()
+
+
+def plain_codes(weights: Weights) -> tuple[int, ...]:
+    """Return the code of each map whose repetition costs least; nothing where that is unknown."""
+    table = weights.config.get("coding_prior")
+    told = table.get(PLAIN_CODES) if isinstance(table, dict) else None
+    sizes = weights.codebook_sizes
+    if not isinstance(told, list) or len(told) != len(sizes):
+        return ()
+    fit = (type(c) is int and 0 <= c < size for c, size in zip(told, sizes, strict=True))
+    return tuple(told) if all(fit) else ()
 
 
 def lattice_prior(weights: Weights) -> "LatticeModel | None":

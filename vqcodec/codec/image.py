@@ -3,18 +3,21 @@
 import functools
 import io
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.tiles import Span, tiles
+from vqcodec.codec.tint import apply_tint, measure_tint, shares, unseen_cells
 from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import ImageInfo
-from vqcodec.maps import filled, ratio
+from vqcodec.files.tint import BLOCK
+from vqcodec.maps import MapSpec, filled, ratio
 from vqcodec.media.image import Image, check_size
 from vqcodec.modality import IMAGE
-from vqcodec.weights import RATES, coding_priors
+from vqcodec.weights import RATES, coding_priors, plain_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,7 +90,7 @@ class ImageCodec(BaseCodec):
         if rate_weight and self.rates is not None and not sweeps:
             grids = self._encode(pixels, report, rate_weight)
             condition = self.rates.condition(rate_weight)
-            return self._codes(grids, image, pixels.shape[:2], condition)
+            return self._codes(grids, image, pixels, condition, rate_weight=rate_weight)
         if rate_weight and not sweeps:
             raise UsageError("a rate weight needs an effort of 1 or more with these weights")
         grids = self._encode(pixels, None if sweeps else report)
@@ -98,7 +101,7 @@ class ImageCodec(BaseCodec):
                 if report:
                     report(done / sweeps)
             grids = (search.grid,)
-        return self._codes(grids, image, pixels.shape[:2])
+        return self._codes(grids, image, pixels, rate_weight=rate_weight)
 
     @functools.cached_property
     def rates(self) -> "Rates | None":
@@ -143,8 +146,13 @@ class ImageCodec(BaseCodec):
             raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
         return from_arrays(integers[0].arrays).to(self.torch_engine.device)
 
-    def encode_images(self, images: list[Image], *, scale: float = 1.0) -> list[Codes]:
-        """Return the codes of many pictures; those of equal size are computed together."""
+    def encode_images(
+        self, images: list[Image], *, scale: float = 1.0, tinted: bool = True
+    ) -> list[Codes]:
+        """Return the codes of many pictures; those of equal size are computed together.
+
+        Without `tinted`, what the codes do not say of colours is left out: it takes decoding.
+        """
         import numpy as np
 
         scaled = [self._scaled(image, scale) for image in images]
@@ -152,11 +160,13 @@ class ImageCodec(BaseCodec):
         for position, pixels in enumerate(scaled):
             by_shape.setdefault(pixels.shape, []).append(position)
         codes: dict[int, Codes] = {}
-        for shape, positions in by_shape.items():
+        for positions in by_shape.values():
             grids = self.encode_batch(np.stack([scaled[p] for p in positions]))
             for row, position in enumerate(positions):
                 maps = tuple(g[row] for g in grids)
-                codes[position] = self._codes(maps, images[position], shape[:2])
+                codes[position] = self._codes(
+                    maps, images[position], scaled[position], tinted=tinted
+                )
         return [codes[position] for position in range(len(images))]
 
     def encode_files(self, files: "Iterable[tuple[str, Any]]") -> "Iterator[Codes | VqcodecError]":
@@ -178,7 +188,8 @@ class ImageCodec(BaseCodec):
     def _encode_opened(
         self, found: "list[Image | VqcodecError]"
     ) -> "Iterator[Codes | VqcodecError]":
-        codes = iter(self.encode_images([image for image in found if isinstance(image, Image)]))
+        images = [image for image in found if isinstance(image, Image)]
+        codes = iter(self.encode_images(images, tinted=False))
         for image in found:
             yield next(codes) if isinstance(image, Image) else image
 
@@ -211,6 +222,9 @@ class ImageCodec(BaseCodec):
             raise UsageError(f"'{self.weights.name}' decodes without drawing anything: no seed")
         params = params or SamplingParams()
         pixels = self._decode(codes.grids[:levels], (height, width), params, report)
+        tint = codes.image.tint
+        if tint is not None and len(codes.grids[:levels]) == len(self.maps):
+            pixels = apply_tint(pixels, tint)
         original_height, original_width = codes.media.size
         decoded = Image(pixels).resize((original_height, original_width))
         return Image(decoded.pixels, codes.image.alpha)
@@ -276,11 +290,60 @@ class ImageCodec(BaseCodec):
         return image.resize((height, width)).pixels
 
     def _codes(
-        self, grids: "Grids", image: Image, coded_size: tuple[int, ...], condition: int = 0
+        self,
+        grids: "Grids",
+        image: Image,
+        pixels: "Pixels",
+        condition: int = 0,
+        *,
+        rate_weight: float = 0.0,
+        tinted: bool = True,
     ) -> Codes:
-        media = ImageInfo(image.size, coded_size, image.alpha)
+        """Return the codes of a picture, of which `pixels` were coded."""
+        media = ImageInfo(image.size, pixels.shape[:2], image.alpha)
         name, codebook_id = self.weights.name, self.weights.codebook_id
-        return Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media, condition)
+        codes = Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media, condition)
+        return self.tinted(codes, pixels, rate_weight) if tinted else codes
+
+    def tinted(self, codes: Codes, pixels: "Pixels", rate_weight: float = 0.0) -> Codes:
+        """Return codes with what they do not say of the colours of what was coded, (H, W, 3)."""
+        if self.engine.draws:
+            return codes
+        height, width = codes.media.coded_size
+        decoded = self._decode(codes.grids, (height, width), SamplingParams(), None)
+        find = self._share_unseen if self._plain_codes else None
+        tint = measure_tint(pixels, decoded, rate_weight or None, find)
+        return replace(codes, media=replace(codes.image, tint=tint))
+
+    def without_unseen(self, codes: Codes) -> Codes:
+        """Return codes of the same picture whose file is smaller: what no pixel shows is plain."""
+        tint = codes.image.tint
+        if tint is None or not self._plain_codes:
+            return codes
+        grids = []
+        for grid, spec, plain in zip(codes.grids, self.maps, self._plain_codes, strict=True):
+            changed = grid.copy()
+            changed[self._unseen(tint.smooth, grid.shape, spec)] = plain
+            grids.append(changed)
+        return replace(codes, grids=tuple(grids))
+
+    @functools.cached_property
+    def _plain_codes(self) -> tuple[int, ...]:
+        """Of each map, the code that is cheapest where nobody sees it; empty where none is."""
+        told = plain_codes(self.weights)
+        return told if all(BLOCK % spec.stride[0] == 0 for spec in self.maps) else ()
+
+    def _unseen(
+        self, smooth: "NDArray[np.bool_]", shape: tuple[int, ...], spec: MapSpec
+    ) -> "NDArray[np.bool_]":
+        halo = self.engine.decoder_halo * ratio(self.maps[0], spec)[0]
+        return unseen_cells(smooth, shape, spec.stride[0], halo)
+
+    def _share_unseen(self, smooth: "NDArray[np.bool_]") -> "NDArray[np.float32]":
+        """Return the share of each block's codes of the finest map that no pixel depends on."""
+        spec = self.maps[-1]
+        shape = tuple(n * BLOCK // spec.stride[0] for n in smooth.shape)
+        return shares(self._unseen(smooth, shape, spec), smooth.shape, spec.stride[0])
 
     def _check(self, codes: Codes) -> None:
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)

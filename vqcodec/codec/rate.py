@@ -68,7 +68,8 @@ def encode_to(
     priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
     smallest = _Attempt(codec, image, SCALES[-1], priors)
     plainest = tuple(np.zeros_like(g) for g in smallest.codes.grids)
-    least = len(replace(smallest.codes, grids=plainest).to_bytes(".vqc", prior=priors))
+    bare = replace(smallest.codes.image, tint=None)
+    least = len(replace(smallest.codes, grids=plainest, media=bare).to_bytes(".vqc", prior=priors))
     if least > target_bytes:
         kept = " and its transparency kept; put it on a --background"
         raise MediaError(
@@ -116,7 +117,7 @@ def _best_quality(
     def fitting(quality: int, scale: float) -> Codes | None:
         nonlocal least, steps
         codes = codec.encode(image, scale=scale, rate_weight=codec.weight_of(quality), effort=0)
-        size = len(codes.to_bytes(".vqc", prior=priors))
+        size = len(codec.without_unseen(codes).to_bytes(".vqc", prior=priors))
         least, steps = min(least or size, size), steps + 1
         if report:
             report(steps / (steps + 1))
@@ -159,7 +160,9 @@ class _Attempt:
     ) -> None:
         self.codec, self.image, self.priors = codec, image, priors
         self.codes = codec.encode(image, scale=scale)
-        self.bytes = self._measure()
+        height, width = self.codes.media.coded_size
+        self._pixels = image.resize((height, width)).pixels
+        self.bytes = self._measure(self.codes)
         self.best: tuple[float, Codes] | None = None
 
     def floor(self) -> int:
@@ -167,13 +170,15 @@ class _Attempt:
         search = self._search()
         for _ in range(FLOOR_SWEEPS):
             search.sweep(MAX_WEIGHT)
-        codes = replace(self.codes, grids=(search.grid,))
-        return len(codes.to_bytes(".vqc", prior=self.priors))
+        return self._measure(self._found(search, MAX_WEIGHT))
 
     def _search(self) -> "PictureSearch":
-        height, width = self.codes.media.coded_size
-        pixels = self.image.resize((height, width)).pixels
-        return self.codec.search(pixels, self.codes.grids, rate=True)
+        return self.codec.search(self._pixels, self.codes.grids, rate=True)
+
+    def _found(self, search: "PictureSearch", weight: float) -> Codes:
+        """Return the codes of a search, with what they do not say of colours."""
+        codes = replace(self.codes, grids=(search.grid.copy(),))
+        return self.codec.tinted(codes, self._pixels, weight)
 
     def run(self, target: int, sweeps: int, report: Report) -> None:
         """Sweep until the file fits, and `sweeps` times at least.
@@ -194,8 +199,8 @@ class _Attempt:
                 break
             search.sweep(weight)
             report(sweep / (sweeps + MAX_MORE))
-            self.codes = replace(self.codes, grids=(search.grid.copy(),))
-            self.bytes = self._measure()
+            self.codes = self._found(search, weight)
+            self.bytes = self._measure(self.codes)
             if self.bytes <= target:
                 decoded = self.codec.decode(self.codes).pixels
                 error = float(np.square(decoded.astype(np.float32) - self.image.pixels).sum())
@@ -206,6 +211,6 @@ class _Attempt:
                 if sweep >= sweeps + (0 if near else MORE_SWEEPS):
                     break
 
-    def _measure(self) -> int:
-        """Return the bytes of the file of the present codes."""
-        return len(self.codes.to_bytes(".vqc", prior=self.priors))
+    def _measure(self, codes: Codes) -> int:
+        """Return the bytes of a file of codes."""
+        return len(self.codec.without_unseen(codes).to_bytes(".vqc", prior=self.priors))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vqcodec.files.tint import Tint
+
 AXES = ("hw", "ct", "thw")
 MAX_PIXELS = 100 << 20  # of a picture: 100 binary megapixels, which fit into 2 GiB on the way
 MAX_SAMPLES = 1 << 36  # sound samples, or pixels of a video, that a file can claim
@@ -49,17 +51,21 @@ class ImageInfo(MediaInfo):
 
     Attributes:
         alpha: (H, W) uint8 transparency of the original, or None where it is opaque.
+        tint: colours that the codes do not say, or None.
     """
 
     axes: ClassVar[str] = "hw"
 
     alpha: "NDArray[np.uint8] | None" = field(default=None, compare=False)
+    tint: "Tint | None" = None
 
     def check(self) -> None:
         """See `MediaInfo.check`."""
         alpha = self.alpha
         if alpha is not None and (alpha.shape != self.size or alpha.dtype != "uint8"):
             raise FormatError("the transparency does not fit the picture")
+        if self.tint is not None:
+            self.tint.check(self.coded_size)
 
 
 @dataclass(frozen=True)

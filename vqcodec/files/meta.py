@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.errors import FormatError
-from vqcodec.files.contents import INFOS, AudioInfo, Contents, MediaInfo, VideoInfo
+from vqcodec.files.contents import INFOS, AudioInfo, Contents, ImageInfo, MediaInfo, VideoInfo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,8 @@ def of_media(media: MediaInfo) -> dict[str, Any]:
         return {"sample_rate": media.sample_rate, "level": media.level}
     if isinstance(media, VideoInfo):
         return {"frame_rate": media.frame_rate}
+    if isinstance(media, ImageInfo) and media.tint is not None:
+        return {"tint_step": media.tint.step}
     return {}
 
 

@@ -2,7 +2,8 @@
 
 ``indices`` holds the map, uint16 (several maps are ``indices_0``, ``indices_1``, ... coarse to
 fine); ``meta`` one JSON text; ``alpha`` the transparency of a picture, where there is any;
-``speaker`` the vector of who speaks, int8, where there is one; ``durations`` how long each frame of
+``tint``, int16, the numbers of a `Tint`, in units that ``meta`` tells, and whether a block is
+smooth; ``speaker`` the vector of who speaks, int8, where there is one; ``durations`` how long each frame of
 a video is shown, int64, in parts of a second that ``meta`` tells. There are no pickles in it, and
 none are read.
 ``np.load(file)["indices"]`` is all that most people need.
@@ -28,6 +29,7 @@ from vqcodec.files.contents import (
     check_size,
 )
 from vqcodec.files.meta import ints, of_codes, of_media, restore
+from vqcodec.files.tint import SHARES, Tint, blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +56,9 @@ def dump(codes: Contents) -> bytes:
     arrays["meta"] = np.array(json.dumps(meta))
     if isinstance(media, ImageInfo) and media.alpha is not None:
         arrays["alpha"] = media.alpha
+    if isinstance(media, ImageInfo) and media.tint is not None:
+        tint = media.tint
+        arrays["tint"] = np.concatenate([tint.numbers, tint.smooth[..., None]], 2, dtype=np.int16)
     if isinstance(media, AudioInfo) and media.speaker:
         arrays["speaker"] = np.frombuffer(media.speaker, np.int8)
     if isinstance(media, VideoInfo) and media.durations:
@@ -132,17 +137,29 @@ def _load(archive: zipfile.ZipFile) -> Contents:
         if grid.size and (int(grid.min()) < 0 or int(grid.max()) > 65535):
             raise FormatError("an index is out of range")
         grids.append(grid.astype("uint16"))
+    told = _told(archive, members, meta)
+    if members:
+        raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
+    return restore(meta, tuple(grids), **told)
+
+
+def _told(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], meta: dict[str, Any]
+) -> dict[str, Any]:
+    """Take the arrays that tell of the medium out of `members`."""
+    size, coded_size = ints(meta["size"]), ints(meta["coded_size"])
     told: dict[str, Any] = {}
     if meta["alpha"]:
         told["alpha"] = _read(archive, members.pop("alpha.npy"), "u", math.prod(size))
+    if "tint.npy" in members:
+        room = 2 * (SHARES + 1) * math.prod(blocks(coded_size))
+        told["tint"] = _tint(meta["tint_step"], _read(archive, members.pop("tint.npy"), "i", room))
     if "speaker.npy" in members:
         told["speaker"] = _speaker(_read(archive, members.pop("speaker.npy"), "i", MAX_SPEAKER))
     if "durations.npy" in members:
         found = _read(archive, members.pop("durations.npy"), "i", 8 * size[0])
         told["durations"] = tuple(found.reshape(-1).tolist())
-    if members:
-        raise FormatError(f"holds '{next(iter(members))}', which is none of its arrays")
-    return restore(meta, tuple(grids), **told)
+    return told
 
 
 def _read(
@@ -182,6 +199,15 @@ def read_array(file: BinaryIO, name: str, kinds: str, limit: int) -> "NDArray[An
         raise FormatError(f"'{name}' is {len(content):,} bytes long, not {expected:,}")
     array: NDArray[Any] = np.frombuffer(content, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _tint(step: Any, array: "NDArray[Any]") -> Tint:
+    if type(step) is not int or array.dtype != "int16" or array.shape[2:] != (SHARES + 1,):
+        raise FormatError("its tint is malformed")
+    flags = array[..., SHARES]
+    if not ((flags == 0) | (flags == 1)).all():
+        raise FormatError("its tint is malformed")
+    return Tint(step, array[..., :SHARES], flags.astype(bool))
 
 
 def _speaker(array: "NDArray[Any]") -> bytes:

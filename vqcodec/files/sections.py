@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import AudioInfo, ImageInfo, MediaInfo, VideoInfo
 from vqcodec.files.reader import Reader, varint
+from vqcodec.files.tint import pack, unpack
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-END, ALPHA, SOUND, VIDEO = 0, 1, 2, 3
+END, ALPHA, SOUND, VIDEO, TINT = 0, 1, 2, 3, 4
 
 
 def write_sections(media: MediaInfo) -> bytes:
@@ -21,6 +22,8 @@ def write_sections(media: MediaInfo) -> bytes:
     sections = []
     if isinstance(media, ImageInfo) and media.alpha is not None:
         sections.append((ALPHA, _pack_alpha(media.alpha)))
+    if isinstance(media, ImageInfo) and media.tint is not None:
+        sections.append((TINT, pack(media.tint)))
     if isinstance(media, AudioInfo) and (media.sample_rate or media.level or media.speaker):
         level = media.level.to_bytes(1, "little", signed=True)
         sections.append((SOUND, varint(media.sample_rate) + level + media.speaker))
@@ -39,7 +42,7 @@ def read_sections(read: Reader, media: MediaInfo) -> MediaInfo:
         content = Reader(read.take(read.varint()))
         if kind in known:
             raise FormatError("damaged: it tells something twice")
-        if kind in (ALPHA, SOUND, VIDEO):
+        if kind in (ALPHA, SOUND, VIDEO, TINT):
             media = _told(kind, content, media)
             known.add(kind)
     return media
@@ -54,6 +57,9 @@ def _told(kind: int, content: Reader, media: MediaInfo) -> MediaInfo:
     if kind == ALPHA and isinstance(media, ImageInfo):
         alpha = _unpack_alpha(content.take(content.left), media.size)
         return dataclasses.replace(media, alpha=alpha)
+    if kind == TINT and isinstance(media, ImageInfo):
+        tint = unpack(content.take(content.left), media.coded_size)
+        return dataclasses.replace(media, tint=tint)
     if kind == SOUND and isinstance(media, AudioInfo):
         rate, level = content.varint(), int.from_bytes(content.take(1), "little", signed=True)
         speaker = content.take(content.left)

@@ -10,7 +10,8 @@ from typing import Any
 from vqcodec import __version__
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
-from vqcodec.modality import by_name, load
+from vqcodec.modality import IMAGE, by_name, load
+from vqcodec.models.plain import find_plain_codes
 from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
 from vqcodec.models.vae import build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
@@ -22,10 +23,12 @@ from vqcodec.weights import (
     HELD_OUT_SIDE,
     MODEL,
     NAME,
+    PLAIN_CODES,
     RATES,
     SAMPLING_PRIOR,
     WAVENET,
     WAVENET_ALONE,
+    Weights,
     find_named,
     read_weights,
 )
@@ -90,8 +93,10 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         fresh.mkdir(parents=True)
         config = write_weights(fresh, config, model)
         if learned_along is not None:
+            file, data = prior_bytes(learned_along)
+            plain = _plain_codes(file, data, read_weights(fresh))
             table = {"codebook_id": config["codebook_id"], "prior": preset["model"]["prior"]}
-            write_part(read_weights(fresh), table, *prior_bytes(learned_along), force=True)
+            write_part(read_weights(fresh), table | plain, file, data, force=True)
         card = _card(config, description, notes)
         (fresh / CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
         if target.exists():
@@ -128,15 +133,17 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
         prior = build_prior(settings)
         prior.load_state_dict(_average(run))
         file, data = prior_bytes(prior)
+        plain = _plain_codes(file, data, weights)
     else:
         decoder = build_decoder(settings)
         decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in _average(run).items()})
-        file = WAVENET if settings.get("codes", True) else WAVENET_ALONE
+        file, plain = (WAVENET if settings.get("codes", True) else WAVENET_ALONE), {}
         data = tensor_bytes(decoder)
     table = {
         "codebook_id": description["codebook_id"],
         kind: settings,
         "training": _training(run, description),
+        **plain,
     }
     write_part(weights, table, file, data, force=force)
     path = weights.folder / CARD
@@ -260,3 +267,11 @@ Measured when training ended, on {measured}, of:
 
 {notes.strip()}
 """
+
+
+def _plain_codes(file: str, data: bytes, weights: Weights) -> dict[str, list[int]]:
+    """Return what the config tells of a coding prior of pictures; nothing of any other part."""
+    if file != CODING_PRIOR or weights.modality != IMAGE.name:
+        return {}
+    found = find_plain_codes(data, weights.all_codebook_sizes)
+    return {PLAIN_CODES: found} if found else {}

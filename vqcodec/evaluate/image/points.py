@@ -71,4 +71,5 @@ def through_file(codec: ImageCodec, image: Image, point: Point) -> tuple[int, Im
     The file is written and not read again: packing loses nothing, and unpacking takes as long.
     """
     codes = point.encode(codec, image)
-    return len(codes.to_bytes(CONTAINER)), codec.decode(codes), codes
+    size = len(codec.without_unseen(codes).to_bytes(CONTAINER))
+    return size, codec.decode(codes), codes

@@ -1,0 +1,238 @@
+"""Colours of large smooth areas put right after decoding: see `Tint`.
+
+An encoder that compares directions of vectors forgets how bright and how colourful a flat area is,
+and what its neighbours say of it fades away from edges. Means of blocks are what it lacks, and
+take few bytes. Where a block is but a slope between such means, the codes are not needed at all.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vqcodec.files.tint import (
+    BLOCK,
+    MAX_STEP,
+    SHARES,
+    Surroundings,
+    Tint,
+    blocks,
+    first_colour,
+    pack,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+    FindUnseen = Callable[[NDArray[np.bool_]], Floats]
+
+# luma and colours of JPEG (JFIF 1.02), without their offset
+FROM_RGB = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+)
+TO_RGB = np.linalg.inv(FROM_RGB)
+BAND = 8  # rows of blocks that are computed at once, which bounds memory
+# A bit is worth so many times the squared error of a value: about what a bit of the codes brings.
+WORTH = 10.0
+LEAST = 0.5  # of what a bit is worth: below it there is nothing to see
+SAVED = 32  # about the bits of the codes of a block, where no pixel depends on them
+
+
+def measure_tint(
+    pixels: "Pixels",
+    decoded: "Pixels",
+    rate_weight: float | None = None,
+    find_unseen: "FindUnseen | None" = None,
+) -> Tint | None:
+    """Return what is to be told of colours beside codes; None where it is not worth its bits.
+
+    Args:
+        pixels: (H, W, 3), the picture.
+        decoded: the same as the codes have it.
+        rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that a bit
+            is worth; by default what it is worth in the codes of such a picture.
+        find_unseen: tells of the smooth blocks, (h, w) bool, the share of each block's codes that
+            no pixel would depend on, where that saves bits.
+    """
+    wanted, had = _means(pixels), _means(decoded)
+    away = wanted - had
+    before = _errors(pixels, decoded)
+    if rate_weight is None:
+        left = before.sum() / pixels.size - np.square(away).mean()
+        rate_weight = max(LEAST, WORTH * float(left))
+    cells = BLOCK * BLOCK
+    # of a uniform quantizer, at high rates: d(error) / d(bits) = (2 ln 2) cells step^2 / 12
+    step = round(math.sqrt(rate_weight * 6 / (math.log(2) * SHARES * cells)))
+    step = min(MAX_STEP, max(1, step))
+    ideal = {False: away @ FROM_RGB.T / step, True: wanted @ FROM_RGB.T / step}
+    every = np.zeros(wanted.shape[:2], bool)
+    # what each block would be if it and its neighbours were of one kind
+    plain, slope = (
+        _errors(pixels, apply_tint(decoded, Tint(step, _nearest(ideal[kind]), every ^ kind)))
+        for kind in (False, True)
+    )
+    smooth = slope + rate_weight < plain
+    if find_unseen is not None:
+        more = slope - SAVED * rate_weight < plain
+        smooth |= more & _beside(find_unseen(more) > 0)
+    worth = (TO_RGB**2).sum(0) * cells * step * step / rate_weight
+    tint = Tint(step, _chosen(ideal, smooth, worth, step), smooth)
+    saved = before.sum() - _errors(pixels, apply_tint(decoded, tint)).sum()
+    if find_unseen is not None:
+        saved += SAVED * rate_weight * find_unseen(smooth).sum()
+    return tint if saved > 8 * rate_weight * len(pack(tint)) else None
+
+
+def apply_tint(decoded: "Pixels", tint: Tint) -> "Pixels":
+    """Return pixels, (H, W, 3), that codes stand for, with the colours of a tint."""
+    height, width = decoded.shape[:2]
+    had = _means(decoded)
+    flat = tint.smooth[..., None]
+    change = (tint.numbers * np.float32(tint.step) @ TO_RGB.T).astype(np.float32)
+    means = np.where(flat, change, had + change)
+    change = means - had
+    found = np.empty_like(decoded)
+    for first in range(0, len(means), BAND):
+        rows = slice(first * BLOCK, min(height, (first + BAND) * BLOCK))
+        here = np.repeat(np.repeat(flat[first : first + BAND], BLOCK, 0), BLOCK, 1)
+        band = np.where(
+            here[: rows.stop - rows.start, :width],
+            _spread(means, rows, width),
+            decoded[rows] + _spread(change, rows, width),
+        )
+        found[rows] = np.clip(np.rint(band), 0, 255)
+    return found
+
+
+def unseen_cells(
+    smooth: "NDArray[np.bool_]", shape: tuple[int, ...], stride: int, halo: int
+) -> "NDArray[np.bool_]":
+    """Return the cells, (h, w) bool, of a map that no pixel depends on.
+
+    Args:
+        smooth: (h, w) bool, the blocks that do without codes.
+        shape: of the map.
+        stride: pixels to a cell along each axis; divides the side of a block.
+        halo: cells beyond its own that a pixel depends on, per side.
+    """
+    per = BLOCK // stride
+    needed = np.repeat(np.repeat(~smooth, per, 0), per, 1)[: shape[0], : shape[1]]
+    # how many cells that are needed lie within the halo, from sums over rectangles
+    side = 2 * halo + 1
+    sums = np.pad(np.pad(needed, halo).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    around = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    unseen: NDArray[np.bool_] = around == 0
+    return unseen
+
+
+def shares(cells: "NDArray[np.bool_]", shape: tuple[int, ...], stride: int) -> "Floats":
+    """Return which share of the cells of each block, (h, w), are flagged."""
+    per = BLOCK // stride
+    height, width = shape
+    missing = ((0, height * per - cells.shape[0]), (0, width * per - cells.shape[1]))
+    whole = np.pad(cells, missing, mode="edge").reshape(height, per, width, per)
+    found: Floats = whole.mean((1, 3), dtype=np.float32)
+    return found
+
+
+def _nearest(numbers: "Floats") -> "NDArray[np.int16]":
+    return np.rint(numbers).astype(np.int16)
+
+
+def _beside(flags: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
+    """Return which blocks, (h, w), are flagged or beside one that is, corners included."""
+    height, width = flags.shape
+    around = np.pad(flags, 1)
+    found = np.zeros_like(flags)
+    for y in range(3):
+        for x in range(3):
+            found |= around[y : y + height, x : x + width]
+    return found
+
+
+def _chosen(
+    ideal: "dict[bool, Floats]", smooth: "NDArray[np.bool_]", worth: "Floats", step: int
+) -> "NDArray[np.int16]":
+    """Return the numbers that cost least: squared error over what a bit is worth, and bits."""
+    height, width = smooth.shape
+    numbers = np.empty((height, width, SHARES), np.int16)
+    around = Surroundings(width, first_colour(step))
+    flags = smooth.tolist()
+    exact = np.where(smooth[..., None], ideal[True], ideal[False]).tolist()
+    shares = worth.tolist()
+    for y in range(height):
+        for x in range(width):
+            around.next()
+            kind = flags[y][x]
+            own = tuple(
+                _cheapest(value, expected, share)
+                for value, (expected, _), share in zip(
+                    exact[y][x], around.expect(kind), shares, strict=True
+                )
+            )
+            around.add(kind, own)
+            numbers[y, x] = own
+    return numbers
+
+
+def _cheapest(value: float, expected: int, worth: float) -> int:
+    """Return the number for a value, the nearest one or one that is closer to what is expected."""
+    nearest = round(value)
+    if nearest == expected:
+        return nearest
+    closer = nearest - 1 if nearest > expected else nearest + 1
+    return min(
+        (nearest, closer, expected),
+        key=lambda n: worth * (value - n) ** 2 + _bits(n - expected),
+    )
+
+
+def _bits(number: int) -> float:
+    """Return about what a number costs."""
+    return 2.5 + 2 * math.log2(abs(number)) if number else 0.3
+
+
+def _means(pixels: "Pixels") -> "Floats":
+    """Return the mean colour of each block, (h, w, 3)."""
+    height, width = blocks(pixels.shape[:2])
+    found = np.empty((height, width, 3), np.float32)
+    for row in range(height):
+        band = pixels[row * BLOCK : (row + 1) * BLOCK].mean(0, dtype=np.float32)
+        around = ((0, width * BLOCK - len(band)), (0, 0))
+        found[row] = np.pad(band, around, mode="edge").reshape(width, BLOCK, 3).mean(1)
+    return found
+
+
+def _errors(pixels: "Pixels", found: "Pixels") -> "Floats":
+    """Return the squared error of each block, (h, w)."""
+    height, width = blocks(pixels.shape[:2])
+    errors = np.empty((height, width), np.float32)
+    for row in range(height):
+        rows = slice(row * BLOCK, (row + 1) * BLOCK)
+        error = np.square(found[rows].astype(np.int32) - pixels[rows]).sum((0, 2))
+        errors[row] = np.add.reduceat(error, np.arange(0, len(error), BLOCK))
+    return errors
+
+
+def _spread(grid: "Floats", rows: slice, width: int) -> "Floats":
+    """Return numbers of blocks between their middles, for some rows: (rows, width, 3).
+
+    Linear in between, and beyond the outermost middles as before them.
+    """
+    upright = _along(grid, np.arange(rows.start, rows.stop))
+    across = _along(upright.swapaxes(0, 1), np.arange(width))
+    return across.swapaxes(0, 1)
+
+
+def _along(grid: "Floats", places: "NDArray[np.int64]") -> "Floats":
+    """Return numbers at some pixels along the first axis."""
+    if len(grid) == 1:
+        return np.repeat(grid, len(places), 0)
+    where = (places + 0.5) / BLOCK - 0.5
+    below = np.clip(np.floor(where).astype(int), 0, len(grid) - 2)
+    part = (where - below).astype(np.float32).reshape(-1, *[1] * (grid.ndim - 1))
+    found: Floats = grid[below] * (1 - part) + grid[below + 1] * part
+    return found
