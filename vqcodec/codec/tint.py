@@ -89,11 +89,11 @@ def measure_tint(
 def apply_tint(decoded: "Pixels", tint: Tint) -> "Pixels":
     """Return pixels, (H, W, 3), that codes stand for, with the colours of a tint."""
     height, width = decoded.shape[:2]
-    had = _means(decoded)
     flat = tint.smooth[..., None]
-    change = (tint.numbers * np.float32(tint.step) @ TO_RGB.T).astype(np.float32)
-    means = np.where(flat, change, had + change)
-    change = means - had
+    told = (tint.numbers * np.float32(tint.step) @ TO_RGB.T).astype(np.float32)
+    means = np.where(flat, told, _means(decoded) + told)
+    # between blocks that are not smooth; what codes say in smooth ones must not matter
+    change = np.where(flat, _around(told, ~tint.smooth), told)
     found = np.empty_like(decoded)
     for first in range(0, len(means), BAND):
         rows = slice(first * BLOCK, min(height, (first + BAND) * BLOCK))
@@ -140,6 +140,19 @@ def shares(cells: "NDArray[np.bool_]", shape: tuple[int, ...], stride: int) -> "
 
 def _nearest(numbers: "Floats") -> "NDArray[np.int16]":
     return np.rint(numbers).astype(np.int16)
+
+
+def _around(numbers: "Floats", known: "NDArray[np.bool_]") -> "Floats":
+    """Return the mean of the known numbers, (h, w, 3), of the blocks around each; 0 without any."""
+    height, width = known.shape
+    parts = np.pad(np.where(known[..., None], numbers, 0), ((1, 1), (1, 1), (0, 0)))
+    counts = np.pad(known, 1)
+    total, count = np.zeros_like(numbers), np.zeros((height, width, 1), np.float32)
+    for y in range(3):
+        for x in range(3):
+            total += parts[y : y + height, x : x + width]
+            count += counts[y : y + height, x : x + width, None]
+    return total / np.maximum(count, 1)
 
 
 def _beside(flags: "NDArray[np.bool_]") -> "NDArray[np.bool_]":

@@ -3,9 +3,9 @@
 ``indices`` holds the map, uint16 (several maps are ``indices_0``, ``indices_1``, ... coarse to
 fine); ``meta`` one JSON text; ``alpha`` the transparency of a picture, where there is any;
 ``tint``, int16, the numbers of a `Tint`, in units that ``meta`` tells, and whether a block is
-smooth; ``speaker`` the vector of who speaks, int8, where there is one; ``durations`` how long each frame of
-a video is shown, int64, in parts of a second that ``meta`` tells. There are no pickles in it, and
-none are read.
+smooth; ``speaker`` the vector of who speaks, int8, where there is one; ``durations`` how long each
+frame of a video is shown, int64, in parts of a second that ``meta`` tells. There are no pickles in
+it, and none are read.
 ``np.load(file)["indices"]`` is all that most people need.
 """
 
