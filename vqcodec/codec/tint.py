@@ -152,7 +152,7 @@ def _around(numbers: "Floats", known: "NDArray[np.bool_]") -> "Floats":
         for x in range(3):
             total += parts[y : y + height, x : x + width]
             count += counts[y : y + height, x : x + width, None]
-    return total / np.maximum(count, 1)
+    return (total / np.maximum(count, 1)).astype(np.float32)
 
 
 def _beside(flags: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
