@@ -58,28 +58,26 @@ def measure_tint(
             no pixel would depend on, where that saves bits.
     """
     wanted, had = _means(pixels), _means(decoded)
-    away = wanted - had
     before = _errors(pixels, decoded)
+    exact = {False: (wanted - had) @ FROM_RGB.T, True: wanted @ FROM_RGB.T}
+    every = np.zeros(before.shape, bool)
+    # what each block would be if it and its neighbours were of one kind
+    plain, slope = (
+        _errors(pixels, apply_tint(decoded, Tint(1, _nearest(exact[kind]), every ^ kind)))
+        for kind in (False, True)
+    )
     if rate_weight is None:
-        left = before.sum() / pixels.size - np.square(away).mean()
-        rate_weight = max(LEAST, WORTH * float(left))
+        rate_weight = max(LEAST, WORTH * float(np.minimum(plain, slope).sum()) / pixels.size)
     cells = BLOCK * BLOCK
     # of a uniform quantizer, at high rates: d(error) / d(bits) = (2 ln 2) cells step^2 / 12
     step = round(math.sqrt(rate_weight * 6 / (math.log(2) * SHARES * cells)))
     step = min(MAX_STEP, max(1, step))
-    ideal = {False: away @ FROM_RGB.T / step, True: wanted @ FROM_RGB.T / step}
-    every = np.zeros(wanted.shape[:2], bool)
-    # what each block would be if it and its neighbours were of one kind
-    plain, slope = (
-        _errors(pixels, apply_tint(decoded, Tint(step, _nearest(ideal[kind]), every ^ kind)))
-        for kind in (False, True)
-    )
     smooth = slope + rate_weight < plain
     if find_unseen is not None:
         more = slope - SAVED * rate_weight < plain
         smooth |= more & _beside(find_unseen(more) > 0)
     worth = (TO_RGB**2).sum(0) * cells * step * step / rate_weight
-    tint = Tint(step, _chosen(ideal, smooth, worth, step), smooth)
+    tint = Tint(step, _chosen(exact, smooth, worth, step), smooth)
     saved = before.sum() - _errors(pixels, apply_tint(decoded, tint)).sum()
     if find_unseen is not None:
         saved += SAVED * rate_weight * find_unseen(smooth).sum()
@@ -167,14 +165,14 @@ def _beside(flags: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
 
 
 def _chosen(
-    ideal: "dict[bool, Floats]", smooth: "NDArray[np.bool_]", worth: "Floats", step: int
+    exact: "dict[bool, Floats]", smooth: "NDArray[np.bool_]", worth: "Floats", step: int
 ) -> "NDArray[np.int16]":
     """Return the numbers that cost least: squared error over what a bit is worth, and bits."""
     height, width = smooth.shape
     numbers = np.empty((height, width, SHARES), np.int16)
     around = Surroundings(width, first_colour(step))
     flags = smooth.tolist()
-    exact = np.where(smooth[..., None], ideal[True], ideal[False]).tolist()
+    values = (np.where(smooth[..., None], exact[True], exact[False]) / step).tolist()
     shares = worth.tolist()
     for y in range(height):
         for x in range(width):
@@ -183,7 +181,7 @@ def _chosen(
             own = tuple(
                 _cheapest(value, expected, share)
                 for value, (expected, _), share in zip(
-                    exact[y][x], around.expect(kind), shares, strict=True
+                    values[y][x], around.expect(kind), shares, strict=True
                 )
             )
             around.add(kind, own)
