@@ -303,17 +303,6 @@ def coding_priors(weights: Weights) -> "tuple[ContextModel, ...]":
     return found if isinstance(found, tuple) else ()
 
 
-def plain_codes(weights: Weights) -> tuple[int, ...]:
-    """Return the code of each map whose repetition costs least; nothing where that is unknown."""
-    table = weights.config.get("coding_prior")
-    told = table.get(PLAIN_CODES) if isinstance(table, dict) else None
-    sizes = weights.codebook_sizes
-    if not isinstance(told, list) or len(told) != len(sizes):
-        return ()
-    fit = (type(c) is int and 0 <= c < size for c, size in zip(told, sizes, strict=True))
-    return tuple(told) if all(fit) else ()
-
-
 def lattice_prior(weights: Weights) -> "LatticeModel | None":
     """Return the coding prior of all maps of `weights` together, where they have such a one.
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from tests.helpers import picture
 from vqcodec import Codes, Image, ImageCodec
-from vqcodec.codec.tint import TO_RGB, apply_tint, measure_tint, unseen_cells
+from vqcodec.codec.tint import TO_RGB, apply_tint, measure_tint
+from vqcodec.codec.unseen import unseen_cells
 from vqcodec.coding.adaptive import ESCAPE, LIMIT, Guess, NumberDecoder, NumberEncoder, expecting
 from vqcodec.coding.rangecoder import TOTAL
 from vqcodec.errors import FormatError
@@ -119,7 +120,7 @@ def test_colours_lie_on_lines_between_the_middles_of_blocks() -> None:
     for smooth in (False, True):
         tint = Tint(2, numbers, np.full(numbers.shape[:2], smooth))
         found = apply_tint(decoded, tint)
-        grid = torch.from_numpy(numbers * 2.0 @ TO_RGB.T).movedim(-1, 0)[None]
+        grid = torch.from_numpy(numbers * (1.0 if smooth else 2.0) @ TO_RGB.T).movedim(-1, 0)[None]
         spread = F.interpolate(grid, scale_factor=BLOCK, mode="bilinear", align_corners=False)
         base = 0 if smooth else decoded
         expected = (base + spread[0].movedim(0, -1).numpy()).clip(0, 255)

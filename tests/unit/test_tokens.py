@@ -130,7 +130,7 @@ def test_a_shard_holds_what_the_codec_makes(corpus: Path, tmp_path: Path) -> Non
     for place, (key, codes) in enumerate(found):
         shard, i = divmod(place, 5)
         image = Image.open(io.BytesIO(png(10 * shard + i, 24, 24 + 8 * (i % 2))))
-        assert codes == codec.encode(image), key
+        assert codes == codec.encode(image, tinted=False), key
     assert [(key, maps[0].tolist()) for key, maps in tokens.read(tmp_path / "out")] == [
         (key, codes.grids[0].tolist()) for key, codes in found
     ]
@@ -152,9 +152,9 @@ def test_transparency_is_in_the_range_coded_bytes(tmp_path: Path) -> None:
     make(task_of(tmp_path / "out", tmp_path / "in", vqc=True))
     inside = members(tmp_path / "out" / "00000.tar")
     codec = Codec.load("tiny", "cpu", "fp32")
-    assert Codes.from_bytes(inside["a.vqc"], "it") == codec.encode(image)
+    assert Codes.from_bytes(inside["a.vqc"], "it") == codec.encode(image, tinted=False)
     ((_, codes),) = tokens.read_codes(tmp_path / "out")
-    assert codes == codec.encode(Image(image.pixels))
+    assert codes == codec.encode(Image(image.pixels), tinted=False)
 
 
 def test_parquet_is_read_by_pyarrow_alone(corpus: Path, tmp_path: Path) -> None:
@@ -236,7 +236,9 @@ def test_several_maps_lie_side_by_side(corpus: Path, tmp_path: Path) -> None:
     codec = Codec.load("paired", "cpu", "fp32")
     assert f"0/000.indices.{len(codec.maps) - 1}.npy" in members(tmp_path / "out" / "00000.tar")
     key, found = next(tokens.read_codes(tmp_path / "out"))
-    assert key == "0/000" and found == codec.encode(Image.open(io.BytesIO(png(0, 24, 24))))
+    assert key == "0/000" and found == codec.encode(
+        Image.open(io.BytesIO(png(0, 24, 24))), tinted=False
+    )
     if importlib.util.find_spec("pyarrow"):
         make(task_of(tmp_path / "parquet", corpus, model="paired", format="parquet"))
         assert next(tokens.read_codes(tmp_path / "parquet")) == (key, found)

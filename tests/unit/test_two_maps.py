@@ -101,7 +101,7 @@ def test_tiles_give_what_one_pass_gives(
 
 def test_a_smaller_halo_would_not_do(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image(picture(131, 97))
-    whole = codec.encode(image)
+    whole = codec.encode(image, tinted=False)
     decoded = codec.decode(whole).pixels.astype(int)
     monkeypatch.setattr(vqcodec.codec.image, "WINDOW", 16)
     monkeypatch.setattr(codec.engine, "encoder_halo", 0)
@@ -128,7 +128,7 @@ def test_batches_equal_single_pictures(codec: Codec, size: tuple[int, int]) -> N
             assert np.mean(grid == many[number]) > 0.99
     decoded = codec.decode_batch(maps)
     assert decoded.shape == (5, *codec.maps[1].covers(maps[1].shape[1:]), 3)
-    codes = replace(codec.encode(Image(stack[2])), grids=tuple(m[2] for m in maps))
+    codes = replace(codec.encode(Image(stack[2]), tinted=False), grids=tuple(m[2] for m in maps))
     single = codec.decode(codes).pixels
     assert np.abs(decoded[2, : size[0], : size[1]].astype(int) - single).max() <= 1
 

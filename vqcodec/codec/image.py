@@ -1,23 +1,24 @@
 """Media to `Codes` and back, with a trained model."""
 
 import functools
-import io
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec.base import BaseCodec, Report
+from vqcodec.codec.readahead import encode_in_turns
 from vqcodec.codec.sampling import SamplingParams
-from vqcodec.codec.tiles import Span, tiles
-from vqcodec.codec.tint import apply_tint, measure_tint, shares, unseen_cells
-from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
+from vqcodec.codec.tiles import Span, in_cells, tiles
+from vqcodec.codec.tint import apply_tint, measure_tint
+from vqcodec.codec.unseen import Unseen, plain_codes
+from vqcodec.errors import FormatError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import ImageInfo
 from vqcodec.files.tint import BLOCK
-from vqcodec.maps import MapSpec, filled, ratio
+from vqcodec.maps import filled, ratio
 from vqcodec.media.image import Image, check_size
 from vqcodec.modality import IMAGE
-from vqcodec.weights import RATES, coding_priors, plain_codes
+from vqcodec.weights import RATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 WINDOW = 160  # cells of the finest map along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
-READ_AHEAD, MAX_AHEAD = 1 << 21, 1 << 10  # pixels, and files, that `encode_files` holds
 DEFAULT_EFFORT = 4  # where a rate is asked for that needs a search
 SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
 
@@ -61,6 +61,7 @@ class ImageCodec(BaseCodec):
         scale: float = 1.0,
         rate_weight: float = 0.0,
         effort: int | None = None,
+        tinted: bool = True,
         report: Report | None = None,
     ) -> Codes:
         """Return the codes of a picture of any size.
@@ -74,6 +75,7 @@ class ImageCodec(BaseCodec):
             effort: 0 codes in one pass, and with a rate weight only by weights that were trained
                 for that (`rates`); up to 9, how far to search for better codes. By default 0, or
                 `DEFAULT_EFFORT` for a rate weight that needs a search.
+            tinted: tell beside the codes what they do not say of colours; it takes decoding.
             report: called with the fraction done, for progress bars.
 
         Raises:
@@ -90,7 +92,8 @@ class ImageCodec(BaseCodec):
         if rate_weight and self.rates is not None and not sweeps:
             grids = self._encode(pixels, report, rate_weight)
             condition = self.rates.condition(rate_weight)
-            return self._codes(grids, image, pixels, condition, rate_weight=rate_weight)
+            codes = self._codes(grids, image, pixels, condition)
+            return self.tinted(codes, pixels, rate_weight) if tinted else codes
         if rate_weight and not sweeps:
             raise UsageError("a rate weight needs an effort of 1 or more with these weights")
         grids = self._encode(pixels, None if sweeps else report)
@@ -101,7 +104,8 @@ class ImageCodec(BaseCodec):
                 if report:
                     report(done / sweeps)
             grids = (search.grid,)
-        return self._codes(grids, image, pixels, rate_weight=rate_weight)
+        codes = self._codes(grids, image, pixels)
+        return self.tinted(codes, pixels, rate_weight) if tinted else codes
 
     @functools.cached_property
     def rates(self) -> "Rates | None":
@@ -132,26 +136,22 @@ class ImageCodec(BaseCodec):
             raise UsageError("codes of several maps cannot be searched for")
         if self.engine.draws:
             raise UsageError("codes of a decoder that draws cannot be searched for")
-        prior = self._float_prior if rate else None
         engine = self.torch_engine
+        prior = self._float_prior if rate else None
         return PictureSearch(engine.model, prior, pixels, grids[0], bf16=engine.bf16)
 
     @functools.cached_property
     def _float_prior(self) -> "IntegerPrior":
-        """The coding prior in floating point, which searches take gradients of."""
-        from vqcodec.models.priors.integer import from_arrays
+        from vqcodec.codec.search import float_prior
 
-        integers = coding_priors(self.weights)
-        if not integers:
-            raise UsageError(f"the weights '{self.weights.name}' have no coding prior")
-        return from_arrays(integers[0].arrays).to(self.torch_engine.device)
+        return float_prior(self.weights).to(self.torch_engine.device)
 
     def encode_images(
         self, images: list[Image], *, scale: float = 1.0, tinted: bool = True
     ) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together.
 
-        Without `tinted`, what the codes do not say of colours is left out: it takes decoding.
+        The arguments are those of `encode`.
         """
         import numpy as np
 
@@ -164,34 +164,13 @@ class ImageCodec(BaseCodec):
             grids = self.encode_batch(np.stack([scaled[p] for p in positions]))
             for row, position in enumerate(positions):
                 maps = tuple(g[row] for g in grids)
-                codes[position] = self._codes(
-                    maps, images[position], scaled[position], tinted=tinted
-                )
+                found = self._codes(maps, images[position], scaled[position])
+                codes[position] = self.tinted(found, scaled[position]) if tinted else found
         return [codes[position] for position in range(len(images))]
 
     def encode_files(self, files: "Iterable[tuple[str, Any]]") -> "Iterator[Codes | VqcodecError]":
-        """See `BaseCodec.encode_files`."""
-        found: list[Image | VqcodecError] = []
-        room = READ_AHEAD
-        for name, data in files:
-            try:
-                image = _open(name, data)
-                room -= image.size[0] * image.size[1]
-                found.append(image)
-            except VqcodecError as error:
-                found.append(error)
-            if room <= 0 or len(found) >= MAX_AHEAD:
-                yield from self._encode_opened(found)
-                found, room = [], READ_AHEAD
-        yield from self._encode_opened(found)
-
-    def _encode_opened(
-        self, found: "list[Image | VqcodecError]"
-    ) -> "Iterator[Codes | VqcodecError]":
-        images = [image for image in found if isinstance(image, Image)]
-        codes = iter(self.encode_images(images, tinted=False))
-        for image in found:
-            yield next(codes) if isinstance(image, Image) else image
+        """See `BaseCodec.encode_files`; the codes are without tints, which are for eyes."""
+        return encode_in_turns(functools.partial(self.encode_images, tinted=False), files)
 
     def decode(
         self,
@@ -289,21 +268,11 @@ class ImageCodec(BaseCodec):
         height, width = (max(1, round(n * scale)) for n in image.size)
         return image.resize((height, width)).pixels
 
-    def _codes(
-        self,
-        grids: "Grids",
-        image: Image,
-        pixels: "Pixels",
-        condition: int = 0,
-        *,
-        rate_weight: float = 0.0,
-        tinted: bool = True,
-    ) -> Codes:
+    def _codes(self, grids: "Grids", image: Image, pixels: "Pixels", condition: int = 0) -> Codes:
         """Return the codes of a picture, of which `pixels` were coded."""
         media = ImageInfo(image.size, pixels.shape[:2], image.alpha)
         name, codebook_id = self.weights.name, self.weights.codebook_id
-        codes = Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media, condition)
-        return self.tinted(codes, pixels, rate_weight) if tinted else codes
+        return Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media, condition)
 
     def tinted(self, codes: Codes, pixels: "Pixels", rate_weight: float = 0.0) -> Codes:
         """Return codes with what they do not say of the colours of what was coded, (H, W, 3)."""
@@ -311,39 +280,23 @@ class ImageCodec(BaseCodec):
             return codes
         height, width = codes.media.coded_size
         decoded = self._decode(codes.grids, (height, width), SamplingParams(), None)
-        find = self._share_unseen if self._plain_codes else None
+        find = self._unseen.share if self._unseen else None
         tint = measure_tint(pixels, decoded, rate_weight or None, find)
         return replace(codes, media=replace(codes.image, tint=tint))
 
     def without_unseen(self, codes: Codes) -> Codes:
         """Return codes of the same picture whose file is smaller: what no pixel shows is plain."""
-        tint = codes.image.tint
-        if tint is None or not self._plain_codes:
+        tint, plain = codes.image.tint, plain_codes(self.weights)
+        if tint is None or self._unseen is None:
             return codes
-        grids = []
-        for grid, spec, plain in zip(codes.grids, self.maps, self._plain_codes, strict=True):
-            changed = grid.copy()
-            changed[self._unseen(tint.smooth, grid.shape, spec)] = plain
-            grids.append(changed)
-        return replace(codes, grids=tuple(grids))
+        return replace(codes, grids=self._unseen.filled(codes.grids, tint.smooth, plain))
 
     @functools.cached_property
-    def _plain_codes(self) -> tuple[int, ...]:
-        """Of each map, the code that is cheapest where nobody sees it; empty where none is."""
-        told = plain_codes(self.weights)
-        return told if all(BLOCK % spec.stride[0] == 0 for spec in self.maps) else ()
-
-    def _unseen(
-        self, smooth: "NDArray[np.bool_]", shape: tuple[int, ...], spec: MapSpec
-    ) -> "NDArray[np.bool_]":
-        halo = self.engine.decoder_halo * ratio(self.maps[0], spec)[0]
-        return unseen_cells(smooth, shape, spec.stride[0], halo)
-
-    def _share_unseen(self, smooth: "NDArray[np.bool_]") -> "NDArray[np.float32]":
-        """Return the share of each block's codes of the finest map that no pixel depends on."""
-        spec = self.maps[-1]
-        shape = tuple(n * BLOCK // spec.stride[0] for n in smooth.shape)
-        return shares(self._unseen(smooth, shape, spec), smooth.shape, spec.stride[0])
+    def _unseen(self) -> Unseen | None:
+        """What pictures do not show; None where that saves nothing."""
+        fits = all(BLOCK % spec.stride[0] == 0 for spec in self.maps)
+        useful = fits and plain_codes(self.weights) and not self.engine.draws
+        return Unseen(self.maps, self.engine.decoder_halo) if useful else None
 
     def _check(self, codes: Codes) -> None:
         self.check_codebook(codes.axes, codes.model, codes.codebook_id)
@@ -388,13 +341,13 @@ class ImageCodec(BaseCodec):
         grids = tuple(np.empty(spec.shape(whole), np.uint16) for spec in self.maps)
         every = self._tiles(size, self.engine.encoder_halo)
         for done, tile in enumerate(every, 1):
-            rows, columns = _in_cells(tile, coarse.stride)
+            rows, columns = in_cells(tile, coarse.stride)
             window = pixels[rows.window, columns.window]
             found = self._encode_window(
                 window[None], (rows.stop - rows.start, columns.stop - columns.start), rate_weight
             )
             for grid, part, spec in zip(grids, found, self.maps, strict=True):
-                down, across = _in_cells(tile, ratio(coarse, spec))
+                down, across = in_cells(tile, ratio(coarse, spec))
                 grid[down.kept, across.kept] = part[0, down.inner, across.inner]
             if report:
                 report(done / len(every))
@@ -412,11 +365,11 @@ class ImageCodec(BaseCodec):
         # graphs of other engines take all maps
         engine = self.engine if len(grids) == len(self.maps) else self.torch_engine
         for done, tile in enumerate(every, 1):
-            places = [_in_cells(tile, ratio(coarse, spec)) for spec in self.maps[: len(grids)]]
+            places = [in_cells(tile, ratio(coarse, spec)) for spec in self.maps[: len(grids)]]
             cells = zip(whole, places, strict=True)
             windows = tuple(g[None, r.window, c.window] for g, (r, c) in cells)
             window = engine.decode(windows, None, params.other(done - 1))
-            rows, columns = _in_cells(tile, coarse.stride)
+            rows, columns = in_cells(tile, coarse.stride)
             target = pixels[rows.kept, columns.kept]
             inner = window[0, rows.inner, columns.inner]
             target[:] = inner[: target.shape[0], : target.shape[1]]  # the padding goes
@@ -440,22 +393,6 @@ class ImageCodec(BaseCodec):
         # graphs of other engines take the nearest codes
         engine = self.engine if self.engine.chooses else self.torch_engine
         return engine.encode(pixels, self.rates.chooser(rate_weight))
-
-
-def _open(name: str, data: Any) -> Image:
-    """Return the picture that a file holds, or what `Image.of` takes for one."""
-    if isinstance(data, bytes):
-        return Image.open(io.BytesIO(data), name)
-    try:
-        return Image.of(data)
-    except TypeError as error:
-        raise MediaError(f"{name}: {error}") from None
-
-
-def _in_cells(tile: tuple[Span, Span], ratio: tuple[int, ...]) -> tuple[Span, Span]:
-    """Return the rows and columns of a tile in cells of a finer map, or in pixels."""
-    rows, columns = tile
-    return rows.times(ratio[0]), columns.times(ratio[1])
 
 
 Codec = ImageCodec  # an older name

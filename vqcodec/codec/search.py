@@ -24,9 +24,11 @@ import torch
 from torch.nn import functional as F
 
 from vqcodec.codec.tiles import Span, tiles
+from vqcodec.errors import UsageError
 from vqcodec.models.nn.pixels import to_signal
-from vqcodec.models.priors.integer import IntegerPrior
+from vqcodec.models.priors.integer import IntegerPrior, from_arrays
 from vqcodec.models.vqvae import VQVAE
+from vqcodec.weights import Weights, coding_priors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,3 +243,15 @@ def _around(cost: torch.Tensor) -> torch.Tensor:
     """Return the sum of a map, (B, h, w), over the neighbourhood of each cell."""
     side = SPACING + 1
     return F.avg_pool2d(cost[:, None], side, 1, side // 2)[:, 0] * side**2
+
+
+def float_prior(weights: Weights) -> IntegerPrior:
+    """Return the coding prior of weights in floating point, which searches take gradients of.
+
+    Raises:
+        UsageError: they have none.
+    """
+    integers = coding_priors(weights)
+    if not integers:
+        raise UsageError(f"the weights '{weights.name}' have no coding prior")
+    return from_arrays(integers[0].arrays)

@@ -71,3 +71,9 @@ def tiles(shape: tuple[int, int], window: int, halo: int) -> Iterator[tuple[Span
     for rows in spans(shape[0], window, halo):
         for column in columns:
             yield rows, column
+
+
+def in_cells(tile: tuple[Span, Span], ratio: tuple[int, ...]) -> tuple[Span, Span]:
+    """Return the rows and columns of a tile in cells of a finer map, or in pixels."""
+    rows, columns = tile
+    return rows.times(ratio[0]), columns.times(ratio[1])

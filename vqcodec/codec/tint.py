@@ -18,7 +18,6 @@ from vqcodec.files.tint import (
     Surroundings,
     Tint,
     blocks,
-    first_colour,
     pack,
 )
 
@@ -76,7 +75,7 @@ def measure_tint(
     if find_unseen is not None:
         more = slope - SAVED * rate_weight < plain
         smooth |= more & _beside(find_unseen(more) > 0)
-    worth = (TO_RGB**2).sum(0) * cells * step * step / rate_weight
+    worth = (TO_RGB**2).sum(0) * cells / rate_weight
     tint = Tint(step, _chosen(exact, smooth, worth, step), smooth)
     saved = before.sum() - _errors(pixels, apply_tint(decoded, tint)).sum()
     if find_unseen is not None:
@@ -88,7 +87,7 @@ def apply_tint(decoded: "Pixels", tint: Tint) -> "Pixels":
     """Return pixels, (H, W, 3), that codes stand for, with the colours of a tint."""
     height, width = decoded.shape[:2]
     flat = tint.smooth[..., None]
-    told = (tint.numbers * np.float32(tint.step) @ TO_RGB.T).astype(np.float32)
+    told = (tint.numbers * np.where(flat, 1, tint.step) @ TO_RGB.T).astype(np.float32)
     means = np.where(flat, told, _means(decoded) + told)
     # between blocks that are not smooth; what codes say in smooth ones must not matter
     change = np.where(flat, _around(told, ~tint.smooth), told)
@@ -102,37 +101,6 @@ def apply_tint(decoded: "Pixels", tint: Tint) -> "Pixels":
             decoded[rows] + _spread(change, rows, width),
         )
         found[rows] = np.clip(np.rint(band), 0, 255)
-    return found
-
-
-def unseen_cells(
-    smooth: "NDArray[np.bool_]", shape: tuple[int, ...], stride: int, halo: int
-) -> "NDArray[np.bool_]":
-    """Return the cells, (h, w) bool, of a map that no pixel depends on.
-
-    Args:
-        smooth: (h, w) bool, the blocks that do without codes.
-        shape: of the map.
-        stride: pixels to a cell along each axis; divides the side of a block.
-        halo: cells beyond its own that a pixel depends on, per side.
-    """
-    per = BLOCK // stride
-    needed = np.repeat(np.repeat(~smooth, per, 0), per, 1)[: shape[0], : shape[1]]
-    # how many cells that are needed lie within the halo, from sums over rectangles
-    side = 2 * halo + 1
-    sums = np.pad(np.pad(needed, halo).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    around = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    unseen: NDArray[np.bool_] = around == 0
-    return unseen
-
-
-def shares(cells: "NDArray[np.bool_]", shape: tuple[int, ...], stride: int) -> "Floats":
-    """Return which share of the cells of each block, (h, w), are flagged."""
-    per = BLOCK // stride
-    height, width = shape
-    missing = ((0, height * per - cells.shape[0]), (0, width * per - cells.shape[1]))
-    whole = np.pad(cells, missing, mode="edge").reshape(height, per, width, per)
-    found: Floats = whole.mean((1, 3), dtype=np.float32)
     return found
 
 
@@ -170,10 +138,10 @@ def _chosen(
     """Return the numbers that cost least: squared error over what a bit is worth, and bits."""
     height, width = smooth.shape
     numbers = np.empty((height, width, SHARES), np.int16)
-    around = Surroundings(width, first_colour(step))
+    around = Surroundings(width)
     flags = smooth.tolist()
-    values = (np.where(smooth[..., None], exact[True], exact[False]) / step).tolist()
-    shares = worth.tolist()
+    values = np.where(smooth[..., None], exact[True], exact[False] / step).tolist()
+    shares = {True: worth.tolist(), False: (worth * step * step).tolist()}
     for y in range(height):
         for x in range(width):
             around.next()
@@ -181,7 +149,7 @@ def _chosen(
             own = tuple(
                 _cheapest(value, expected, share)
                 for value, (expected, _), share in zip(
-                    values[y][x], around.expect(kind), shares, strict=True
+                    values[y][x], around.expect(kind), shares[kind], strict=True
                 )
             )
             around.add(kind, own)

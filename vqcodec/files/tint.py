@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BLOCK = 16  # pixels along the side of a block
 MAX_STEP = 64
 SHARES = 3  # luma and two of colour
+GREY = (128, 0, 0)  # what is expected of the first smooth block
 # What is expected at first, in thousandths, as photographs have it. Of numbers, how many are as
 # foretold: by how much the neighbours differ, the last where too few are known;
 ZEROS = (900, 620, 550, 400, 280, 200, 620)
@@ -32,10 +33,10 @@ class Tint:
     """Colours of the blocks of 16x16 pixels that a picture is cut into, as it is coded.
 
     Attributes:
-        step: 8-bit levels in a unit of the numbers.
+        step: 8-bit levels in a unit of the numbers of blocks that are not smooth.
         numbers: (h, w, 3) int16, luma and two of colour (those of JPEG, around 0). Of a smooth
-            block they are its mean colour, of any other what is missing from the mean of what the
-            codes say.
+            block they are its mean colour in 8-bit levels, of any other, in steps, what is missing
+            from the mean of what the codes say.
         smooth: (h, w) bool, whether a block is nothing but a slope between mean colours.
     """
 
@@ -80,14 +81,13 @@ class Surroundings:
 
     Args:
         width: blocks in a row.
-        first: what is expected of the first smooth block: its three numbers.
     """
 
-    def __init__(self, width: int, first: tuple[int, ...]) -> None:
+    def __init__(self, width: int) -> None:
         self._width = width
         nothing: list[tuple[int, ...] | None] = [None] * (width + 2)
         self._above = {False: nothing, True: nothing}
-        self._last = {False: (0,) * SHARES, True: first}
+        self._last = {False: (0,) * SHARES, True: GREY}
         self._column = width
 
     def next(self) -> int:
@@ -128,11 +128,6 @@ class Surroundings:
         self._row[smooth][self._column] = self._last[smooth] = numbers
 
 
-def first_colour(step: int) -> tuple[int, ...]:
-    """Return the numbers of mid-grey."""
-    return (128 // step, 0, 0)
-
-
 def _guesses() -> list[Guess]:
     return [expecting(n) for _ in range(4) for n in ZEROS] + [Guess((1000 - n, n)) for n in SMOOTH]
 
@@ -141,7 +136,7 @@ def pack(tint: Tint) -> bytes:
     """Serialise; the shape is not told."""
     coder = NumberEncoder(_guesses())
     height, width = tint.smooth.shape
-    around = Surroundings(width, first_colour(tint.step))
+    around = Surroundings(width)
     numbers, flags = tint.numbers.tolist(), tint.smooth.tolist()
     for y, x in _places(height, width):
         smooth, own = flags[y][x], tuple(numbers[y][x])
@@ -164,7 +159,7 @@ def unpack(content: bytes, coded_size: tuple[int, ...]) -> Tint:
         raise FormatError("damaged: the tint cannot be read")
     height, width = blocks(coded_size)
     coder = NumberDecoder(content[1:], _guesses())
-    around = Surroundings(width, first_colour(content[0]))
+    around = Surroundings(width)
     numbers = np.empty((height, width, SHARES), np.int16)
     flags = np.empty((height, width), bool)
     for y, x in _places(height, width):
