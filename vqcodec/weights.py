@@ -35,7 +35,6 @@ WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
 RATES = "rates"  # the rate weights that a model was trained for, in its config
-PLAIN_CODES = "plain_codes"  # of each map, in what the config tells of the coding prior
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 HELD_OUT_SIDE = 128  # of the squares that pictures are measured on, where a preset names no other
 CODEBOOK_IDS = "codebook_ids"  # of the config; see above

@@ -6,13 +6,15 @@ import numpy as np
 
 from vqcodec.files.tint import BLOCK
 from vqcodec.maps import Maps, ratio
-from vqcodec.weights import PLAIN_CODES, Weights
+from vqcodec.weights import Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Flags = NDArray[np.bool_]
     Grids = tuple[NDArray[np.uint16], ...]
+
+PLAIN_CODES = "plain_codes"  # of each map, in what the config tells of the coding prior
 
 
 class Unseen:

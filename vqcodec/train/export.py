@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec import __version__
+from vqcodec.codec.unseen import PLAIN_CODES
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
 from vqcodec.modality import IMAGE, by_name, load
@@ -23,7 +24,6 @@ from vqcodec.weights import (
     HELD_OUT_SIDE,
     MODEL,
     NAME,
-    PLAIN_CODES,
     RATES,
     SAMPLING_PRIOR,
     WAVENET,
