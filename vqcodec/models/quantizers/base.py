@@ -28,6 +28,8 @@ class Quantized(NamedTuple):
         latents: (N, D) for each map, what was compared with its codebook.
         assignments: (N, K) for each map, how much each of its latents belongs to each code, with a
             gradient; none unless they were asked for.
+        errors: (B,) for each map, the squared distances of a sample's latents from what was chosen,
+            summed, with their gradient; none outside training.
     """
 
     z_q: torch.Tensor
@@ -35,6 +37,7 @@ class Quantized(NamedTuple):
     loss: torch.Tensor
     latents: Tensors
     assignments: Tensors = ()
+    errors: Tensors = ()
 
 
 class Codebook(Protocol):

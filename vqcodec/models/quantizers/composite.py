@@ -133,4 +133,5 @@ def quantized(z_q: torch.Tensor, maps: list[Quantized]) -> Quantized:
         torch.stack([own.loss * (len(own.latents[0]) / finest) for own in maps]).sum(),
         tuple(latents for own in maps for latents in own.latents),
         tuple(assignment for own in maps for assignment in own.assignments),
+        tuple(errors for own in maps for errors in own.errors),
     )

@@ -123,7 +123,8 @@ class VectorQuantizer(Quantizer):
         z_q = self.lookup(indices).movedim(1, -1)
         if not self.training:
             return Quantized(z_q.movedim(-1, 1), indices, z.new_zeros(()), (latents,))
-        loss = self.config.commitment_cost * F.mse_loss(z, z_q.detach())
+        errors = (z - z_q.detach()).square().flatten(1).sum(1)
+        loss = self.config.commitment_cost * errors.sum() / z.numel()
         if self.config.update == "gradient":
             loss = loss + F.mse_loss(z_q, z.detach())
         # as large as the distances to all codes, with their gradients: made only where it is used
@@ -134,7 +135,7 @@ class VectorQuantizer(Quantizer):
         # z + (z_q - z) would round; this adds an exact zero that carries the gradient.
         z_q = z_q.detach() + (z - z.detach())
         assignments = () if assignment is None else (assignment,)
-        return Quantized(z_q.movedim(-1, 1), indices, loss, (latents,), assignments)
+        return Quantized(z_q.movedim(-1, 1), indices, loss, (latents,), assignments, (errors,))
 
     def nearest(self, latents: torch.Tensor) -> torch.Tensor:
         """Return the index, (N,) int64, of the code nearest to each of latents, (N, D)."""
