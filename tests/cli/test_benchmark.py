@@ -39,7 +39,7 @@ def test_benchmark_reports_what_was_measured_on_what(photo: Path, run: Run) -> N
         assert encode["megapixels_per_second"] == pytest.approx(speed, abs=0.001, rel=0.02)
         assert ("codes_per_second" in encode) == label.startswith(("vqcodec", "plain"))
     plain, ours = one["coders"]["plain network"], one["coders"]["vqcodec, fp32"]
-    assert plain["psnr"] == pytest.approx(ours["psnr"], abs=0.05)  # one and the same network
+    assert plain["psnr"] <= ours["psnr"] + 0.05  # one and the same network, and a tint
     assert one["peak_mib"]["encode"] is None or one["peak_mib"]["encode"] > 50
     assert [(row["width"], row["height"]) for row in found["growth"]] == [(39, 26)]
     with Pillow.open(photo.parent / "grown.png") as plot:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import Run, picture, voice
+from vqcodec import ImageCodec
 from vqcodec.media.image import Image
 
 
@@ -66,8 +67,8 @@ def test_a_data_set_becomes_shards_and_pictures_again(tmp_path: Path, run: Run) 
     pictures = sorted(p.name for p in (tmp_path / "pictures").iterdir())
     assert pictures == [f"{s}-{i}.png" for s in range(4) for i in range(3)]
     assert (tmp_path / "pictures" / "1-2.png").read_bytes() == (tmp_path / "one.png").read_bytes()
-    Image(picture(24, 32, 5)).save(tmp_path / "own.png")
-    assert run("encode", "own.png", "--model", "tiny", "--precision", "fp32").returncode == 0
+    codec = ImageCodec.load("tiny", precision="fp32")
+    codec.encode(picture(24, 32, 5), tinted=False).save(tmp_path / "own.npz")
     assert run("decode", "own.npz", "-o", "own.decoded.png").returncode == 0
     same = (tmp_path / "own.decoded.png").read_bytes()
     assert same == (tmp_path / "one.png").read_bytes()

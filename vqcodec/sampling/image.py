@@ -70,7 +70,7 @@ class Sampler:
         """
         if not 0 <= keep <= 1:
             raise UsageError(f"the share to keep is {keep}, must be from 0 to 1")
-        codes = self.codec.encode(image)
+        codes = self.codec.encode(image, tinted=False)  # other codes would not fit a tint
         coarse, known = self.codec.maps[0], []
         kept = round(keep * codes.grids[0].shape[0])  # rows; the same pixels in every map
         for grid, spec in zip(codes.grids, self.codec.maps, strict=True):
