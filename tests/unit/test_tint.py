@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.helpers import picture
+from tests.helpers import Run, picture
 from vqcodec import Codes, Image, ImageCodec
 from vqcodec.codec.tint import TO_RGB, apply_tint, measure_tint
 from vqcodec.codec.unseen import unseen_cells
@@ -227,6 +227,13 @@ def test_batches_have_the_tints_of_single_pictures(codec: ImageCodec) -> None:
         assert codes == codec.encode(image)
     plain = codec.encode_images(images, tinted=False)
     assert all(codes.image.tint is None for codes in plain)
+
+
+def test_info_tells_of_a_tint(tmp_path: Path, run: Run) -> None:
+    Picture(flat((200, 30, 30), 50, 70)).save(tmp_path / "flat.png")
+    assert run("encode", "flat.png", "-o", "flat.vqc").returncode == 0
+    told = run("info", "flat.vqc").stdout.decode()
+    assert "5×4 blocks, 100% of them smooth" in told
 
 
 def test_scaled_pictures_are_tinted_as_they_are_coded(codec: ImageCodec) -> None:

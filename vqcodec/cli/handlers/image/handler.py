@@ -89,10 +89,15 @@ class ImageHandler(Handler):
         format_of_suffix(suffix, name)
 
     def facts(self, media: "ImageInfo", size: int) -> dict[str, Any]:
-        """Return transparency and rate."""
+        """Return transparency, tint and rate."""
         height, width = media.size
+        tint = "none"
+        if media.tint is not None:
+            down, across = media.tint.smooth.shape
+            tint = f"{across}×{down} blocks, {media.tint.smooth.mean():.0%} of them smooth"
         return {
             "transparency": "kept" if media.alpha is not None else "none",
+            "tint": tint,
             "bpp": round(8 * size / (height * width), 4),
             "ratio": round(3 * height * width / size, 2),
         }
