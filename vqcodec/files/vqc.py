@@ -40,8 +40,9 @@ sections              only with flag bit 2: type u8, length varint, content; a t
                       bytes, each less the one above it (mod 256). Type 2 tells of a sound: varint
                       sample rate in Hz; i8 level, the decibels by which it was made louder before
                       it was coded; the rest is the speaker vector, i8 each, maybe empty. Type 3
-                      tells of a video: varints a and b, of a / b frames a second. Unknown types
-                      are skipped.
+                      tells of a video: varints a and b, of a / b frames a second. Type 4 is the
+                      tint of a picture, by `vqcodec.files.tint`: what to do with it after decoding
+                      `vqcodec.codec.tint` says. Unknown types are skipped.
 frames                of the grids, one after the other, coarse to fine: those before the end of a
                       grid are all that it takes to decode it, and those coarser, and in version
                       2 a file may end there. In version 1 with flag bit 4 they are range-coded, of
