@@ -1,8 +1,8 @@
 """What a file can tell of a picture's colours beside its codes: a few numbers for each block.
 
-In bytes: the step; then, by `vqcodec.coding.adaptive`, of each block in reading order, whether it is
-smooth, and of its three numbers what is left of each once its neighbours of the same kind have told
-what to expect (`Surroundings`). Pictures that this has to give back for ever lie in tests/golden.
+In bytes: the step; then, by `vqcodec.coding.adaptive`, of each block in reading order, whether it
+is smooth, and of its three numbers what is left once its neighbours of the same kind have told what
+to expect (`Surroundings`). Pictures that this has to give back for ever lie in tests/golden.
 """
 
 from collections.abc import Iterator
