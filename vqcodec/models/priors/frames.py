@@ -1,0 +1,210 @@
+"""A prior of successive frames that obeys actions: p(z_t | the frames before it, a_t-1).
+
+A network sees the frames before and the action between the last of them and the new one
+(arXiv:1711.00937v2, section 4.4); the cells of the new frame then follow in a few passes, by the
+lattice of `vqcodec.models.priors.lattice`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vqcodec.config import check_range
+from vqcodec.models.priors import lattice
+from vqcodec.models.priors.base import Prior, Tensors
+
+MAX_FRAMES = 16  # of context
+MAX_ACTIONS = 64
+UNKNOWN = 0  # among actions; the first of `Config.actions` is 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of `FramesPrior`.
+
+    Attributes:
+        codebook_sizes: K of each map, coarse to fine.
+        ratios: of each map, how many of its cells lie along the side of one of the map before it.
+        actions: their names, which lead from one frame to the next; there may be none.
+        frames: N, how many frames before it a frame depends on.
+        width: channels of the network that sees them, at the cells of the finest map.
+        inner: the same, at half as many rows and columns.
+        layers: residual blocks there.
+        units: numbers per cell of the new frame, see `lattice.Config`.
+        embedding: numbers that stand for a code.
+        blocks: see `lattice.Config`.
+        trunk: see there.
+        depth: see there.
+    """
+
+    codebook_sizes: tuple[int, ...]
+    ratios: tuple[int, ...]
+    actions: tuple[str, ...] = ()
+    frames: int = 4
+    width: int = 80
+    inner: int = 144
+    layers: int = 4
+    units: int = 64
+    embedding: int = 16
+    blocks: int = 2
+    trunk: int = 1
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        """Check all ranges: configs come with weights, and weights from anywhere."""
+        check_range("number of actions", len(self.actions), 0, MAX_ACTIONS)
+        if len(set(self.actions)) < len(self.actions):
+            raise ValueError("actions must have names of their own")
+        check_range("frames", self.frames, 1, MAX_FRAMES)
+        check_range("width", self.width, 8, 1024)
+        check_range("inner", self.inner, 8, 1024)
+        check_range("layers", self.layers, 0, 32)
+        self.lattice  # noqa: B018 - checks the rest
+
+    @property
+    def lattice(self) -> lattice.Config:
+        """Settings of what draws the new frame."""
+        return lattice.Config(
+            self.codebook_sizes,
+            self.ratios,
+            (self.units,),
+            self.embedding,
+            self.blocks,
+            self.trunk,
+            self.depth,
+            1 + len(self.actions),
+        )
+
+    @property
+    def min_parameters(self) -> int:
+        """A lower bound of the numbers to learn."""
+        return self.lattice.min_parameters + 9 * self.layers * self.inner**2
+
+    def build(self) -> "FramesPrior":
+        """Make the prior with fresh weights."""
+        return FramesPrior(self)
+
+
+class ActionBlock(nn.Module):
+    """h + 1x1(relu(scale * conv(relu(h)) + shift)), starting as the identity.
+
+    Scale and shift are those of the action.
+    """
+
+    def __init__(self, width: int, actions: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.action = nn.Embedding(actions, 2 * width)
+        self.mix = nn.Conv2d(width, width, 1)
+        nn.init.normal_(self.action.weight, std=0.1)
+        nn.init.zeros_(self.mix.weight)
+
+    def forward(self, h: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Update h, (B, C, height, width), by actions, (B,)."""
+        scale, shift = self.action(action)[..., None, None].chunk(2, 1)
+        y: torch.Tensor = h + self.mix(F.relu(self.conv(F.relu(h)) * (1 + scale) + shift))
+        return y
+
+
+class Context(nn.Module):
+    """What the frames before, and an action, say of each cell of the new frame.
+
+    Half as many rows and columns in the middle, so that it sees far: a turn moves all there is.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        actions, width, inner = 1 + len(config.actions), config.width, config.inner
+        # one more code: of frames before the first
+        self.embeddings = nn.ModuleList(
+            nn.Embedding(size + 1, config.embedding) for size in config.codebook_sizes
+        )
+        inputs = config.frames * len(config.codebook_sizes) * config.embedding
+        self.first = nn.Conv2d(inputs, width, 5, padding=2)
+        self.before = ActionBlock(width, actions)
+        self.down = nn.Conv2d(width, inner, 2, stride=2)
+        self.blocks = nn.ModuleList(ActionBlock(inner, actions) for _ in range(config.layers))
+        self.up = nn.Conv2d(inner, 4 * width, 1)
+        self.after = ActionBlock(width, actions)
+        self.last = nn.Conv2d(width, config.units, 1)
+
+    def forward(self, before: Tensors, action: torch.Tensor) -> torch.Tensor:
+        """Return (B, units, h, w) on the grid of the finest map.
+
+        Args:
+            before: (B, N, h, w) int64 of each map; K where there was no frame.
+            action: (B,) int64.
+        """
+        height, width = before[-1].shape[2:]
+        seen = []
+        for grid, embedding in zip(before, self.embeddings, strict=True):
+            z = embedding(grid).permute(0, 1, 4, 2, 3).flatten(1, 2)
+            seen.append(F.interpolate(z, (height, width)) if z.shape[2:] != (height, width) else z)
+        h = self.before(self.first(torch.cat(seen, 1)), action)
+        inner = self.down(F.pad(F.relu(h), (0, width % 2, 0, height % 2)))
+        for block in self.blocks:
+            inner = block(inner, action)
+        h = h + F.pixel_shuffle(self.up(F.relu(inner)), 2)[..., :height, :width]
+        told: torch.Tensor = self.last(F.relu(self.after(h, action)))
+        return told
+
+
+class FramesPrior(Prior):
+    """p(maps of frames): of each map (B, T, h, w), with an action for each frame, (B, T).
+
+    The action of a frame leads to the next one: 0 where it is unknown, else 1 and more.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.codebook_sizes = config.codebook_sizes
+        self.context = Context(config)
+        self.lattice = lattice.LatticePrior(config.lattice)
+
+    @torch.no_grad()
+    def initialize(self, codebooks: Tensors) -> None:
+        """Begin with code vectors, (K, D): near codes mean, and are followed by, near things."""
+        self.lattice.initialize(codebooks)
+        for codebook, embedding in zip(codebooks, self.context.embeddings, strict=True):
+            assert isinstance(embedding, nn.Embedding)
+            vectors = codebook[:, : embedding.embedding_dim] / codebook.std()
+            embedding.weight.mul_(0.1)
+            embedding.weight[: len(vectors), : vectors.shape[1]] += vectors
+
+    def walk(self, before: Tensors, action: torch.Tensor) -> lattice.Walk:
+        """Return what goes over the maps of the new frame; arguments as of `Context`."""
+        return lattice.Walk(self.lattice, action, self.context(before, action))
+
+    def windows(self, indices: Tensors) -> Tensors:
+        """Return the N frames before each frame, (B, T, N, h, w), of (B, T, h, w) maps."""
+        n = self.config.frames
+        found = []
+        for grid, size in zip(indices, self.codebook_sizes, strict=True):
+            nothing = grid.new_full((len(grid), n, *grid.shape[2:]), size)
+            padded = torch.cat([nothing, grid[:, :-1]], 1)
+            found.append(padded.unfold(1, n, 1).movedim(-1, 2))
+        return tuple(found)
+
+    def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
+        """Return the bits that every index costs, (B, T, h, w) of each map.
+
+        Args:
+            indices: (B, T, h, w) int64 of each map.
+            cond: (B, T) int64, the action of each frame; None where they are unknown.
+        """
+        batch, length = indices[0].shape[:2]
+        if cond is None:
+            cond = indices[0].new_full((batch, length), UNKNOWN)
+        led = torch.cat([torch.full_like(cond[:, :1], UNKNOWN), cond[:, :-1]], 1)
+        before = tuple(window.flatten(0, 1) for window in self.windows(indices))
+        bits = self.following(before, led.flatten(), tuple(g.flatten(0, 1) for g in indices))
+        return tuple(b.unflatten(0, (batch, length)) for b in bits)
+
+    def following(self, before: Tensors, action: torch.Tensor, indices: Tensors) -> Tensors:
+        """Return the bits that the indices, (B, h, w), of the frame after some others cost."""
+        walk = self.walk(before, action)
+        return tuple(walk.take(grid).bits for grid in indices)
