@@ -5,7 +5,8 @@ A network sees the frames before and the action between the last of them and the
 lattice of `vqcodec.models.priors.lattice`.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from vqcodec.config import check_range
 from vqcodec.models.priors import lattice
 from vqcodec.models.priors.base import Prior, Tensors
+from vqcodec.models.priors.pixelcnn import Draw
 
 MAX_FRAMES = 16  # of context
 MAX_ACTIONS = 64
@@ -165,6 +167,13 @@ class FramesPrior(Prior):
         self.context = Context(config)
         self.lattice = lattice.LatticePrior(config.lattice)
 
+    mean_nats = staticmethod(lattice.LatticePrior.mean_nats)
+
+    def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
+        """Return log p(indices) in nats, (B,); arguments as of `forward`."""
+        bits = [grid.flatten(1).sum(1) for grid in self(indices, cond)]
+        return torch.stack(bits).sum(0) * -math.log(2)
+
     @torch.no_grad()
     def initialize(self, codebooks: Tensors) -> None:
         """Begin with code vectors, (K, D): near codes mean, and are followed by, near things."""
@@ -202,9 +211,71 @@ class FramesPrior(Prior):
         led = torch.cat([torch.full_like(cond[:, :1], UNKNOWN), cond[:, :-1]], 1)
         before = tuple(window.flatten(0, 1) for window in self.windows(indices))
         bits = self.following(before, led.flatten(), tuple(g.flatten(0, 1) for g in indices))
-        return tuple(b.unflatten(0, (batch, length)) for b in bits)
+        return tuple(b.view(grid.shape) for b, grid in zip(bits, indices, strict=True))
 
     def following(self, before: Tensors, action: torch.Tensor, indices: Tensors) -> Tensors:
         """Return the bits that the indices, (B, h, w), of the frame after some others cost."""
         walk = self.walk(before, action)
         return tuple(walk.take(grid).bits for grid in indices)
+
+    def draw_next(
+        self,
+        frames: Sequence[Tensors],
+        shapes: Sequence[tuple[int, ...]],
+        action: torch.Tensor,
+        how: Draw,
+        generator: torch.Generator | None = None,
+    ) -> Tensors:
+        """Draw the maps of the frame after some others, (B, h, w) each.
+
+        Args:
+            frames: the maps of those before it, of which the last N are looked at; there may be
+                none.
+            shapes: of the maps.
+            action: (B,) int64, from the last of them to the new one.
+            how: indices are drawn.
+            generator: of random numbers, on the CPU.
+        """
+        n, device = self.config.frames, action.device
+        last = list(frames[-n:])
+        nothing = tuple(
+            torch.full(shape, size, device=device)
+            for shape, size in zip(shapes, self.codebook_sizes, strict=True)
+        )
+        every = [nothing] * (n - len(last)) + last
+        walk = self.walk(tuple(torch.stack(m, 1) for m in zip(*every, strict=True)), action)
+        numbers = [torch.rand(s, generator=generator, dtype=torch.float64) for s in shapes]
+        return tuple(walk.draw(uniform.to(device), how) for uniform in numbers)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        shapes: tuple[tuple[int, ...], ...],
+        cond: torch.Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        known: Tensors | None = None,
+        report: Callable[[float], None] | None = None,
+    ) -> Tensors:
+        """Draw maps of frames, (B, T, h, w); see `Prior.sample`.
+
+        `cond` is as in `forward`. Of `known`, frames are given as a whole, and first.
+        """
+        batch, length = shapes[0][:2]
+        device = next(self.parameters()).device
+        if cond is None:
+            cond = torch.full((batch, length), UNKNOWN, device=device)
+        each = [(batch, *shape[2:]) for shape in shapes]
+        frames: list[Tensors] = []
+        if known is not None:
+            given = int((known[0] >= 0).flatten(2).all(2).all(0).sum())
+            frames = [tuple(grid[:, number] for grid in known) for number in range(given)]
+        led = torch.cat([torch.full_like(cond[:, :1], UNKNOWN), cond[:, :-1]], 1)
+        for number in range(len(frames), length):
+            how = Draw(temperature, top_k)
+            frames.append(self.draw_next(frames, each, led[:, number], how, generator))
+            if report:
+                report((number + 1) / length)
+        return tuple(torch.stack(maps, 1) for maps in zip(*frames, strict=True))

@@ -234,6 +234,23 @@ class Walk:
             shape, cost.device, lambda cells, bits: (cost[:, :, *cells] + bits).argmin(1)
         )
 
+    def draw(
+        self,
+        uniform: torch.Tensor,
+        draw: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Draw the indices of the next map, (B, h, w).
+
+        Args:
+            uniform: (B, h, w), a number in [0, 1) for each cell.
+            draw: makes indices, (...,), of log-probabilities, (..., K), and such numbers, (...,).
+        """
+
+        def pick(cells: Cells, bits: torch.Tensor) -> torch.Tensor:
+            return draw(bits.movedim(1, -1) * -math.log(2), uniform[:, *cells])
+
+        return self._go(tuple(uniform.shape), uniform.device, pick).indices
+
     def _go(
         self,
         shape: tuple[int, ...],

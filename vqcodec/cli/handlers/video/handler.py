@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
-from vqcodec.cli.handlers.video.options import Benchmarking, Encoding
+from vqcodec.cli.handlers.video.options import Benchmarking, Encoding, Sampling
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.outcome import Facts, Work
-from vqcodec.errors import UsageError
 from vqcodec.modality import VIDEO
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class VideoHandler(Handler):
     """Videos, coded frame by frame."""
 
     modality, unit = VIDEO, "frames"
-    encoding, benchmarking = Encoding, Benchmarking
+    encoding, sampling, benchmarking = Encoding, Sampling, Benchmarking
 
     def encode_jobs(
         self,
@@ -128,10 +127,12 @@ class VideoHandler(Handler):
         return draw_model(codec.pictures, counts, files)
 
     def sample(
-        self, loading: Loading, job: Job, own: Any, draw: "SamplingParams", force: bool
+        self, loading: Loading, job: Job, own: Sampling, draw: "SamplingParams", force: bool
     ) -> Callable[[Move], Facts]:
-        """Raise UsageError: nothing draws videos yet."""
-        raise UsageError(f"{loading.model}: there is nothing yet that draws videos")
+        """Draw frames that follow none."""
+        from vqcodec.cli.handlers.video.imagine import sample_video
+
+        return sample_video(loading, job, own, draw, force)
 
     def evaluate(
         self,
