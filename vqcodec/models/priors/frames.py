@@ -188,35 +188,31 @@ class FramesPrior(Prior):
         """Return what goes over the maps of the new frame; arguments as of `Context`."""
         return lattice.Walk(self.lattice, action, self.context(before, action))
 
-    def windows(self, indices: Tensors) -> Tensors:
-        """Return the N frames before each frame, (B, T, N, h, w), of (B, T, h, w) maps."""
-        n = self.config.frames
-        found = []
-        for grid, size in zip(indices, self.codebook_sizes, strict=True):
-            nothing = grid.new_full((len(grid), n, *grid.shape[2:]), size)
-            padded = torch.cat([nothing, grid[:, :-1]], 1)
-            found.append(padded.unfold(1, n, 1).movedim(-1, 2))
-        return tuple(found)
-
-    def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
+    def forward(
+        self, indices: Tensors, cond: torch.Tensor | None = None, *, last: bool = False
+    ) -> Tensors:
         """Return the bits that every index costs, (B, T, h, w) of each map.
 
         Args:
             indices: (B, T, h, w) int64 of each map.
             cond: (B, T) int64, the action of each frame; None where they are unknown.
+            last: only those of the last frame, (B, 1, h, w). K among the frames before it then
+                stands for no frame.
         """
         batch, length = indices[0].shape[:2]
-        if cond is None:
-            cond = indices[0].new_full((batch, length), UNKNOWN)
-        led = torch.cat([torch.full_like(cond[:, :1], UNKNOWN), cond[:, :-1]], 1)
-        before = tuple(window.flatten(0, 1) for window in self.windows(indices))
-        bits = self.following(before, led.flatten(), tuple(g.flatten(0, 1) for g in indices))
-        return tuple(b.view(grid.shape) for b, grid in zip(bits, indices, strict=True))
-
-    def following(self, before: Tensors, action: torch.Tensor, indices: Tensors) -> Tensors:
-        """Return the bits that the indices, (B, h, w), of the frame after some others cost."""
-        walk = self.walk(before, action)
-        return tuple(walk.take(grid).bits for grid in indices)
+        n = self.config.frames
+        led = indices[0].new_full((batch, length + 1), UNKNOWN)
+        if cond is not None:
+            led[:, 1:] = cond
+        first = length - 1 if last else 0
+        before = []
+        for grid, size in zip(indices, self.codebook_sizes, strict=True):
+            nothing = grid.new_full((batch, n, *grid.shape[2:]), size)
+            windows = torch.cat([nothing, grid[:, :-1]], 1).unfold(1, n, 1).movedim(-1, 2)
+            before.append(windows[:, first:].flatten(0, 1))
+        walk = self.walk(tuple(before), led[:, first:length].flatten())
+        found = (walk.take(grid[:, first:].flatten(0, 1)).bits for grid in indices)
+        return tuple(bits.view(batch, -1, *bits.shape[1:]) for bits in found)
 
     def draw_next(
         self,
