@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "vqcodec imagine clip.mp4 --actions forward*5,turn_left*5 --seed 1 -o out.gif",
         "vqcodec imagine clip.mp4 --frames 20 --given 6",
     ),
+    "play": ("vqcodec play --start clip.mp4", "vqcodec play --model video-frames --port 8000"),
     "info": ("vqcodec info photo.vqc", "vqcodec info photo.vqc talk.npz --json"),
     "models": ("vqcodec models", "vqcodec models -v"),
     "inspect": (

@@ -82,7 +82,7 @@ def sample(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw new pictures, speech without words, or frames that follow one another.
+    """Draw new pictures, babble, or frames of video.
 
     They come from the model's prior; pictures are laid out side by side in one.
     """

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.cli.console import Move
@@ -88,7 +89,7 @@ def imagine_video(
 
         sampler = VideoSampler(loading.codec(VIDEO))
         sampler.check(actions)
-        clip = first_frames(job, given)
+        clip = first_frames(job.source, given)
         durations = clip.durations.tolist()
         height, width = clip.pixels.shape[1:3]
         world = sampler.begin((height, width), clip.pixels, draw)
@@ -129,17 +130,17 @@ def sample_video(
     return sample
 
 
-def first_frames(job: Job, number: int) -> "Video":
-    """Return the first frames of a video.
+def first_frames(source: Path, number: int) -> "Video":
+    """Return the first frames of a video; of `STREAM`, standard input.
 
     Raises:
         MediaError: it has fewer, or cannot be read.
     """
     from vqcodec.media.video import Video, open_video
 
-    streamed = job.source == STREAM
-    name = "standard input" if streamed else str(job.source)
-    with open_video(stdin() if streamed else job.source, name) as reader:
+    streamed = source == STREAM
+    name = "standard input" if streamed else str(source)
+    with open_video(stdin() if streamed else source, name) as reader:
         reader.pictures, reader.announced = islice(reader.pictures, number), 0
         video = Video.of(reader, MEMORY)
     if len(video.pixels) < number:
