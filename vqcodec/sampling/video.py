@@ -13,6 +13,7 @@ from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.video import VideoCodec
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.maps import filled
+from vqcodec.modality import VIDEO
 from vqcodec.models.pretrained import load_sampling_prior
 from vqcodec.models.priors.base import Tensors
 from vqcodec.models.priors.frames import UNKNOWN, FramesPrior
@@ -38,12 +39,9 @@ class VideoSampler:
     """
 
     def __init__(self, codec: VideoCodec) -> None:
-        prior = load_sampling_prior(codec.weights)
+        prior = load_sampling_prior(codec.weights, VIDEO.name)
         if not isinstance(prior, FramesPrior):
-            raise WeightsError(
-                f"{codec.weights.folder}: its sampling prior knows single pictures, not what "
-                "follows a frame"
-            )
+            raise WeightsError(f"{codec.weights.folder}: its sampling prior is not one of frames")
         self.codec, self.prior = codec, prior.to(codec.device)
 
     @classmethod
