@@ -96,7 +96,7 @@ class Player(ThreadingHTTPServer):
             again: begin anew instead.
         """
         with self._lock:
-            if not secrets.compare_digest(word.encode(), self._word.encode()):
+            if not secrets.compare_digest(word.encode(errors="replace"), self._word.encode()):
                 return None
             if self._world is None or again:
                 self._world, pixels = self._begin()
