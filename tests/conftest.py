@@ -217,8 +217,11 @@ def walking_weights(tiny_weights: Path) -> Path:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(json.dumps({**config, "name": "walking"}), encoding="utf-8")
     prior = frames_prior((32,))
-    table = {"codebook_id": read_weights(folder).codebook_id.hex(), "modality": "video"}
-    table["prior"] = {"kind": "frames", **dataclasses.asdict(prior.config)}
+    table = {
+        "codebook_id": read_weights(folder).codebook_id.hex(),
+        "modality": "video",
+        "prior": {"kind": "frames", **dataclasses.asdict(prior.config)},
+    }
     write_part(read_weights(folder), table, *prior_bytes(prior), force=False)
     return folder
 

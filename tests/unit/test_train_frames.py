@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from vqcodec.codec.device import choose_bf16
-from vqcodec.config import load_preset, parse
+from vqcodec.config import Tree, load_preset, parse
 from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.vqvae import build_prior
 from vqcodec.train.config import Config
@@ -33,7 +33,8 @@ def walks(number: int, length: int, seed: int) -> CodedVideos:
 
 def task(noise: float = 0.0) -> FramesTask:
     torch.manual_seed(0)
-    table = {"kind": "frames", "codebook_sizes": [4], "ratios": [1], "actions": ["n", "r", "l"]}
+    table: Tree = {"kind": "frames", "codebook_sizes": [4], "ratios": [1]}
+    table |= {"actions": ["stay", "right", "left"]}
     table |= {"frames": 2, "width": 16, "inner": 16, "layers": 1, "units": 16, "embedding": 8}
     model = build_prior({**table, "depth": 0})
     assert isinstance(model, FramesPrior)

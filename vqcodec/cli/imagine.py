@@ -9,6 +9,7 @@ from vqcodec.cli import options
 from vqcodec.cli.console import progress_bar
 from vqcodec.cli.handlers.base import Loading
 from vqcodec.cli.handlers.video.imagine import imagine_video, parse_actions
+from vqcodec.cli.handlers.video.options import WORLD
 from vqcodec.cli.jobs import plan
 from vqcodec.cli.outcome import Outcome, left_to_do
 from vqcodec.cli.sample import Seed, Temperature, TopK
@@ -16,7 +17,6 @@ from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import UsageError
 from vqcodec.modality import VIDEO
 
-WORLD = "video-frames"
 Model = Annotated[
     str, typer.Option(help="Weights with a prior of successive frames: a name, or a folder.")
 ]

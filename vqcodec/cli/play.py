@@ -8,7 +8,8 @@ import typer
 from vqcodec.cli import console, options
 from vqcodec.cli.handlers.base import Loading
 from vqcodec.cli.handlers.video.imagine import first_frames
-from vqcodec.cli.imagine import WORLD, Model
+from vqcodec.cli.handlers.video.options import WORLD
+from vqcodec.cli.imagine import Model
 from vqcodec.cli.sample import Seed, Temperature, TopK
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import UsageError

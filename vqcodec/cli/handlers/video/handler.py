@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
-from vqcodec.cli.handlers.video.options import Benchmarking, Encoding, Sampling
+from vqcodec.cli.handlers.video.options import Benchmarking, Encoding, Evaluation, Sampling
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.outcome import Facts, Work
 from vqcodec.modality import VIDEO
@@ -30,7 +30,8 @@ class VideoHandler(Handler):
     """Videos, coded frame by frame."""
 
     modality, unit = VIDEO, "frames"
-    encoding, sampling, benchmarking = Encoding, Sampling, Benchmarking
+    encoding, sampling = Encoding, Sampling
+    evaluation, benchmarking = Evaluation, Benchmarking
 
     def encode_jobs(
         self,
@@ -140,24 +141,16 @@ class VideoHandler(Handler):
         output: Path,
         model: str | None,
         against: str | None,
-        own: Any,
+        own: Evaluation,
         *,
         device: str,
         force: bool,
         as_json: bool,
     ) -> None:
-        """Measure a model on videos."""
+        """Measure a model on videos, or what it imagines."""
         from vqcodec.cli.handlers.video.report import evaluate
 
-        evaluate(
-            data,
-            output,
-            model or VIDEO.weights,
-            against,
-            device=device,
-            force=force,
-            as_json=as_json,
-        )
+        evaluate(data, output, model, against, own, device=device, force=force, as_json=as_json)
 
     def benchmark(
         self,

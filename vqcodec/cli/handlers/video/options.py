@@ -6,6 +6,8 @@ from pathlib import Path
 from vqcodec.cli.handlers.image.options import Sampling as Pictures
 from vqcodec.errors import UsageError
 
+WORLD = "video-frames"  # the weights that imagine where nobody names any
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -48,6 +50,17 @@ class Sampling:
     def shape(self, side: int) -> tuple[int, int]:
         """Return (width, height) in pixels, squares of a side where nothing is asked."""
         return Pictures(size=self.size or f"{side}x{side}").shape()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to measure.
+
+    Attributes:
+        imagine: imagined frames instead; videos that what tells actions apart learns from.
+    """
+
+    imagine: Path | None = None
 
 
 @dataclass(frozen=True)
