@@ -76,7 +76,7 @@ class ImaginationStudy(Study):
         self.actions = Actions(self.sampler.actions)
         self.learn = find_sources([learn], VIDEO)
         notes = [
-            f"of every {GIVEN + IMAGINED} frames the first {GIVEN} are given; a wrong action is one "
+            f"of {GIVEN + IMAGINED} frames each the first {GIVEN} are given; a wrong action is one "
             "further down the list than the right one, by the number of the stretch, also the seed"
         ]
         sources = named(find_sources(data, VIDEO))
