@@ -49,7 +49,7 @@ class InverseDynamics:
         frames: "NDArray[np.uint8]",
         pairs: "NDArray[np.int64]",
         actions: "NDArray[np.int64]",
-        steps: int = STEPS,
+        steps: int | None = None,
         report: Callable[[float], None] | None = None,
     ) -> None:
         """Learn from true frames.
@@ -58,11 +58,12 @@ class InverseDynamics:
             frames: (T, H, W, 3), shrunk by `shrunk`.
             pairs: (N,), the first of each two frames that follow one another.
             actions: (N,), what lies between them, from 0.
-            steps: of training.
+            steps: of training; `STEPS` by default.
             report: called with the fraction done.
         """
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=DECAY)
         generator = torch.Generator().manual_seed(0)
+        steps = STEPS if steps is None else steps
         told, first = torch.from_numpy(actions), torch.from_numpy(pairs)
         seen = torch.from_numpy(frames)
         for step in range(steps):
