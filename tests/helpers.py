@@ -206,7 +206,7 @@ def frames_prior(
 ) -> FramesPrior:
     """A small prior of successive frames that is far from uniform."""
     torch.manual_seed(1)
-    names = ("forward", "turn_left", "move_left")
+    names = ("forward", "turn_left", "move_left", "turn_right")
     prior = successive.Config(sizes, ratios, names, frames, 8, 8, 1, 8, 4, depth=1).build()
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.4)

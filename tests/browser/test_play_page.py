@@ -80,6 +80,7 @@ def test_keys_and_buttons_lead_to_frames(walk: Walk) -> None:
         "forward ↑",
         "turn left ←",
         "move left Shift ←",
+        "turn right →",
         "begin anew r",
     ]
     pressed = [("ArrowLeft", False, "turn_left"), ("ArrowUp", False, "forward")]

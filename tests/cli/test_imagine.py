@@ -2,7 +2,9 @@
 
 import io
 import json
+import runpy
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from vqcodec.codec.sampling import SamplingParams
 from vqcodec.sampling.video import VideoSampler
 
 WALKING = ("--model", "walking")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +186,21 @@ def test_videos_without_actions_make_a_prior_without(
     settings = [word for setting in SMALL for word in ("--set", setting)]
     found = run("train", "prior", "a.mkv", "-o", "run", "--codec", "tiny", *settings)
     assert found.returncode == 0 and b"there is no actions.csv" in found.stderr
+
+
+def test_the_figure(gif: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gif.write_bytes(animation(frames(16), [100] * 16, "GIF"))
+    words = [str(tmp_path / "out.png"), str(gif), "--model", "walking"]
+    monkeypatch.setattr(sys, "argv", ["examples/imagine.py", *words])
+    runpy.run_path(str(ROOT / "examples" / "imagine.py"), run_name="__main__")
+    with Pillow.open(tmp_path / "out.png") as picture:
+        assert picture.size == (10 * 34 - 2, 5 * (24 + 14))
+        rows = np.asarray(picture.convert("RGB"))[:, :32].reshape(5, 38, 32, 3)[:, 13:37]
+    given = shown(gif.read_bytes())
+    for row, number in ((0, 0), (1, 6)):  # in a palette of fewer colours
+        errors = [np.abs(rows[row].astype(int) - frame).mean() for frame in given]
+        assert int(np.argmin(errors)) == number
+    assert not np.array_equal(rows[2], rows[3])
 
 
 def test_ten_frames_come_quickly(run: Run, gif: Path) -> None:
