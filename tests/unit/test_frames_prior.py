@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.video import VideoCodec
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.models.pretrained import load_sampling_prior
-from vqcodec.models.priors.frames import FramesPrior
+from vqcodec.models.priors.frames import Config, FramesPrior
 from vqcodec.sampling.image import Sampler
 from vqcodec.sampling.video import VideoSampler
 from vqcodec.weights import read_weights
@@ -90,6 +91,14 @@ def test_frames_are_drawn_as_often_as_they_are_likely() -> None:
         expected = float(2 ** -prior((whole,), actions[:1])[0][:, 2].sum())
         share = float((drawn[:, 2, 0] == cells).all(1).float().mean())
         assert share == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 4000))
+
+
+@pytest.mark.parametrize("more", [{}, {"width": 40}, {"inner": 50, "layers": 3}, {"frames": 9}])
+def test_configs_tell_nearly_how_large_they_are(more: dict[str, Any]) -> None:
+    config = Config((30,), (1,), **more)
+    whole = sum(p.numel() for p in config.build().parameters())
+    own = sum(p.numel() for p in config.build().lattice.parameters())
+    assert 0.85 * (whole - own) < config.min_parameters < whole
 
 
 def test_a_low_temperature_draws_what_is_likeliest_and_seeds_repeat(prior: FramesPrior) -> None:

@@ -83,7 +83,9 @@ class Config:
     @property
     def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
-        return self.lattice.min_parameters + 9 * self.layers * self.inner**2
+        seen = self.frames * len(self.codebook_sizes) * self.embedding
+        outer = self.width * (25 * seen + 20 * self.width + 8 * self.inner)
+        return self.lattice.min_parameters + outer + 10 * self.layers * self.inner**2
 
     def build(self) -> "FramesPrior":
         """Make the prior with fresh weights."""
