@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from tests.clips import animation, clip, frames
 from tests.helpers import Run
 from vqcodec.codec.sampling import SamplingParams
+from vqcodec.codec.video import VideoCodec
 from vqcodec.sampling.video import VideoSampler
 
 WALKING = ("--model", "walking")
@@ -164,6 +165,10 @@ def test_a_prior_is_trained_exported_and_imagines(
     found = run("train", "prior", folder, "-o", "run", "--codec", "own/tiny", *settings)
     assert found.returncode == 0, found.stderr
     assert b"c.mkv: its frames are of another size" in found.stderr
+    assert b"24 frames to train on, 6 to measure on" in found.stderr  # b and d, and in a mirror
+    with np.load(tmp_path / "run" / "frames.npz") as kept:
+        codes = VideoCodec.load("tiny").encode(frames(6)[:, :, ::-1].copy())
+        assert np.array_equal(kept["train_map_0"][6:12], codes.grids[0])
     assert b"e.mkv: there is no action 'sideways' among up, down" in found.stderr
     assert run("export", "run", "tiny", "-o", "own").returncode == 0
     config = json.loads((tmp_path / "own" / "tiny" / "config.json").read_text())

@@ -28,6 +28,11 @@ def test_names_numbers_and_none(tmp_path: Path) -> None:
     assert actions.of(source(tmp_path, "c.mp4"), 3) is None
 
 
+def test_a_mirror_swaps_left_and_right() -> None:
+    actions = Actions((*NAMES, "left", "shoot", "step_left"))
+    assert actions.mirrored([0, 1, 2, 3, 4, 5, 6]) == [0, 1, 3, 2, 4, 5, 6]
+
+
 @pytest.mark.parametrize("found", [["forward", 2, None], {"actions": [0, "turn_right", ""]}])
 def test_a_list_beside_a_video(tmp_path: Path, found: object) -> None:
     (tmp_path / "a.json").write_text(json.dumps(found))

@@ -38,13 +38,13 @@ def task(noise: float = 0.0) -> FramesTask:
     table |= {"frames": 2, "width": 16, "inner": 16, "layers": 1, "units": 16, "embedding": 8}
     model = build_prior({**table, "depth": 0})
     assert isinstance(model, FramesPrior)
-    data = FramesData(noise=noise, unknown=0.2, beginnings=0.2)
+    data = FramesData(noise=noise, unknown=0.2, beginnings=0.2, mirrored=False)
     return FramesTask(model, walks(200, 8, seed=0), walks(8, 8, seed=1), data, 32, 0)
 
 
 def test_it_learns_what_actions_do(tmp_path: Path) -> None:
     table = dict(load_preset("prior-frames")["train"])
-    for key in ("noise", "unknown", "beginnings"):
+    for key in ("noise", "unknown", "beginnings", "mirrored"):
         del table[key]
     table |= {"steps": 100, "batch_size": 32, "warmup_steps": 5, "ema_decay": 0.9}
     table |= {"learning_rate": 0.02, "muon_learning_rate": 0.02, "evaluate_every": 100}

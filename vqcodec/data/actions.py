@@ -70,6 +70,17 @@ class Actions:
             'name yours, such as --set \'prior.actions=["up", "down"]\''
         )
 
+    def mirrored(self, actions: list[int]) -> list[int]:
+        """Return what leads from frame to frame in a mirror: by their names, left is right there.
+
+        Args:
+            actions: numbers, as `of` returns them.
+        """
+        swap = {"left": "right", "right": "left"}
+        seen = ["_".join(swap.get(word, word) for word in n.split("_")) for n in self.names]
+        number = {i: self.names.index(n) if n in self.names else i for i, n in enumerate(seen)}
+        return [1 + number[action - 1] if action else 0 for action in actions]
+
     def _told(self, video: Source) -> list[str] | None:
         """Return what is written of a video, if anything."""
         inside = PurePosixPath(video.name)

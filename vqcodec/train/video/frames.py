@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from vqcodec.train.tasks import Arrays
 
+    Coded = tuple[tuple[NDArray[np.uint16], ...], list[int]]  # maps and actions of a video
+
 CACHE = "frames.npz"
 MEASURED = 256  # frames, at most
 MEASURED_AT_ONCE = 16
@@ -47,11 +49,14 @@ class FramesData:
             what is imagined is never quite right, and must be gone on from.
         unknown: share of the examples whose action is not told.
         beginnings: share of the examples that are told fewer frames than there are, or none.
+        mirrored: learn from each video in a mirror, too; there actions go right whose names, such
+            as ``turn_left``, say left.
     """
 
     noise: float
     unknown: float
     beginnings: float
+    mirrored: bool
 
     def __post_init__(self) -> None:
         for name in ("noise", "unknown", "beginnings"):
@@ -201,7 +206,7 @@ def prepare(model: Prior, codec: VideoCodec, job: TrainingJob) -> Ready:
     with PartialState().main_process_first():  # the others find what it has made
         found = load_videos(job.folder)
         if found is None:
-            found, skipped = _encode_videos(codec, job, Actions(model.config.actions))
+            found, skipped = _encode_videos(codec, job, Actions(model.config.actions), data)
             save_videos(job.folder, found)
     train, held_out = found
     task = FramesTask(model, train, held_out, data, loop_config.batch_size, loop_config.seed)
@@ -209,7 +214,7 @@ def prepare(model: Prior, codec: VideoCodec, job: TrainingJob) -> Ready:
 
 
 def _encode_videos(
-    codec: VideoCodec, job: TrainingJob, actions: Actions
+    codec: VideoCodec, job: TrainingJob, actions: Actions, settings: FramesData
 ) -> tuple[tuple[CodedVideos, CodedVideos], list[str]]:
     """Return what to learn from, what to measure on, and a sentence for each that was left out."""
 
@@ -219,19 +224,19 @@ def _encode_videos(
 
     *sets, passed = hold_out(job.data, job.held_out, read, VIDEO)
     skipped, found = list(passed), []
-    total, done = sum(map(len, sets)), 0
-    for sources in sets:
-        coded: list[tuple[tuple[NDArray[np.uint16], ...], list[int] | None]] = []
+    ways = [(False, True) if settings.mirrored else (False,), (False,)]
+    total, done = sum(len(s) * len(w) for s, w in zip(sets, ways, strict=True)), 0
+    for sources, mirrors in zip(sets, ways, strict=True):
+        coded: list[Coded] = []
         for source in sources:
             try:
-                with open_video(io.BytesIO(source.read()), source.name) as reader:
-                    grids = codec.encode_reader(reader).grids
-                if coded and [g.shape[1:] for g in grids] != [g.shape[1:] for g in coded[0][0]]:
+                some = [_coded(codec, source, actions, mirror) for mirror in mirrors]
+                if coded and _shapes(some[0]) != _shapes(coded[0]):
                     raise MediaError(f"{source.name}: its frames are of another size")
-                coded.append((grids, actions.of(source, len(grids[0]))))
+                coded += some
             except MediaError as error:
                 skipped.append(str(error))
-            done += 1
+            done += len(mirrors)
             if job.on_encode:
                 job.on_encode(done / total)
         if not coded:
@@ -245,16 +250,29 @@ def _encode_videos(
     return (train, held_out), skipped
 
 
-def _joined(
-    coded: "list[tuple[tuple[NDArray[np.uint16], ...], list[int] | None]]",
-) -> CodedVideos:
+def _coded(codec: VideoCodec, source: Source, actions: Actions, mirror: bool) -> "Coded":
+    """Return the maps and actions of a video, or of what a mirror shows of it."""
+    with open_video(io.BytesIO(source.read()), source.name) as reader:
+        if mirror:
+            seen = reader.pictures
+            reader.pictures = (p._replace(pixels=p.pixels[:, ::-1].copy()) for p in seen)
+        grids = codec.encode_reader(reader).grids
+    told = actions.of(source, len(grids[0])) or [UNKNOWN] * len(grids[0])
+    return grids, actions.mirrored(told) if mirror else told
+
+
+def _shapes(coded: "Coded") -> list[tuple[int, ...]]:
+    return [grid.shape[1:] for grid in coded[0]]
+
+
+def _joined(coded: "list[Coded]") -> CodedVideos:
     import numpy as np
 
     lengths = [len(grids[0]) for grids, _ in coded]
-    told = [a or [UNKNOWN] * n for (_, a), n in zip(coded, lengths, strict=True)]
     maps = zip(*(grids for grids, _ in coded), strict=True)
     joined = tuple(np.concatenate(grids) for grids in maps)
-    return CodedVideos(joined, np.concatenate(told).astype(np.int64), np.cumsum(lengths))
+    actions = np.concatenate([told for _, told in coded]).astype(np.int64)
+    return CodedVideos(joined, actions, np.cumsum(lengths))
 
 
 def save_videos(folder: "Path", found: tuple[CodedVideos, CodedVideos]) -> None:
