@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from tests.clips import clip
@@ -88,7 +89,15 @@ def test_a_report(
         assert low <= tree["imagined"][variant]["mean"] <= high
     assert tree["imagined"]["still"]["obeyed"] is None
     assert 0 <= tree["imagined"]["vqcodec"]["obeyed"] <= 1
-    assert set(tree["bits_per_frame"]) == {"action known", "action unknown"}
+    names_of_bits = [f"{n} and no action" for n in ("2 frames", "1 frame", "0 frames")]
+    assert list(tree["bits_per_frame"]) == ["frames and action", *names_of_bits]
+    bits = 0.0
+    for number in range(3):
+        pixels, led = walk(34, number)
+        grid = torch.from_numpy(sampler.codec.encode(pixels).grids[0].astype(np.int64))[None]
+        found = sampler.prior((grid,), torch.from_numpy(1 + led)[None])[0]
+        bits += float(found[:, 2:].sum())
+    assert tree["bits_per_frame"]["frames and action"] == pytest.approx(bits / 3 / 32, abs=0.06)
     assert "Obeyed" in run(*asked).stdout.decode()  # goes on, with nothing left to do
 
 

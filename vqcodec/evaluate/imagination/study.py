@@ -43,7 +43,7 @@ LABELS = {
     STILL: "the last frame given, again",
     TRUE: "the true frames, as codes tell them",
 }
-KNOWN_BITS, UNKNOWN_BITS = "action known", "action unknown"
+ALL = "frames and action"  # of what is told of those before
 MEANS = """\
 PSNR in dB of the frames after those given, to the true ones: means over videos, with a 95 %
 bootstrap interval of the mean over all frames. Imagined: by the actions that were taken. Obeyed:
@@ -248,15 +248,27 @@ class ImaginationStudy(Study):
 
     @torch.inference_mode()
     def _bits(self, pixels: "Pixels", told: "NDArray[np.int64]") -> dict[str, float]:
-        """Return what the codes of frames cost whose context is whole, with and without actions."""
-        prior, device = self.sampler.prior, self.codec.device
-        grids = self.codec.encode(pixels).grids
-        maps = tuple(torch.from_numpy(g.astype("int64"))[None].to(device) for g in grids)
-        actions = {KNOWN_BITS: torch.from_numpy(told)[None].to(device), UNKNOWN_BITS: None}
-        return {
-            name: sum(float(b[:, self._context :].sum()) for b in prior(maps, led))
-            for name, led in actions.items()
-        }
+        """Return what the codes of the frames cost that follow N others, by what is told of those.
+
+        All N frames and the action; the frames alone; the last of them, fewer and fewer.
+        """
+        prior, device, n = self.sampler.prior, self.codec.device, self._context
+        maps = [
+            torch.from_numpy(grid.astype("int64")).to(device)
+            for grid in self.codec.encode(pixels).grids
+        ]
+        led = torch.from_numpy(told)[n - 1 : -1].to(device)
+        known = {ALL: (n, led)} | {_frames(k): (k, led * 0) for k in _fewer(n)}
+        found = {}
+        for name, (frames, action) in known.items():
+            before = []
+            for grid, size in zip(maps, prior.codebook_sizes, strict=True):
+                windows = grid[:-1].unfold(0, n, 1).movedim(-1, 1).clone()
+                windows[:, : n - frames] = size
+                before.append(windows)
+            walk = prior.walk(tuple(before), action)
+            found[name] = sum(float(walk.take(grid[n:]).bits.sum()) for grid in maps)
+        return found
 
     def _values(self, variant: str, key: str) -> "NDArray[np.float64]":
         """Return figures of all videos, (N, horizons); NaN where there is none."""
@@ -289,9 +301,18 @@ def cards_of(tree: dict[str, Any]) -> list[list[str]]:
         ["Obeyed", f"{100 * obeyed:.1f} %", f"of true frames {100 * true:.1f} %"],
         ["Commonest action", f"{100 * chance:.1f} %", "of all"],
         ["PSNR", f"{imagined[OURS]['mean']:.2f} dB", f"{imagined[STILL]['mean']:.2f} dB if still"],
-        ["Bits a frame", f"{bits[KNOWN_BITS]:,.0f}", "with the frames before and the action"],
-        ["Saved", f"{bits[UNKNOWN_BITS] - bits[KNOWN_BITS]:,.0f} bits", "a frame, by the action"],
+        ["Bits a frame", f"{bits[ALL]:,.0f}", "with the frames before and the action"],
+        *(["", f"{cost:,.0f}", f"with {name}"] for name, cost in bits.items() if name != ALL),
     ]
+
+
+def _frames(number: int) -> str:
+    return f"{number} frame{'' if number == 1 else 's'} and no action"
+
+
+def _fewer(number: int) -> list[int]:
+    """Return numbers of frames, each half of the one before, down to none."""
+    return [number, *_fewer(number // 2)] if number else [0]
 
 
 def _psnr(original: "Pixels", other: "Pixels") -> float:
