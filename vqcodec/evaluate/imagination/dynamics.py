@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 48  # pixels that frames are shrunk to
-STEPS, BATCH = 1600, 64
+STEPS, BATCH = 1000, 64
 RATE, DECAY = 2e-3, 0.05  # of AdamW, which falls to nothing
 AT_ONCE = 256
 
@@ -28,7 +28,7 @@ class InverseDynamics:
         width: channels of the first layer.
     """
 
-    def __init__(self, actions: int, width: int = 32) -> None:
+    def __init__(self, actions: int, width: int = 24) -> None:
         torch.manual_seed(0)
         self.network = nn.Sequential(
             nn.Conv2d(6, width, 5, 2, 2),

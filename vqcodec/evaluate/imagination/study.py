@@ -89,13 +89,13 @@ class ImaginationStudy(Study):
 
     @cached_property
     def dynamics(self) -> InverseDynamics:
-        """What tells actions apart: it has seen true frames, as codes tell them."""
+        """What tells actions apart: it has seen true frames."""
         import numpy as np
 
         frames, pairs, actions, seen = [], [], [], 0
         for source in self.learn:
             pixels, told = self._read(source, source.name)
-            frames.append(shrunk(self._decoded(pixels)))
+            frames.append(shrunk(pixels))
             some = np.flatnonzero(told[:-1])
             pairs.append(seen + some)
             actions.append(told[some] - 1)
