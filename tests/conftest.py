@@ -1,5 +1,6 @@
 """Fixtures: a tiny model with random weights, on disk like any other, and synthetic pictures."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -17,6 +18,7 @@ from tests.helpers import (
     TINY_PRIOR,
     Run,
     add_coding_prior,
+    frames_prior,
     lattice_prior,
     lively,
     lively_speech,
@@ -204,6 +206,23 @@ def framed_weights(tiny_weights: Path) -> Path:
     _, data = prior_bytes(lattice_prior((32, 32, 32), (1, 1, 1), conditions=3, slope=0.3))
     table = {"codebook_id": read_weights(folder).codebook_id.hex()}
     write_part(read_weights(folder), table, FRAME_PRIOR, data, force=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def walking_weights(tiny_weights: Path) -> Path:
+    """The model of `tiny` as `walking`, with a prior of successive frames that knows actions."""
+    folder = tiny_weights.parent / "walking"
+    shutil.copytree(tiny_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "walking"}), encoding="utf-8")
+    prior = frames_prior((32,))
+    table = {
+        "codebook_id": read_weights(folder).codebook_id.hex(),
+        "modality": "video",
+        "prior": {"kind": "frames", **dataclasses.asdict(prior.config)},
+    }
+    write_part(read_weights(folder), table, *prior_bytes(prior), force=False)
     return folder
 
 

@@ -12,7 +12,9 @@ from vqcodec.coding.layout import of_maps, of_rows
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.media.audio import Audio
 from vqcodec.models.pretrained import coding_bytes, write_part
+from vqcodec.models.priors import frames as successive
 from vqcodec.models.priors import lattice
+from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.vq import VectorQuantizer
 from vqcodec.models.vqvae import VQVAE
@@ -197,6 +199,18 @@ def coding_prior_arrays(
     if dilations:
         arrays["dilations"] = np.array(dilations)
     return arrays
+
+
+def frames_prior(
+    sizes: tuple[int, ...], ratios: tuple[int, ...] = (1,), frames: int = 2
+) -> FramesPrior:
+    """A small prior of successive frames that is far from uniform."""
+    torch.manual_seed(1)
+    names = ("forward", "turn_left", "move_left", "turn_right")
+    prior = successive.Config(sizes, ratios, names, frames, 8, 8, 1, 8, 4, depth=1).build()
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return prior.eval().requires_grad_(False)
 
 
 def lattice_prior(

@@ -101,13 +101,13 @@ VIDEO = Modality(
     file="video",
     weights="image-f4",
     suffix=".mp4",
-    prior_preset="prior-image",
-    maps_preset="prior-lattice",
+    prior_preset="prior-frames",
+    maps_preset="prior-frames",
     suffixes="vqcodec.media.videoformats:video_suffixes",
     sniff="vqcodec.media.videoformats:is_video",
     codec="vqcodec.codec.video:VideoCodec",
     handler="vqcodec.cli.handlers.video.handler:VideoHandler",
-    training="vqcodec.train.image.training:TRAINING",
+    training="vqcodec.train.video.training:TRAINING",
     also=("image",),  # frame by frame
 )
 MODALITIES = (IMAGE, AUDIO, VIDEO)  # of data that hold several, the first is meant

@@ -4,10 +4,9 @@ A folder of weights holds ``config.json`` (builds the model; tells of its maps; 
 SHA-256), ``model.safetensors``, ``README.md`` (the model card), and, each where there is such a
 part, ``coding_prior.safetensors``, ``sampling_prior.safetensors``, ``wavenet.safetensors``,
 ``wavenet_alone.safetensors`` (it hears no codes), ``timbres.safetensors`` (of named speakers) and
-graphs to run the model without torch, `GRAPHS`. Nothing in it can run code.
-
-Speech may have residual codebooks, and codes of the first: the config has ``codebook_ids``, one
-for each number of them, and weights stand for one until `Weights.with_codebooks` says otherwise.
+graphs to run the model without torch, `GRAPHS`. Nothing in it can run code. Speech may have
+residual codebooks, and codes of the first: the config has ``codebook_ids``, one for each number of
+them, and weights stand for one until `Weights.with_codebooks` says otherwise.
 """
 
 import functools
@@ -28,18 +27,15 @@ if TYPE_CHECKING:
     from vqcodec.coding.lattice import LatticeModel
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
-CODING_PRIOR = "coding_prior.safetensors"
-SAMPLING_PRIOR = "sampling_prior.safetensors"
-WAVENET = "wavenet.safetensors"
-WAVENET_ALONE = "wavenet_alone.safetensors"  # without codes
+CODING_PRIOR, SAMPLING_PRIOR = "coding_prior.safetensors", "sampling_prior.safetensors"
+WAVENET, WAVENET_ALONE = "wavenet.safetensors", "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
 RATES = "rates"  # the rate weights that a model was trained for, in its config
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 HELD_OUT_SIDE = 128  # of the squares that pictures are measured on, where a preset names no other
 CODEBOOK_IDS = "codebook_ids"  # of the config; see above
-MAX_CONFIG_BYTES = 1 << 20
-MAX_MODEL_BYTES = 1 << 30
+MAX_CONFIG_BYTES, MAX_MODEL_BYTES = 1 << 20, 1 << 30
 MAX_MAPS = 16  # of a model, and so of a file of codes
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -64,6 +60,11 @@ class Weights:
     def modality(self) -> str:
         """What it codes: ``image`` or ``audio``."""
         return str(self.config.get("modality", ""))
+
+    @property
+    def draws(self) -> str:
+        """What its sampling prior draws, ``image``, ``audio`` or ``video``; else `modality`."""
+        return str(_table(self.config, "sampling_prior").get("modality", self.modality))
 
     def check(self, modality: Modality) -> None:
         """Raise WeightsError if they code other media, or nothing at all."""
@@ -91,18 +92,13 @@ class Weights:
     @property
     def held_out(self) -> dict[str, float]:
         """Figures by name that were measured when training ended; empty if unknown."""
-        training = self.config.get("training")
-        figures = training.get("held_out") if isinstance(training, dict) else None
-        if not isinstance(figures, dict):
-            return {}
+        figures = _table(_table(self.config, "training"), "held_out")
         return {k: v for k, v in figures.items() if isinstance(v, int | float)}
 
     @property
     def held_out_side(self) -> int:
         """Side in pixels of the squares that a model of pictures was measured on in training."""
-        training = self.config.get("training")
-        settings = training.get("settings") if isinstance(training, dict) else None
-        side = settings.get("held_out_side") if isinstance(settings, dict) else None
+        side = _table(_table(self.config, "training"), "settings").get("held_out_side")
         return side if isinstance(side, int) and 8 <= side <= 2048 else HELD_OUT_SIDE
 
     @property
@@ -134,6 +130,11 @@ class Weights:
         if identity in self.codebook_ids:
             return self.with_codebooks(1 + self.codebook_ids.index(identity))
         return self if identity == self.codebook_id else None
+
+
+def _table(tree: Tree, key: str) -> Tree:
+    found = tree.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def search_path() -> list[Path]:
@@ -286,8 +287,7 @@ def read_verified(weights: Weights, name: str) -> bytes:
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
-    files = weights.config.get("files")
-    if not isinstance(files, dict) or files.get(name) != hashlib.sha256(data).hexdigest():
+    if _table(weights.config, "files").get(name) != hashlib.sha256(data).hexdigest():
         raise WeightsError(f"{path}: damaged, its SHA-256 is not the one in {CONFIG}")
     return data
 
@@ -318,8 +318,8 @@ def any_coding_prior(weights: Weights) -> "tuple[ContextModel, ...] | LatticeMod
     Raises:
         WeightsError: they are damaged.
     """
-    files = weights.config.get("files")
-    if not isinstance(files, dict) or CODING_PRIOR not in files:
+    files = _table(weights.config, "files")
+    if CODING_PRIOR not in files:
         return ()
     found = _coding_priors(weights.folder, str(files[CODING_PRIOR]))
     return found[: weights.number] if isinstance(found, tuple) else found

@@ -73,7 +73,10 @@ class Browser:
             self._end()
 
     def open(self, path: Path) -> None:
-        self._send("/url", {"url": path.as_uri()})
+        self.visit(path.as_uri())
+
+    def visit(self, url: str) -> None:
+        self._send("/url", {"url": url})
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Run JavaScript and return what it returns."""

@@ -36,6 +36,7 @@ FLOORS = {
     "tokens": (*("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),),
     "ray": ("files", "modality", "tokens", "weights"),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),
+    "play": ("media", "sampling"),
     "demo": ("codec", "figures", "files", "maps", "weights"),
     "benchmark": (
         *("codec", "coding", "files", "maps", "media", "metrics", "modality", "models", "sampling"),
@@ -51,8 +52,8 @@ FLOORS = {
     ),
     "cli": (
         *("benchmark", "codec", "config", "data", "demo", "evaluate", "figures", "files"),
-        *("framepriors", "media", "metrics", "modality", "sampling", "tokens", "train", "voice"),
-        "weights",
+        *("framepriors", "media", "metrics", "modality", "play", "sampling", "tokens", "train"),
+        *("voice", "weights"),
     ),
 }
 # an engine is all that these know of what computes

@@ -41,7 +41,8 @@ def measure_priors(name: str, rounds: int) -> dict[str, Any]:
         if lattice is not None:
             coding.append(_joint(lattice, codes, rounds))
     has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
-    return {"coding": coding, "sampling": speedup(name, rounds=rounds) if has_sampling else None}
+    drawn = has_sampling and codec.weights.draws == codec.weights.modality
+    return {"coding": coding, "sampling": speedup(name, rounds=rounds) if drawn else None}
 
 
 def _coding(prior: ContextModel, grid: "NDArray[np.uint16]", rounds: int) -> dict[str, Any]:

@@ -24,6 +24,8 @@ COMMANDS = {  # in the order that help has them in; each is imported when it is 
     "repack": "vqcodec.cli.files:repack",
     "sample": "vqcodec.cli.sample:sample",
     "complete": "vqcodec.cli.sample:complete",
+    "imagine": "vqcodec.cli.imagine:imagine",
+    "play": "vqcodec.cli.play:play",
     "info": "vqcodec.cli.files:info",
     "models": "vqcodec.cli.models:models",
     "inspect": "vqcodec.cli.inspect:inspect",

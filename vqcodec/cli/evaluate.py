@@ -85,6 +85,13 @@ def evaluate(
             "100, up to 10 s of each, and measure how like speech both are.",
         ),
     ] = None,
+    imagine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Imagine how videos go on that have actions beside them, and measure that. "
+            "What tells whether actions are obeyed learns from these videos, a folder or tar.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Start over where the folder holds a report.")
     ] = False,
@@ -98,7 +105,7 @@ def evaluate(
     """
     own: dict[str, Any] = {"quality": quality, "target_bytes": target_bytes}
     own |= {"bound": bound, "gaussian": gaussian}
-    own |= {"phones": phones, "voices": voices, "babble": babble}
+    own |= {"phones": phones, "voices": voices, "babble": babble, "imagine": imagine}
     takers = {handler.modality: handler.evaluation for handler in handlers()}
     kinds = None if model is None else kinds_coded_by(find_weights(model).modality)
     if kinds is None or len(kinds) > 1:
@@ -108,7 +115,7 @@ def evaluate(
         modality = kinds[0]
     found = f"{model or modality.weights} codes {modality.codes}"
     dealt = deal(own, takers, [modality], lambda kind: kind.codes, found)
-    options.check_exist([*data, *([] if gaussian is None else [gaussian])])
+    options.check_exist([*data, *(path for path in (gaussian, imagine) if path is not None)])
     handler_of(modality).evaluate(
         data, output, model, against, dealt[modality], device=device, force=force, as_json=as_json
     )

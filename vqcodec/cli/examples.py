@@ -30,11 +30,17 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "sample": (
         "vqcodec sample -o grid.png -n 9 --seed 1",
         "vqcodec sample -o babble.wav --model speech-64x --seconds 5",
+        "vqcodec sample -o walk.gif --model video-frames --actions forward*15",
     ),
     "complete": (
         "vqcodec complete photo.jpg",
         "vqcodec complete photo.jpg --keep 0.7 --temperature 0.9 -o rest.png",
     ),
+    "imagine": (
+        "vqcodec imagine clip.mp4 --actions forward*5,turn_left*5 --seed 1 -o out.gif",
+        "vqcodec imagine clip.mp4 --frames 20 --given 6",
+    ),
+    "play": ("vqcodec play --start clip.mp4", "vqcodec play --model video-frames --port 8000"),
     "info": ("vqcodec info photo.vqc", "vqcodec info photo.vqc talk.npz --json"),
     "models": ("vqcodec models", "vqcodec models -v"),
     "inspect": (

@@ -66,6 +66,21 @@ DrawingSeed = Annotated[
     typer.Option(help="Of a decoder that draws, 0 or more: the same, the same. [default: 0]"),
 ]
 
+Frames = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=10000,
+        help="Of video: how many frames to draw, 1 to 10000. [default: as actions say, or 10]",
+    ),
+]
+Actions = Annotated[
+    str | None,
+    typer.Option(
+        help="Of video: what leads to each frame, such as forward*5,turn_left*5. [default: unknown]"
+    ),
+]
+
 
 def numbers(option: str, text: str, kind: Callable[[str], N], low: N, high: N) -> list[N]:
     """Read numbers from `low` to `high`, separated by commas."""

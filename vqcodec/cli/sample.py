@@ -34,7 +34,9 @@ def sample(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", help="Picture or sound to write (format by suffix), - for stdout."
+            "-o",
+            "--output",
+            help="Picture, sound or video to write (format by suffix), - for stdout.",
         ),
     ],
     model: Model = IMAGE.weights,
@@ -47,9 +49,12 @@ def sample(
     size: Annotated[
         str | None,
         typer.Option(
-            help="Width and height of each in pixels, such as 192x128. [default: 128x128]"
+            help="Width and height of each in pixels, such as 192x128. [default: 128x128; of "
+            "frames as in training]"
         ),
     ] = None,
+    frames: options.Frames = None,
+    actions: options.Actions = None,
     seconds: Annotated[
         float | None,
         typer.Option(help="Of speech: how long, 0.1 to 3600 seconds. [default: 10]"),
@@ -77,15 +82,16 @@ def sample(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw new pictures, or speech without words.
+    """Draw new pictures, babble, or frames of video.
 
     They come from the model's prior; pictures are laid out side by side in one.
     """
-    modality = by_name(find_weights(model).modality)
+    modality = by_name(find_weights(model).draws)
     own: dict[str, Any] = {"number": number, "size": size, "seconds": seconds, "speaker": speaker}
+    own |= {"frames": frames, "actions": actions}
     own |= {"decoder": decoder, "without_codes": without_codes}
     takers = {handler.modality: handler.sampling for handler in handlers()}
-    but = f"{model} codes {modality.codes}"
+    but = f"{model} draws {modality.codes}"
     dealt = deal(own, takers, [modality], lambda kind: kind.codes, but)
     job = Job(output, output)
     loading, draw = Loading(model, device, precision), SamplingParams(seed, temperature, top_k)

@@ -13,7 +13,7 @@ from vqcodec.cli.examples import epilog
 from vqcodec.cli.messages import require
 from vqcodec.config import preset_names, preset_summary
 from vqcodec.errors import UsageError
-from vqcodec.modality import AUDIO, IMAGE, MODALITIES, by_name
+from vqcodec.modality import AUDIO, IMAGE, MODALITIES, kinds_coded_by
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def speech(
 
 @app.command(epilog=epilog("train prior"))
 def prior(
-    data: Annotated[list[Path], _data("Pictures or recordings")],
+    data: Annotated[list[Path], _data("Pictures, recordings or videos")],
     output: Run,
     codec: Annotated[
         str, typer.Option(help="Weights (name or folder) whose codes are learned.")
@@ -177,13 +177,14 @@ def prior(
 
     It is there to sample from, or to make files smaller. For the latter name a preset
     prior-coding or prior-coding-speech; of a codec of several maps it is prior-lattice, the
-    default there. The data are encoded once and their codes kept in the
-    run's folder; the time for that does not count as training. Repeat the command to continue a
-    run that was interrupted.
+    default there. Of videos it learns which frame follows others, and to obey the actions that an
+    actions.csv beside them tells (file,frame,action), or of clip.mp4 a list in clip.json. The data
+    are encoded once and their codes kept in the run's folder; the time for that does not count as
+    training. Repeat the command to continue a run that was interrupted.
     """
     if preset is None:
         weights = find_weights(codec)
-        row = by_name(weights.modality)
+        row = options.modality_of(data, [], kinds_coded_by(weights.modality))
         preset = row.prior_preset if len(weights.codebook_sizes) == 1 else row.maps_preset
     with _job(data, output, preset, assignments, minutes, held_out, [codec], device) as job:
         from vqcodec.train.priors import train_prior

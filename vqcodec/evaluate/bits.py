@@ -27,8 +27,11 @@ class BitMeter:
         self.device = codec.device
         self.coding = coding_priors(codec.weights)
         self.lattice = lattice_prior(codec.weights)
-        has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
-        self.sampling = load_sampling_prior(codec.weights).to(self.device) if has_sampling else None
+        weights, kind = codec.weights, codec.modality.name
+        has_sampling = SAMPLING_PRIOR in (weights.config.get("files") or {})
+        self.sampling = None
+        if has_sampling and weights.draws == kind:  # one of single pictures knows no videos
+            self.sampling = load_sampling_prior(weights, kind).to(self.device)
 
     def measure(self, codes: Codes) -> dict[str, float]:
         """Return the bits that whole maps cost, block by block as in files, by what predicts them.
@@ -40,8 +43,8 @@ class BitMeter:
         for number, prior in enumerate(self.coding):  # there may be none
             *before, grid = codes.grids[number - len(prior.coarser) : number + 1]
             for place in blocks(grid.shape, codes.axes):
-                told = [[other[place]] for other in before]
-                bits[CODING] += float(prior.bits([grid[place]], told).sum())
+                told = [_each(other[place]) for other in before]
+                bits[CODING] += float(prior.bits(_each(grid[place]), told).sum())
         if self.lattice is not None and joint.fits(self.lattice, [g.shape for g in codes.grids]):
             bits[CODING] = joint.bits(codes.grids, self.lattice, codes.condition)
         if self.sampling is not None:
@@ -56,3 +59,8 @@ class BitMeter:
         assert self.sampling is not None
         indices = tuple(torch.from_numpy(g.astype("int64"))[None].to(self.device) for g in grids)
         return -float(self.sampling.log_prob(indices)) / math.log(2)
+
+
+def _each(grid: "NDArray[np.uint16]") -> "list[NDArray[np.uint16]]":
+    """Return the maps, of two axes each, of which there may be one for each frame."""
+    return list(grid.reshape(-1, *grid.shape[-2:]))

@@ -74,13 +74,22 @@ def load_any_model(weights: Weights) -> VQVAE | VAE:
     return model
 
 
-def load_sampling_prior(weights: Weights) -> Prior:
+def load_sampling_prior(weights: Weights, draws: str | None = None) -> Prior:
     """Build the prior that index maps are sampled from, in evaluation mode, on the CPU.
+
+    Args:
+        weights: that have it.
+        draws: what it is to draw, see `Weights.draws`; what the weights code by default.
 
     Raises:
         WeightsError: there is none, it is damaged, or it was made for other codes.
     """
     table = _part(weights, SAMPLING_PRIOR, "sampling prior", "prior")
+    if weights.draws != (draws or weights.modality):
+        raise WeightsError(
+            f"{weights.folder}: its sampling prior draws {weights.draws}, not "
+            f"{draws or weights.modality}"
+        )
     prior = _load(weights, SAMPLING_PRIOR, lambda n: build_prior(table.get("prior"), n))
     if prior.codebook_sizes != weights.codebook_sizes:
         raise WeightsError(f"{weights.folder}: its sampling prior is for other codebook sizes")

@@ -269,12 +269,12 @@ def _maps(encoder: Encoder, quantizer: Quantizer) -> Maps:
 def for_maps(table: Tree, maps: Maps) -> Tree:
     """Return the ``prior`` table of a preset with what the maps settle.
 
-    A lattice prior is one of all maps. Else maps that are all alike are the channels of one prior,
-    but for coding priors, which code map by map. Otherwise `codebook_size` is a list, and each map
-    has a prior of its own.
+    A lattice prior, and one of frames, is of all maps. Else maps that are all alike are the
+    channels of one prior, but for coding priors, which code map by map. Otherwise `codebook_size`
+    is a list, and each map has a prior of its own.
     """
     sizes = [spec.codebook_size for spec in maps]
-    if table.get("kind") == "lattice":
+    if table.get("kind") in ("lattice", "frames"):
         ratios = [max(ratio(*pair)) for pair in zip(maps, maps[1:], strict=False)]
         return {**table, "codebook_sizes": sizes, "ratios": [1, *ratios]}
     if len(sizes) == 1 or (len(set(maps)) == 1 and table.get("kind") != "integer"):

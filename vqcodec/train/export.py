@@ -141,6 +141,7 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
         data = tensor_bytes(decoder)
     table = {
         "codebook_id": description["codebook_id"],
+        "modality": description["config"]["modality"],
         kind: settings,
         "training": _training(run, description),
         **plain,

@@ -15,7 +15,7 @@ from vqcodec.weights import find_weights
 
 
 def train_prior(job: TrainingJob, codec_name: str) -> Progress:
-    """Train a prior on codes of pictures or recordings, or continue the run in the job's folder.
+    """Train a prior on codes of some media, or continue the run in the job's folder.
 
     They are encoded once; their codes are kept in the folder.
 
@@ -29,9 +29,11 @@ def train_prior(job: TrainingJob, codec_name: str) -> Progress:
         WeightsError: no such codec.
     """
     weights = find_weights(codec_name)
-    modality = by_name(weights.modality)
-    if job.config.get("modality") != modality.name:
-        raise UsageError(f"'{codec_name}' codes {modality.name}, and the preset is for other codes")
+    modality = by_name(str(job.config.get("modality")))
+    if not modality.coded_by(weights.modality):
+        raise UsageError(
+            f"'{codec_name}' codes {weights.modality}, and the preset is for other codes"
+        )
     weights = weights.with_codebooks(max(1, len(weights.codebook_ids)))
     codec: BaseCodec = load(modality.codec)(weights, job.device)
     training: Training = load(modality.training)

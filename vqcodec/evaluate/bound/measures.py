@@ -89,7 +89,8 @@ def measure(
     if not isinstance(model.decoder, Density):
         raise UsageError(f"'{weights.name}': its decoder has no likelihood, so it has no bound")
     prior = None
-    if isinstance(model, VQVAE) and SAMPLING_PRIOR in weights.config.get("files", {}):
+    has_sampling = SAMPLING_PRIOR in weights.config.get("files", {})
+    if isinstance(model, VQVAE) and has_sampling and weights.draws == weights.modality:
         prior = load_sampling_prior(weights).to(device)
     found: list[list[torch.Tensor]] = []
     costs: list[torch.Tensor] = []

@@ -205,10 +205,16 @@ class Walk:
     Args:
         prior: what codes cost.
         cond: (B,) int64, the class of each file; None where there is one class only.
+        beside: (B, C, h, w), what else is known of each cell of the finest map; None for nothing.
     """
 
-    def __init__(self, prior: "LatticePrior", cond: torch.Tensor | None = None) -> None:
-        self._prior, self._cond = prior, cond
+    def __init__(
+        self,
+        prior: "LatticePrior",
+        cond: torch.Tensor | None = None,
+        beside: torch.Tensor | None = None,
+    ) -> None:
+        self._prior, self._cond, self._beside = prior, cond, beside
         self._told: torch.Tensor | None = None
         self._number = 0
 
@@ -228,6 +234,23 @@ class Walk:
             shape, cost.device, lambda cells, bits: (cost[:, :, *cells] + bits).argmin(1)
         )
 
+    def draw(
+        self,
+        uniform: torch.Tensor,
+        draw: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Draw the indices of the next map, (B, h, w).
+
+        Args:
+            uniform: (B, h, w), a number in [0, 1) for each cell.
+            draw: makes indices, (...,), of log-probabilities, (..., K), and such numbers, (...,).
+        """
+
+        def pick(cells: Cells, bits: torch.Tensor) -> torch.Tensor:
+            return draw(bits.movedim(1, -1) * -math.log(2), uniform[:, *cells])
+
+        return self._go(tuple(uniform.shape), uniform.device, pick).indices
+
     def _go(
         self,
         shape: tuple[int, ...],
@@ -246,6 +269,9 @@ class Walk:
             # cloned where gradients look back at it, for later levels go on filling it
             grid = indices[:, :: level.spacing, :: level.spacing]
             above = network.above(self._told, grid)
+            if self._beside is not None:
+                step = level.spacing * prior.cell(number)
+                above = above + self._beside[..., ::step, ::step]
             known = above.new_zeros(shape[0], prior.config.embedding, *grid.shape[1:])
             if not level.first:
                 known[..., ::2, ::2] = prior.seen(number, grid[:, ::2, ::2].clone())
@@ -306,6 +332,10 @@ class LatticePrior(Prior):
     def of_map(self, number: int) -> list[LevelNetwork]:
         """Return the networks of the levels of a map."""
         return [network for network in self.every() if network.level.number == number]
+
+    def cell(self, number: int) -> int:
+        """Return how many cells of the finest map lie along the side of one of a map."""
+        return math.prod(self.config.ratios[number + 1 :])
 
     def seen(self, number: int, indices: torch.Tensor) -> torch.Tensor:
         """Return what neighbours see of codes of a map, (B, d, h, w)."""

@@ -1,26 +1,23 @@
 """Code files to videos, GIFs and folders of pictures, some frames at a time."""
 
-import contextlib
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.video.encode import sound_file
-from vqcodec.cli.jobs import STREAM, Job, opened
+from vqcodec.cli.handlers.video.write import kind_of, write_frames
+from vqcodec.cli.jobs import STREAM, Job
 from vqcodec.cli.outcome import Facts
-from vqcodec.errors import OutputError, UsageError
 from vqcodec.files.codes import SUFFIXES, Codes
-from vqcodec.modality import AUDIO, VIDEO, load
+from vqcodec.modality import AUDIO, load
 
 if TYPE_CHECKING:
     from vqcodec.codec.video import VideoCodec
     from vqcodec.files.videostream import VideoFrames
     from vqcodec.media.videoreader import Frame
-    from vqcodec.media.videowriter import StreamWriter, VideoWriter
+    from vqcodec.media.videowriter import StreamWriter
 
 
 def decode_video(
@@ -33,67 +30,40 @@ def decode_video(
 ) -> Facts:
     """Decode one video; see `Handler.decode_job`."""
     from vqcodec.files.contents import ticks_a_second
-    from vqcodec.media.videowriter import FolderWriter, check_suffix, is_folder, open_writer
 
-    own = suffix if job.target == STREAM else job.target.suffix
-    kind = check_suffix(own or VIDEO.suffix, str(job.target))
+    kind = kind_of(job, suffix)
     media = source.media if not isinstance(source, Codes) else source.video
-    start, rate = time.perf_counter(), ticks_a_second(media)
-    height, width = media.size[1:]
-    frames = codec.decoded(source)
-    target, notes = job.target, []
+    rate = ticks_a_second(media)
+    length, height, width = media.size
     sound = _sound_of(job)
-    if is_folder(kind):
-        if target == STREAM:
-            raise UsageError("pictures of a video go to a folder, not to standard output")
-        target = target.with_suffix("")
-        with _folder(target, force=force) as folder:
-            done = _write(FolderWriter(folder, kind, rate), frames, media.size[0], bar)
-    else:
-        with opened(job, force=force) as file:
-            writer = open_writer(
-                file, kind, (height, width), rate, str(target), seek=target != STREAM
-            )
-            if sound is not None and kind != ".gif":
-                frames = _with_sound(writer, frames, sound, rate)  # type: ignore[arg-type]
-                notes.append(f"with the sound of {sound}")
-            done = _write(writer, frames, media.size[0], bar)
-            notes += writer.notes
-    seconds = time.perf_counter() - start
+    notes = []
+    sounding = None
+    if sound is not None and kind != ".gif":
+        sounding = partial(_with_sound, sound, rate)
+        notes.append(f"with the sound of {sound}")
+    frames, size = codec.decoded(source), (height, width)
+    written = write_frames(
+        frames, job, kind, size, rate, length, force=force, bar=bar, sounding=sounding
+    )
     facts: dict[str, Any] = {
         "input": str(job.source),
-        "output": str(target),
+        "output": str(written.target),
         "width": width,
         "height": height,
-        "frames": done[0],
-        "duration": round(float(done[1] / rate), 4),
-        "seconds": round(seconds, 4),
-        "speed": round(done[0] / seconds, 2),
+        "frames": written.frames,
+        "duration": round(written.duration, 4),
+        "seconds": round(written.seconds, 4),
+        "speed": round(written.speed, 2),
     }
+    notes += written.notes
     if notes:
         facts["notes"] = notes
-    many = "1 frame" if done[0] == 1 else f"{done[0]:,} frames"
+    many = "1 frame" if written.frames == 1 else f"{written.frames:,} frames"
     text = (
-        f"{job.source} -> {target}: {many} of {width}×{height} pixels, {facts['duration']:.2f} s, "
-        f"decoded at {facts['speed']:.3g} fps"
+        f"{job.source} -> {written.target}: {many} of {width}×{height} pixels, "
+        f"{facts['duration']:.2f} s, decoded at {facts['speed']:.3g} fps"
     )
     return facts, "; ".join([text, *notes])
-
-
-def _write(
-    writer: "VideoWriter", frames: "Iterator[Frame]", total: int, bar: Move | None
-) -> tuple[int, int]:
-    """Write frames; return how many there were, and how many ticks they last."""
-    number = ticks = 0
-    start = time.perf_counter()
-    for frame in frames:
-        writer.write(frame)
-        number, ticks = number + 1, ticks + frame.duration
-        if bar:
-            speed = f"{number / max(1e-9, time.perf_counter() - start):.1f} fps"
-            bar(number / total if total else 0.0, speed)
-    writer.close()
-    return number, ticks
 
 
 def _sound_of(job: Job) -> Path | None:
@@ -105,7 +75,7 @@ def _sound_of(job: Job) -> Path | None:
 
 
 def _with_sound(
-    writer: "StreamWriter", frames: "Iterator[Frame]", path: Path, rate: Any
+    path: Path, rate: Any, writer: "StreamWriter", frames: "Iterator[Frame]"
 ) -> "Iterator[Frame]":
     """Yield frames, and write the sound that belongs to each before it."""
     codes = Codes.load(path)
@@ -122,24 +92,3 @@ def _with_sound(
         yield frame
     for block in blocks:
         writer.write_sound(block)
-
-
-@contextlib.contextmanager
-def _folder(target: Path, *, force: bool) -> Iterator[Path]:
-    """Give a folder that appears under its name when it is complete."""
-    if target.exists() and not force:
-        raise OutputError(f"{target}: exists; use --force to write into it")
-    if target.exists() and not target.is_dir():
-        raise OutputError(f"{target}: is a file; a folder of this name is to be written")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield fresh
-        if target.exists():
-            for file in fresh.iterdir():
-                file.replace(target / file.name)
-        else:
-            fresh.chmod(0o755)
-            fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
-from vqcodec.cli.handlers.video.options import Benchmarking, Encoding
+from vqcodec.cli.handlers.video.options import Benchmarking, Encoding, Evaluation, Sampling
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.outcome import Facts, Work
-from vqcodec.errors import UsageError
 from vqcodec.modality import VIDEO
 
 if TYPE_CHECKING:
@@ -31,7 +30,8 @@ class VideoHandler(Handler):
     """Videos, coded frame by frame."""
 
     modality, unit = VIDEO, "frames"
-    encoding, benchmarking = Encoding, Benchmarking
+    encoding, sampling = Encoding, Sampling
+    evaluation, benchmarking = Evaluation, Benchmarking
 
     def encode_jobs(
         self,
@@ -128,10 +128,12 @@ class VideoHandler(Handler):
         return draw_model(codec.pictures, counts, files)
 
     def sample(
-        self, loading: Loading, job: Job, own: Any, draw: "SamplingParams", force: bool
+        self, loading: Loading, job: Job, own: Sampling, draw: "SamplingParams", force: bool
     ) -> Callable[[Move], Facts]:
-        """Raise UsageError: nothing draws videos yet."""
-        raise UsageError(f"{loading.model}: there is nothing yet that draws videos")
+        """Draw frames that follow none."""
+        from vqcodec.cli.handlers.video.imagine import sample_video
+
+        return sample_video(loading, job, own, draw, force)
 
     def evaluate(
         self,
@@ -139,24 +141,16 @@ class VideoHandler(Handler):
         output: Path,
         model: str | None,
         against: str | None,
-        own: Any,
+        own: Evaluation,
         *,
         device: str,
         force: bool,
         as_json: bool,
     ) -> None:
-        """Measure a model on videos."""
+        """Measure a model on videos, or what it imagines."""
         from vqcodec.cli.handlers.video.report import evaluate
 
-        evaluate(
-            data,
-            output,
-            model or VIDEO.weights,
-            against,
-            device=device,
-            force=force,
-            as_json=as_json,
-        )
+        evaluate(data, output, model, against, own, device=device, force=force, as_json=as_json)
 
     def benchmark(
         self,

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vqcodec.cli.handlers.image.options import Sampling as Pictures
 from vqcodec.errors import UsageError
+
+WORLD = "video-frames"  # the weights that imagine where nobody names any
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,39 @@ class Encoding:
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1:
             raise UsageError(f"--scale is {self.scale}, must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What to draw.
+
+    Attributes:
+        size: width and height of the frames, such as ``96x96``.
+        frames: how many.
+        actions: that lead from each to the next, such as ``forward*5,turn_left*5``.
+    """
+
+    size: str | None = None
+    frames: int | None = None
+    actions: str | None = None
+
+    def __post_init__(self) -> None:
+        self.shape(96)  # or an error before any work
+
+    def shape(self, side: int) -> tuple[int, int]:
+        """Return (width, height) in pixels, squares of a side where nothing is asked."""
+        return Pictures(size=self.size or f"{side}x{side}").shape()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to measure.
+
+    Attributes:
+        imagine: imagined frames instead; videos that what tells actions apart learns from.
+    """
+
+    imagine: Path | None = None
 
 
 @dataclass(frozen=True)

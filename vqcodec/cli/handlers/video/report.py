@@ -5,8 +5,11 @@ from typing import Any
 
 from vqcodec.cli import console
 from vqcodec.cli.console import progress_bar
+from vqcodec.cli.handlers.video.options import WORLD, Evaluation
 from vqcodec.cli.messages import require
-from vqcodec.cli.reports import finish, interval, names, print_codes, print_table
+from vqcodec.cli.reports import finish, interval, names, plural, print_codes, print_table
+from vqcodec.errors import UsageError
+from vqcodec.modality import VIDEO
 
 AGAINST = "h264,hevc,av1"
 
@@ -14,8 +17,9 @@ AGAINST = "h264,hevc,av1"
 def evaluate(
     data: list[Path],
     output: Path,
-    model: str,
+    model: str | None,
     against: str | None,
+    own: Evaluation,
     *,
     device: str,
     force: bool,
@@ -23,13 +27,37 @@ def evaluate(
 ) -> None:
     """Measure a model on videos; arguments are those of the command."""
     require("torch")
+    if own.imagine is not None:
+        if against:
+            raise UsageError("--imagine goes with --model, --force and --json only")
+        from vqcodec.evaluate.imagination.study import ImaginationStudy
+
+        with progress_bar("imagining", lines=True) as bar:
+            imagined = ImaginationStudy(
+                data, output, model=model or WORLD, learn=own.imagine, device=device
+            )
+            outcome = imagined.run(force=force, progress=bar)
+        finish(outcome, output, "videos", _print_imagined, as_json=as_json)
+        return
     from vqcodec.evaluate.video.study import VideoStudy
 
-    others = names(AGAINST if against is None else against)
+    model, others = model or VIDEO.weights, names(AGAINST if against is None else against)
     with progress_bar("evaluating", lines=True) as bar:
         study = VideoStudy(data, output, model=model, against=others, device=device)
         found = study.run(force=force, progress=bar)
     finish(found, output, "videos", _print_results, as_json=as_json)
+
+
+def _print_imagined(tree: dict[str, Any], metrics: list[Any]) -> None:
+    from vqcodec.evaluate.imagination.study import cards_of, rows_of
+
+    number = tree["evaluation"]["data"]["videos"]
+    console.say(
+        f"{tree['name']}, {plural(number, 'video')}; PSNR in dB after {tree['given']} frames, "
+        "[95 % intervals]"
+    )
+    print_table(rows_of(tree))
+    print_table(cards_of(tree))
 
 
 def _print_results(tree: dict[str, Any], metrics: list[Any]) -> None:

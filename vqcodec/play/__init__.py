@@ -1,0 +1,1 @@
+"""An imagined world to walk through in a browser."""

@@ -1,0 +1,1 @@
+"""Training on videos: a prior of successive frames."""
