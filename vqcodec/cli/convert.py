@@ -63,8 +63,9 @@ def convert_voice(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Weights that convert, a name or a folder. [default: speech-voice; with --decoder "
-            "wavenet speech-64x; of code files whose weights alone name the speaker, those]"
+            help="Weights that convert, a name or a folder. [default: speech-64x-residual; with "
+            "--decoder wavenet speech-64x; of code files whose weights alone name the speaker, "
+            "those]"
         ),
     ] = None,
     decoder: options.SpeechDecoder = "fast",
