@@ -11,6 +11,7 @@ from vqcodec.voice.frames import RATE
 from vqcodec.voice.timbre import (
     COARSELY,
     COMPARED,
+    FINELY,
     MIN,
     NEIGHBOURS,
     SMOOTH,
@@ -86,7 +87,9 @@ def test_features_are_those_of_a_scaled_voice() -> None:
 def test_speech_takes_on_the_sounds_of_the_other() -> None:
     said, order = ORDERS[0], ORDERS[1]
     mine, theirs = vowels(said), vowels(said, -1.0)  # the same, as the other would
-    taken = EnvelopeTransfer(Timbre.heard([vowels(order, -1.0)])).apply(mine)
+    timbre, scale = Timbre.heard([vowels(order, -1.0)]), Scale.of(cepstra_of(mine))
+    assert scale is not None
+    taken = timbre.given_to(mine, cepstra_of(mine), scale)
     assert taken.shape == mine.shape and taken.dtype == np.float32
     own, other, found = (cepstra_of(x)[:, 1:] for x in (mine, theirs, taken))
     loud = cepstra_of(mine)[:, 0] > -3
@@ -94,6 +97,12 @@ def test_speech_takes_on_the_sounds_of_the_other() -> None:
     assert loud.mean() > 0.8
     assert np.abs(after).mean() < 0.6 * np.abs(before).mean()
     assert np.abs(after.mean(0)).mean() < 0.4 * np.abs(before.mean(0)).mean()
+    # conversion goes on beyond them, by as much as the mean changes
+    change = timbre.like(scale.features(cepstra_of(mine))) - cepstra_of(mine)
+    change[:, 0] = 0
+    change += np.float32(FINELY - 1) * change.mean(0)
+    wanted = give_cepstra(mine, cepstra_of(mine), cepstra_of(mine) + change)
+    np.testing.assert_allclose(EnvelopeTransfer(timbre).apply(mine), wanted, atol=1e-5)
 
 
 def test_what_found_the_features_of_a_voice_is_known_from_them() -> None:
@@ -110,14 +119,15 @@ def test_what_found_the_features_of_a_voice_is_known_from_them() -> None:
 
 def test_coarsely_only_mean_and_deviation_are_taken() -> None:
     rng = np.random.default_rng(3)
-    means, deviations = rng.normal(size=(2, COMPARED)), rng.uniform(0.5, 2, (2, COMPARED))
+    means = rng.normal(size=(2, COMPARED)).astype(np.float32)
+    deviations = rng.uniform(0.5, 2, (2, COMPARED)).astype(np.float32)
     own, other = (Scale(*pair) for pair in zip(means, deviations, strict=True))
-    cepstra = rng.normal(size=(50, CEPSTRA))
+    cepstra = rng.normal(size=(50, CEPSTRA)).astype(np.float32)
     found = own.brought_to(other, cepstra)
     np.testing.assert_array_equal(found[:, COMPARED:], cepstra[:, COMPARED:])
     wanted = cepstra[:, :COMPARED] - means[0]
     wanted = wanted / deviations[0] * deviations[1] + means[1]
-    np.testing.assert_allclose(found[:, :COMPARED], wanted)
+    np.testing.assert_allclose(found[:, :COMPARED], wanted, atol=1e-5)
     # of sound, it goes the whole way and, as said, some more, as loud as before
     mine, timbre = vowels(ORDERS[0]), Timbre.heard([vowels(ORDERS[1], -1.0)])
     own_cepstra, before = cepstra_of(mine), Scale.of(cepstra_of(mine))

@@ -31,8 +31,9 @@ ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the 
 MIN = RATE // HOP  # frames that do, below which they say too little: a second
 MAX = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
 AT_ONCE = 256  # frames that are compared with all of a voice at a time
-# how far envelopes go towards another voice: beyond it, for what is left in speech of whoever spoke
-COARSELY, FINELY = 1.3, 1.15
+# how much of the mean change of envelopes is made: more than all, against what else is left in
+# speech of whoever spoke
+COARSELY, FINELY = 1.3, 2.0
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,12 @@ class EnvelopeTransfer:
         if self._scale is None:
             return samples
         if self._coarsely:
-            strength, wanted = COARSELY, self._scale.brought_to(self._timbre.scale, own)
+            change = COARSELY * (self._scale.brought_to(self._timbre.scale, own) - own)
         else:
-            strength, wanted = FINELY, self._timbre.like(self._scale.features(own))
-        wanted = own + strength * (wanted - own)
-        wanted[:, 0] = own[:, 0]
-        return give_cepstra(samples, own, wanted)
+            change = self._timbre.like(self._scale.features(own)) - own
+            change += (FINELY - 1) * change.mean(0)
+        change[:, 0] = 0
+        return give_cepstra(samples, own, own + change)
 
 
 def _smooth(cepstra: "Frames") -> "Frames":

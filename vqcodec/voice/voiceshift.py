@@ -45,9 +45,11 @@ class VoiceShifter:
         import numpy as np
 
         self._wanted = wanted
-        self._transfer = timbre and [
-            EnvelopeTransfer(timbre, coarsely=coarsely) for _ in range(channels)
-        ]
+        self._transfer = (
+            None
+            if timbre is None
+            else [EnvelopeTransfer(timbre, coarsely=coarsely) for _ in range(channels)]
+        )
         self._factor: float | None = None
         self._buffer = np.zeros((channels, 0), np.float32)
         self._tail = np.zeros((channels, 0), np.float32)  # of the last part, fading out
