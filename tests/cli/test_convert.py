@@ -64,7 +64,8 @@ def test_codes_are_decoded_with_the_voice_of_another(
     result = run(*CONVERT, talk, *ANN)
     assert result.returncode == 0 and result.stderr == b""
     assert "1.36 s of 2 channels at 22,050 Hz" in result.stdout.decode()
-    assert "× real time" in result.stdout.decode() and LABEL in result.stdout.decode()
+    assert "× real time, by way of named, " in result.stdout.decode()
+    assert LABEL in result.stdout.decode()
     assert names(talk.parent) == ["talk.ann.wav", "talk.wav"]
     found = Audio.open(talk.parent / "talk.ann.wav")
     codes = codec.encode(Audio.open(talk))
@@ -75,7 +76,7 @@ def test_codes_are_decoded_with_the_voice_of_another(
     # a code file says the same
     run("encode", talk, "--model", "named", "-o", "talk.vqc")
     facts = json.loads(run("convert-voice", "talk.vqc", *ANN, "--json", "-o", "b.wav").stdout)
-    assert (facts["speaker"], facts["comment"]) == ("ann", LABEL)
+    assert (facts["speaker"], facts["comment"], facts["model"]) == ("ann", LABEL, "named")
     assert facts["speed"] > 0 and facts["duration"] == 1.3605
     again = Audio.open(talk.parent.parent / "b.wav").samples
     np.testing.assert_allclose(again, found.samples, atol=1e-4)
