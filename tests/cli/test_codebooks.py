@@ -14,7 +14,7 @@ import torch
 from tests.cli.test_commands import fails
 from tests.helpers import Run, tiny_speech_config, voice
 from vqcodec import Codes
-from vqcodec.codec.convert import Target, convert
+from vqcodec.codec.convert import Target, convert, with_all_codebooks
 from vqcodec.codec.graphs import add_graphs
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.config import Tree, load_preset, override
@@ -78,7 +78,8 @@ def test_one_codebook_is_what_it_was(spoken_weights: Path, codec: SpeechCodec) -
 
 def test_voices_are_converted_by_way_of_all_codebooks(codec: SpeechCodec) -> None:
     audio, vector = voice(20_000), bytes([90, 200, 127, 128])
-    codes = codec.with_codebooks(3).encode(audio)
+    codes = with_all_codebooks(codec).encode(audio)
+    assert len(codes.grids) == 3
     wanted = codec.decode(replace(codes, media=replace(codes.audio, speaker=vector))).samples
     for asked in (codec, codec.with_codebooks(2)):
         said = convert(asked, audio.blocks(4000), 1, 16_000, Target(vector))

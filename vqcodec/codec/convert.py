@@ -93,6 +93,11 @@ def speaker_of(codec: SpeechCodec, recordings: "Iterable[Samples]") -> bytes:
     return np.round(np.mean(vectors, 0)).astype(np.int8).tobytes()
 
 
+def with_all_codebooks(codec: SpeechCodec) -> SpeechCodec:
+    """Return what voices are converted by: that asks for words, and not for few bits."""
+    return codec.with_codebooks(max(1, len(codec.weights.codebook_ids)))
+
+
 def convert(
     codec: SpeechCodec,
     blocks: "Iterable[Samples]",
@@ -187,11 +192,8 @@ def _said_by(
     speaker: bytes,
     drawing: SamplingParams | None,
 ) -> "Iterator[Samples]":
-    """Yield sound at 16 kHz, coded and decoded with the vector of a speaker.
-
-    Conversion asks for words and not for few bits: of residual codebooks, it goes by all.
-    """
-    codec = codec.with_codebooks(max(1, len(codec.weights.codebook_ids)))
+    """Yield sound at 16 kHz, coded and decoded with the vector of a speaker."""
+    codec = with_all_codebooks(codec)
     encoder = codec.encoder(channels, RATE)
     decoder = None
     for indices in encoder.run(blocks):
