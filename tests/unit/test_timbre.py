@@ -9,12 +9,15 @@ from vqcodec.voice import voiceshift
 from vqcodec.voice.formants import CEPSTRA, cepstra_of, give_cepstra
 from vqcodec.voice.frames import RATE
 from vqcodec.voice.timbre import (
+    ACTIVE,
     COARSELY,
     COMPARED,
     FINELY,
+    MEAN,
     MIN,
     NEIGHBOURS,
     SMOOTH,
+    SPREAD,
     EnvelopeTransfer,
     Scale,
     Timbre,
@@ -97,11 +100,22 @@ def test_speech_takes_on_the_sounds_of_the_other() -> None:
     assert loud.mean() > 0.8
     assert np.abs(after).mean() < 0.6 * np.abs(before).mean()
     assert np.abs(after.mean(0)).mean() < 0.4 * np.abs(before.mean(0)).mean()
-    # conversion goes on beyond them, by as much as the mean changes
-    change = timbre.like(scale.features(cepstra_of(mine))) - cepstra_of(mine)
+
+
+def test_conversion_goes_beyond_the_sounds_of_the_other() -> None:
+    mine, timbre = vowels(ORDERS[0]), Timbre.heard([vowels(ORDERS[1], -1.0)])
+    own = cepstra_of(mine)
+    scale = Scale.of(own)
+    assert scale is not None
+    change = timbre.like(scale.features(own)) - own
     change[:, 0] = 0
-    change += np.float32(FINELY - 1) * change.mean(0)
-    wanted = give_cepstra(mine, cepstra_of(mine), cepstra_of(mine) + change)
+    there = own + FINELY * change + MEAN * change.mean(0)
+    loud = own[:, 0] > np.percentile(own[:, 0], 95) - ACTIVE
+    mean, deviation = (f(there[loud, 1:COMPARED], 0) for f in (np.mean, np.std))
+    there[:, 1:COMPARED] -= mean
+    there[:, 1:COMPARED] *= (timbre.scale.deviation[1:] / deviation) ** SPREAD
+    there[:, 1:COMPARED] += mean
+    wanted = give_cepstra(mine, own, there)
     np.testing.assert_allclose(EnvelopeTransfer(timbre).apply(mine), wanted, atol=1e-5)
 
 

@@ -31,9 +31,10 @@ ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the 
 MIN = RATE // HOP  # frames that do, below which they say too little: a second
 MAX = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
 AT_ONCE = 256  # frames that are compared with all of a voice at a time
-# how much of the mean change of envelopes is made: more than all, against what else is left in
-# speech of whoever spoke
-COARSELY, FINELY = 1.3, 2.0
+# How far conversion goes: beyond the other voice, for what else is left in speech of whoever spoke.
+COARSELY = 1.3  # of the way to its mean and deviation
+FINELY, MEAN = 1.15, 2.0  # of the way to its moments, and how often their mean is added once more
+SPREAD = 0.5  # power of the factor to its deviation, of which averages of moments have too little
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,18 @@ class EnvelopeTransfer:
         if self._scale is None:
             return samples
         if self._coarsely:
-            change = COARSELY * (self._scale.brought_to(self._timbre.scale, own) - own)
+            wanted = own + COARSELY * (self._scale.brought_to(self._timbre.scale, own) - own)
         else:
             change = self._timbre.like(self._scale.features(own)) - own
-            change += (FINELY - 1) * change.mean(0)
-        change[:, 0] = 0
-        return give_cepstra(samples, own, own + change)
+            change[:, 0] = 0
+            wanted = own + FINELY * change + MEAN * change.mean(0)
+            found = Scale.of(wanted)
+            if found is not None:
+                factor = self._timbre.scale.deviation / found.deviation
+                spread = Scale(found.mean, found.deviation * factor**SPREAD)
+                wanted = found.brought_to(spread, wanted)
+        wanted[:, 0] = own[:, 0]
+        return give_cepstra(samples, own, wanted)
 
 
 def _smooth(cepstra: "Frames") -> "Frames":
