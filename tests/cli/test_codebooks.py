@@ -14,6 +14,7 @@ import torch
 from tests.cli.test_commands import fails
 from tests.helpers import Run, tiny_speech_config, voice
 from vqcodec import Codes
+from vqcodec.codec.convert import Target, convert, with_all_codebooks
 from vqcodec.codec.graphs import add_graphs
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.config import Tree, load_preset, override
@@ -73,6 +74,16 @@ def test_one_codebook_is_what_it_was(spoken_weights: Path, codec: SpeechCodec) -
     for name, value in states.items():
         moved = not torch.equal(value, grown_states.get(name, value))
         assert moved == (name.startswith("decoder.") and value.is_floating_point()), name
+
+
+def test_voices_are_converted_by_way_of_all_codebooks(codec: SpeechCodec) -> None:
+    audio, vector = voice(20_000), bytes([90, 200, 127, 128])
+    codes = with_all_codebooks(codec).encode(audio)
+    assert len(codes.grids) == 3
+    wanted = codec.decode(replace(codes, media=replace(codes.audio, speaker=vector))).samples
+    for asked in (codec, codec.with_codebooks(2)):
+        said = convert(asked, audio.blocks(4000), 1, 16_000, Target(vector))
+        np.testing.assert_allclose(np.concatenate(list(said), axis=1), wanted, atol=1e-5)
 
 
 def test_codes_of_more_codebooks_say_more(codec: SpeechCodec) -> None:

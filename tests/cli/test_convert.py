@@ -64,7 +64,8 @@ def test_codes_are_decoded_with_the_voice_of_another(
     result = run(*CONVERT, talk, *ANN)
     assert result.returncode == 0 and result.stderr == b""
     assert "1.36 s of 2 channels at 22,050 Hz" in result.stdout.decode()
-    assert "× real time" in result.stdout.decode() and LABEL in result.stdout.decode()
+    assert "× real time, by way of named, " in result.stdout.decode()
+    assert LABEL in result.stdout.decode()
     assert names(talk.parent) == ["talk.ann.wav", "talk.wav"]
     found = Audio.open(talk.parent / "talk.ann.wav")
     codes = codec.encode(Audio.open(talk))
@@ -75,7 +76,7 @@ def test_codes_are_decoded_with_the_voice_of_another(
     # a code file says the same
     run("encode", talk, "--model", "named", "-o", "talk.vqc")
     facts = json.loads(run("convert-voice", "talk.vqc", *ANN, "--json", "-o", "b.wav").stdout)
-    assert (facts["speaker"], facts["comment"]) == ("ann", LABEL)
+    assert (facts["speaker"], facts["comment"], facts["model"]) == ("ann", LABEL, "named")
     assert facts["speed"] > 0 and facts["duration"] == 1.3605
     again = Audio.open(talk.parent.parent / "b.wav").samples
     np.testing.assert_allclose(again, found.samples, atol=1e-4)
@@ -216,14 +217,14 @@ def test_speakers_are_listed(run: Run) -> None:
 
 @pytest.fixture
 def converters(tmp_path: Path, named_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with speech-64x and speech-voice of tiny weights that differ in ann's vector."""
+    """A folder with the names of two weights, both tiny, that differ in ann's vector."""
     folder = tmp_path / "weights"
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(folder))
-    for name in ("speech-64x", "speech-voice"):
+    for name in ("speech-64x", "speech-64x-residual"):
         shutil.copytree(named_weights, folder / name)
         path = folder / name / "config.json"
         table = json.loads(path.read_text(encoding="utf-8")) | {"name": name}
-        if name == "speech-voice":
+        if name == "speech-64x-residual":
             table["speakers"]["ann"]["vector"] = table["speakers"]["ann"]["vector"][::-1]
         path.write_text(json.dumps(table), encoding="utf-8")
     return folder
@@ -244,32 +245,35 @@ def spoken(run: Run, root: Path, *arguments: str | Path) -> np.ndarray[tuple[int
 
 def test_the_best_weights_for_voices_are_taken(talk: Path, run: Run, converters: Path) -> None:
     root = converters.parent
-    assert json.loads(run("speakers", "--json").stdout.splitlines()[0])["model"] == "speech-voice"
+    assert (
+        json.loads(run("speakers", "--json").stdout.splitlines()[0])["model"]
+        == "speech-64x-residual"
+    )
     run("encode", talk, "--model", "speech-64x", "-o", "talk.npz")
     run("decode", "talk.npz", "-o", "talk.wav")
-    best = spoken(run, root, talk, "--model", "speech-voice")
+    best = spoken(run, root, talk, "--model", "speech-64x-residual")
     other = spoken(run, root, talk, "--model", "speech-64x")
     assert np.abs(best - other).max() > 0.01
     np.testing.assert_array_equal(spoken(run, root, talk), best)
     # codes are decoded with their own weights, and converted with the best ones
-    again = spoken(run, root, "talk.wav", "--model", "speech-voice")
+    again = spoken(run, root, "talk.wav", "--model", "speech-64x-residual")
     np.testing.assert_allclose(spoken(run, root, "talk.npz"), again, atol=0.01)
     # unless these do not know the speaker
-    rename(converters, "speech-voice", "ann", "eva")
+    rename(converters, "speech-64x-residual", "ann", "eva")
     own = spoken(run, root, "talk.npz", "--model", "speech-64x")
     np.testing.assert_array_equal(spoken(run, root, "talk.npz"), own)
     assert np.abs(own - again).max() > 0.01
-    fails(run("convert-voice", talk, *ANN), 2, "'speech-voice' know no speaker 'ann'")
+    fails(run("convert-voice", talk, *ANN), 2, "'speech-64x-residual' know no speaker 'ann'")
 
 
 def test_what_has_a_wavenet_draws(converters: Path) -> None:
-    path = converters / "speech-voice" / "config.json"
+    path = converters / "speech-64x-residual" / "config.json"
     table = json.loads(path.read_text(encoding="utf-8"))
-    assert default_weights(drawing=True) == "speech-voice" == default_weights()
+    assert default_weights(drawing=True) == "speech-64x-residual" == default_weights()
     del table["files"]["wavenet.safetensors"]
     path.write_text(json.dumps(table), encoding="utf-8")
     assert default_weights(drawing=True) == "speech-64x"
-    assert default_weights() == "speech-voice"
+    assert default_weights() == "speech-64x-residual"
     path.write_text(json.dumps(table | {"files": 5, "speakers": 5}), encoding="utf-8")
     assert default_weights(drawing=True) == "speech-64x" == best_weights("ann")
 
@@ -316,7 +320,7 @@ def test_consent_that_cannot_be_remembered_holds_for_now(talk: Path, run: Run) -
         (["convert-voice", "a.npz", "--speaker", "zz"], 2, "'named' know no speaker 'zz'"),
         (["convert-voice", "s.npz", *ANN], 1, "s.npz: the weights 'spoken' name no speakers"),
         (["convert-voice", "s.npz", *ANN, "--model", "named"], 0, ""),
-        (["convert-voice", "a.wav", *ANN], 2, "'speech-voice' know no speaker 'ann'"),
+        (["convert-voice", "a.wav", *ANN], 2, "'speech-64x-residual' know no speaker 'ann'"),
         ([*CONVERT, "a.wav", *ANN, "--model", "tiny"], 1, "'tiny' name no speakers"),
         ([*CONVERT, "no.wav", *ANN], 1, "no.wav: no such file"),
         ([*CONVERT, "p.npz", *ANN], 1, "p.npz: holds no speech"),

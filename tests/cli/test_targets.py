@@ -14,8 +14,10 @@ from tests.helpers import Run, voice
 from vqcodec import Audio
 from vqcodec.codec.convert import Target, convert, named
 from vqcodec.codec.speech import SpeechCodec
+from vqcodec.errors import WeightsError
+from vqcodec.voice.named import timbre_of
 from vqcodec.voice.timbre import EnvelopeTransfer, Timbre
-from vqcodec.weights import CONFIG, TIMBRES
+from vqcodec.weights import CONFIG, TIMBRES, read_weights
 
 
 @pytest.fixture
@@ -61,7 +63,8 @@ def test_the_sounds_of_a_named_voice_are_taken(
     assert run("convert-voice", "talk.wav", "--speaker", "ann", *model).returncode == 0
     found = Audio.open(tmp_path / "talk.ann.wav").samples
     np.testing.assert_allclose(found, wanted, atol=1e-4)
-    decoded = converted(codec, talk, plain)
+    nearer = EnvelopeTransfer(by_hand, coarsely=True).apply(talk.samples[0])
+    decoded = converted(codec, Audio(nearer[None], 16_000), plain)
     assert np.abs(wanted - decoded).max() > 0.01
     np.testing.assert_allclose(wanted[0], EnvelopeTransfer(by_hand).apply(decoded[0]), atol=1e-6)
 
@@ -83,3 +86,23 @@ def test_damaged_sounds_are_a_sentence(heard_weights: Path, tmp_path: Path, run:
     sounds.unlink()
     fails(run(*asked), 1, f"incomplete, it lacks {TIMBRES}")
     assert not (tmp_path / "talk.ann.wav").exists()
+
+
+def test_weights_share_the_sounds_of_voices(
+    heard_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = heard_weights.parent / "overheard"
+    shutil.copytree(heard_weights, other)
+    (other / TIMBRES).unlink()
+    weights = read_weights(other)
+    with pytest.raises(WeightsError, match=f"incomplete, it lacks {TIMBRES}"):
+        timbre_of(weights, "ann")
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(heard_weights.parent))
+    found, own = timbre_of(weights, "ann"), timbre_of(read_weights(heard_weights), "ann")
+    assert found is not None and own is not None
+    np.testing.assert_array_equal(found.cepstra, own.cepstra)
+    # others of the same name are not taken for them
+    sounds = safetensors.numpy.load((heard_weights / TIMBRES).read_bytes())
+    give_sounds(heard_weights, safetensors.numpy.save({k: -v for k, v in sounds.items()}))
+    with pytest.raises(WeightsError, match=f"incomplete, it lacks {TIMBRES}"):
+        timbre_of(weights, "ann")

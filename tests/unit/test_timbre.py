@@ -8,7 +8,20 @@ from vqcodec.train.speech.condensing import condensed
 from vqcodec.voice import voiceshift
 from vqcodec.voice.formants import CEPSTRA, cepstra_of, give_cepstra
 from vqcodec.voice.frames import RATE
-from vqcodec.voice.timbre import MIN, NEIGHBOURS, SMOOTH, EnvelopeTransfer, Scale, Timbre
+from vqcodec.voice.timbre import (
+    ACTIVE,
+    COARSELY,
+    COMPARED,
+    FINELY,
+    MEAN,
+    MIN,
+    NEIGHBOURS,
+    SMOOTH,
+    SPREAD,
+    EnvelopeTransfer,
+    Scale,
+    Timbre,
+)
 from vqcodec.voice.voiceshift import VoiceShifter
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -77,7 +90,9 @@ def test_features_are_those_of_a_scaled_voice() -> None:
 def test_speech_takes_on_the_sounds_of_the_other() -> None:
     said, order = ORDERS[0], ORDERS[1]
     mine, theirs = vowels(said), vowels(said, -1.0)  # the same, as the other would
-    taken = EnvelopeTransfer(Timbre.heard([vowels(order, -1.0)])).apply(mine)
+    timbre, scale = Timbre.heard([vowels(order, -1.0)]), Scale.of(cepstra_of(mine))
+    assert scale is not None
+    taken = timbre.given_to(mine, cepstra_of(mine), scale)
     assert taken.shape == mine.shape and taken.dtype == np.float32
     own, other, found = (cepstra_of(x)[:, 1:] for x in (mine, theirs, taken))
     loud = cepstra_of(mine)[:, 0] > -3
@@ -85,6 +100,61 @@ def test_speech_takes_on_the_sounds_of_the_other() -> None:
     assert loud.mean() > 0.8
     assert np.abs(after).mean() < 0.6 * np.abs(before).mean()
     assert np.abs(after.mean(0)).mean() < 0.4 * np.abs(before.mean(0)).mean()
+
+
+def test_conversion_goes_beyond_the_sounds_of_the_other() -> None:
+    mine, timbre = vowels(ORDERS[0]), Timbre.heard([vowels(ORDERS[1], -1.0)])
+    own = cepstra_of(mine)
+    scale = Scale.of(own)
+    assert scale is not None
+    change = timbre.like(scale.features(own)) - own
+    change[:, 0] = 0
+    there = own + FINELY * change + MEAN * change.mean(0)
+    loud = own[:, 0] > np.percentile(own[:, 0], 95) - ACTIVE
+    mean, deviation = (f(there[loud, 1:COMPARED], 0) for f in (np.mean, np.std))
+    there[:, 1:COMPARED] -= mean
+    there[:, 1:COMPARED] *= (timbre.scale.deviation[1:] / deviation) ** SPREAD
+    there[:, 1:COMPARED] += mean
+    wanted = give_cepstra(mine, own, there)
+    np.testing.assert_allclose(EnvelopeTransfer(timbre).apply(mine), wanted, atol=1e-5)
+
+
+def test_what_found_the_features_of_a_voice_is_known_from_them() -> None:
+    heard = [voice(24_000, seed=n).samples[0] for n in (1, 2)]
+    whole = Timbre.heard(heard)
+    scale = Scale.of(np.concatenate([cepstra_of(x) for x in heard]))
+    assert scale is not None
+    for found, close in ((whole.scale, 1e-3), (condensed(whole, 32).scale, 0.05)):
+        np.testing.assert_allclose(found.mean, scale.mean, atol=close)
+        np.testing.assert_allclose(found.deviation, scale.deviation, atol=close)
+    alone = Timbre(whole.features[:1], whole.cepstra[:1]).scale
+    assert np.isfinite(alone.mean).all() and not alone.deviation.any()
+
+
+def test_coarsely_only_mean_and_deviation_are_taken() -> None:
+    rng = np.random.default_rng(3)
+    means = rng.normal(size=(2, COMPARED)).astype(np.float32)
+    deviations = rng.uniform(0.5, 2, (2, COMPARED)).astype(np.float32)
+    own, other = (Scale(*pair) for pair in zip(means, deviations, strict=True))
+    cepstra = rng.normal(size=(50, CEPSTRA)).astype(np.float32)
+    found = own.brought_to(other, cepstra)
+    np.testing.assert_array_equal(found[:, COMPARED:], cepstra[:, COMPARED:])
+    wanted = cepstra[:, :COMPARED] - means[0]
+    wanted = wanted / deviations[0] * deviations[1] + means[1]
+    np.testing.assert_allclose(found[:, :COMPARED], wanted, atol=1e-5)
+    # of sound, it goes the whole way and, as said, some more, as loud as before
+    mine, timbre = vowels(ORDERS[0]), Timbre.heard([vowels(ORDERS[1], -1.0)])
+    own_cepstra, before = cepstra_of(mine), Scale.of(cepstra_of(mine))
+    assert before is not None
+    change = before.brought_to(timbre.scale, own_cepstra) - own_cepstra
+    change[:, 0] = 0
+    given = EnvelopeTransfer(timbre, coarsely=True).apply(mine)
+    wanted = give_cepstra(mine, own_cepstra, own_cepstra + np.float32(COARSELY) * change)
+    np.testing.assert_allclose(given, wanted, atol=1e-5)
+    after = Scale.of(cepstra_of(given))
+    assert after is not None and after.mean[1] - timbre.scale.mean[1] == pytest.approx(
+        (COARSELY - 1) * (timbre.scale.mean[1] - before.mean[1]), abs=0.05
+    )
 
 
 def test_what_says_little_of_its_voice_is_taken_as_before() -> None:

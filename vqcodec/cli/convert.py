@@ -63,8 +63,9 @@ def convert_voice(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Weights that convert, a name or a folder. [default: speech-voice; with --decoder "
-            "wavenet speech-64x; of code files whose weights alone name the speaker, those]"
+            help="Weights that convert, a name or a folder. [default: speech-64x-residual; with "
+            "--decoder wavenet speech-64x; of code files whose weights alone name the speaker, "
+            "those]"
         ),
     ] = None,
     decoder: options.SpeechDecoder = "fast",
@@ -188,12 +189,14 @@ class _Converting:
         else:
             facts = self._codes(job, source, bar)
         facts |= {"speaker": self.wanted.who, "comment": self.how.comment}
-        return facts, "; ".join([f"{sentence(facts)}, {self.how.comment}", *facts.get("notes", ())])
+        said = f"{sentence(facts)}, by way of {facts['model']}, {self.how.comment}"
+        return facts, "; ".join([said, *facts.get("notes", ())])
 
     def _sound(self, job: Job, source: Path | BinaryIO, bar: Move | None) -> dict[str, Any]:
         drawing = self.how.drawing is not None
         codec = self.codecs.get(AUDIO, default_weights(drawing=drawing))
-        return convert_sound(codec, job, source, self.wanted.known_to(codec), self.how, bar)
+        facts = convert_sound(codec, job, source, self.wanted.known_to(codec), self.how, bar)
+        return facts | {"model": codec.weights.name}
 
     def _codes(self, job: Job, source: Path | BinaryIO, bar: Move | None) -> dict[str, Any]:
         if isinstance(source, Path):
@@ -208,12 +211,14 @@ class _Converting:
             codec = self.codecs.get(AUDIO, self._best() or codes.model)
             target = self.wanted.known_to(codec)
             if codec is not own or target.needs_sound:
-                return convert_sound(codec, job, CodedSource(codes, own), target, self.how, bar)
-            media = replace(codes.audio, speaker=target.vector)
-            facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
+                coded = CodedSource(codes, own)
+                facts = convert_sound(codec, job, coded, target, self.how, bar)
+            else:
+                media = replace(codes.audio, speaker=target.vector)
+                facts, _ = decode_sound(codec, job, replace(codes, media=media), self.how, bar)
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
-        return facts
+        return facts | {"model": codec.weights.name}
 
     def _best(self) -> str | None:
         if not self.best:

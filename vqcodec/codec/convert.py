@@ -2,8 +2,8 @@
 
 Sound is brought to the rate of the codecs, coded, decoded with the vector of another speaker, and
 brought to the rate that it had; codes are decoded at the rate of the codecs, so that nothing is
-resampled on the way. Codes carry pitch, so that it is brought to the speaker's before; and some
-timbre, of which a vector tells decoders little, so that the speaker's is given to what was decoded.
+resampled on the way. Codes carry pitch and timbre, of which a vector tells decoders little: pitch
+and mean timbre are brought to the speaker's before, and what was decoded takes on their sounds.
 """
 
 from collections.abc import Iterable, Iterator
@@ -93,6 +93,11 @@ def speaker_of(codec: SpeechCodec, recordings: "Iterable[Samples]") -> bytes:
     return np.round(np.mean(vectors, 0)).astype(np.int8).tobytes()
 
 
+def with_all_codebooks(codec: SpeechCodec) -> SpeechCodec:
+    """Return what voices are converted by: that asks for words, and not for few bits."""
+    return codec.with_codebooks(max(1, len(codec.weights.codebook_ids)))
+
+
 def convert(
     codec: SpeechCodec,
     blocks: "Iterable[Samples]",
@@ -172,8 +177,8 @@ def _converted(
     drawing: SamplingParams | None,
 ) -> "Iterator[Samples]":
     """Yield sound at 16 kHz as another speaker says it."""
-    if target.pitch is not None:
-        blocks = VoiceShifter(channels, target.pitch).run(blocks)
+    if target.needs_sound:
+        blocks = VoiceShifter(channels, target.pitch, target.timbre, coarsely=True).run(blocks)
     said = _said_by(codec, blocks, channels, target.vector, drawing)
     if target.timbre is not None:
         said = VoiceShifter(channels, None, target.timbre).run(said)
@@ -188,6 +193,7 @@ def _said_by(
     drawing: SamplingParams | None,
 ) -> "Iterator[Samples]":
     """Yield sound at 16 kHz, coded and decoded with the vector of a speaker."""
+    codec = with_all_codebooks(codec)
     encoder = codec.encoder(channels, RATE)
     decoder = None
     for indices in encoder.run(blocks):

@@ -2,7 +2,8 @@
 
 They are the table ``speakers`` in the ``config.json`` of weights: name -> gender, corpus, licence,
 minutes, consent, the vector for the decoder, and the median pitch of their voice. What their voices
-sound like is in ``timbres.safetensors``.
+sound like is in ``timbres.safetensors``. Of weights that have this file in common, one folder may
+hold it for all.
 """
 
 import difflib
@@ -25,7 +26,7 @@ from vqcodec.weights import (
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # becomes a part of file names
 LOWEST, HIGHEST = 50.0, 600.0  # Hz: what may be told of a voice's pitch
 # that sound is converted with unless somebody says otherwise: the first that are installed
-CONVERTERS = ("speech-voice", "speech-64x")
+CONVERTERS = ("speech-64x-residual", "speech-voice", "speech-64x")
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,29 @@ def timbre_of(weights: Weights, name: str) -> Timbre | None:
     from safetensors import SafetensorError
 
     try:
-        arrays = safetensors.numpy.load(read_verified(weights, TIMBRES))
+        arrays = safetensors.numpy.load(read_verified(_holder(weights), TIMBRES))
         if f"{name}.features" not in arrays:
             return None
         return Timbre(arrays[f"{name}.features"], arrays[f"{name}.cepstra"])
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError):
         raise WeightsError(f"{weights.folder / TIMBRES}: not the sounds of voices") from None
+
+
+def _holder(weights: Weights) -> Weights:
+    """Return the weights in whose folder the sounds of the speakers of others lie, or these."""
+    if (weights.folder / TIMBRES).is_file():
+        return weights
+    digest = weights.config["files"][TIMBRES]
+    return next(
+        (
+            other
+            for other in list_weights()
+            if _lists(other, "files", TIMBRES)
+            and other.config["files"][TIMBRES] == digest
+            and (other.folder / TIMBRES).is_file()
+        ),
+        weights,
+    )
 
 
 def synthetic(name: str) -> str:

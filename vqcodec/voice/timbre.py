@@ -8,6 +8,7 @@ what is similar; here, cepstra do, each speaker's brought to mean 0 and deviatio
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vqcodec.voice.formants import CEPSTRA, HOP, cepstra_of, give_cepstra
@@ -30,6 +31,10 @@ ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the 
 MIN = RATE // HOP  # frames that do, below which they say too little: a second
 MAX = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
 AT_ONCE = 256  # frames that are compared with all of a voice at a time
+# How far conversion goes: beyond the other voice, for what else is left in speech of whoever spoke.
+COARSELY = 1.3  # of the way to its mean and deviation
+FINELY, MEAN = 1.15, 2.0  # of the way to its moments, and how often their mean is added once more
+SPREAD = 0.5  # power of the factor to its deviation, of which averages of moments have too little
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,13 @@ class Scale:
 
     mean: "Frames"
     deviation: "Frames"
+
+    def brought_to(self, other: "Scale", cepstra: "Frames") -> "Frames":
+        """Return cepstra of this voice, (N, CEPSTRA), with mean and deviation of another."""
+        brought = cepstra.copy()
+        moved = (cepstra[:, :COMPARED] - self.mean) / self.deviation
+        brought[:, :COMPARED] = moved * other.deviation + other.mean
+        return brought
 
     @classmethod
     def of(cls, cepstra: "Frames") -> "Scale | None":
@@ -116,6 +128,19 @@ class Timbre:
             found.append(self.cepstra[nearest].mean(1))
         return _smooth(np.concatenate(found))
 
+    @cached_property
+    def scale(self) -> Scale:
+        """That which the features were found with: cepstra are its mean + deviation * feature."""
+        import numpy as np
+
+        features, cepstra = self.features[:, :COMPARED].copy(), self.cepstra[:, :COMPARED]
+        features[:, 0] /= LOUDNESS
+        middle, mean = features.mean(0), cepstra.mean(0)
+        apart = features - middle
+        spread = np.maximum(np.square(apart).sum(0), 1e-9)  # of a single moment there is none
+        deviation = (apart * (cepstra - mean)).sum(0) / spread
+        return Scale(mean - deviation * middle, deviation)
+
     def given_to(self, samples: "Signal", own: "Frames", scale: Scale) -> "Signal":
         """Return sound, (T,), with the sounds of the voice, as loud at every moment as it was.
 
@@ -134,10 +159,15 @@ class EnvelopeTransfer:
 
     Where a part says too little of whose voice it is, that is taken from the one before; where
     there was none, the part is left as it is.
+
+    Args:
+        timbre: the other voice.
+        coarsely: bring mean and deviation of all cepstra to those of the voice, the same for every
+            sound, which costs no words; by default each moment takes on its most similar ones.
     """
 
-    def __init__(self, timbre: Timbre) -> None:
-        self._timbre = timbre
+    def __init__(self, timbre: Timbre, *, coarsely: bool = False) -> None:
+        self._timbre, self._coarsely = timbre, coarsely
         self._scale: Scale | None = None
 
     def apply(self, samples: "Signal") -> "Signal":
@@ -146,7 +176,19 @@ class EnvelopeTransfer:
         self._scale = Scale.of(own) or self._scale
         if self._scale is None:
             return samples
-        return self._timbre.given_to(samples, own, self._scale)
+        if self._coarsely:
+            wanted = own + COARSELY * (self._scale.brought_to(self._timbre.scale, own) - own)
+        else:
+            change = self._timbre.like(self._scale.features(own)) - own
+            change[:, 0] = 0
+            wanted = own + FINELY * change + MEAN * change.mean(0)
+            found = Scale.of(wanted)
+            if found is not None:
+                factor = self._timbre.scale.deviation / found.deviation
+                spread = Scale(found.mean, found.deviation * factor**SPREAD)
+                wanted = found.brought_to(spread, wanted)
+        wanted[:, 0] = own[:, 0]
+        return give_cepstra(samples, own, wanted)
 
 
 def _smooth(cepstra: "Frames") -> "Frames":

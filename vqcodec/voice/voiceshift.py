@@ -31,14 +31,24 @@ class VoiceShifter:
         channels: of the sound; the pitch of all is shifted alike.
         wanted: the median pitch in Hz; None to leave it.
         timbre: the sounds to take on; None to keep its own.
+        coarsely: how; see `EnvelopeTransfer`.
     """
 
-    def __init__(self, channels: int, wanted: float | None, timbre: Timbre | None = None) -> None:
+    def __init__(
+        self,
+        channels: int,
+        wanted: float | None,
+        timbre: Timbre | None = None,
+        *,
+        coarsely: bool = False,
+    ) -> None:
         import numpy as np
 
         self._wanted = wanted
         self._transfer = (
-            None if timbre is None else [EnvelopeTransfer(timbre) for _ in range(channels)]
+            None
+            if timbre is None
+            else [EnvelopeTransfer(timbre, coarsely=coarsely) for _ in range(channels)]
         )
         self._factor: float | None = None
         self._buffer = np.zeros((channels, 0), np.float32)

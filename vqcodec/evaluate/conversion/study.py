@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.codec.convert import Target, convert
+from vqcodec.codec.convert import Target, convert, with_all_codebooks
 from vqcodec.codec.convert import named as named_target
 from vqcodec.codec.speech import BLOCK, SpeechCodec
 from vqcodec.data.corpora import Catalogue
@@ -88,7 +88,7 @@ class ConversionStudy(RecordingStudy):
         device: str = "auto",
     ) -> None:
         """Find the recordings, and load what they go through."""
-        codec = SpeechCodec.load(model, device)
+        codec = with_all_codebooks(SpeechCodec.load(model, device))
         self.targets = {name: named_target(codec, name) for name in targets}
         sources, catalogue = named(find_sources(data, AUDIO)), Catalogue()
         _check({catalogue.speaker(source) for source in sources.values()}, self.targets, data)
