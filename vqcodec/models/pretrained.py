@@ -11,24 +11,29 @@ import torch
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
+from vqcodec.modality import IMAGE
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.fixedpoint import to_arrays
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.lattice import LatticePrior
+from vqcodec.models.stacked import FIRST, reference, with_first
 from vqcodec.models.vae import VAE, build_model
-from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
+from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior, renamed
 from vqcodec.weights import (
     CODEBOOK_IDS,
     CODING_PRIOR,
     CONFIG,
     MODEL,
+    NAME,
     SAMPLING_PRIOR,
     WAVENET,
     WAVENET_ALONE,
     Weights,
     codebook_id,
+    find_named,
     read_verified,
+    read_weights,
 )
 
 if TYPE_CHECKING:
@@ -66,12 +71,47 @@ def load_model(weights: Weights) -> VQVAE:
 
 def load_any_model(weights: Weights) -> VQVAE | VAE:
     """Build the model of `weights`, with codes or without; see `load_model`."""
-    model = _load(weights, MODEL, lambda n: build_model(_table(weights.config, "model"), n))
+    first, state = first_codec(weights), read_state(weights)
+    if first is not None:
+        state |= {FIRST + key: tensor for key, tensor in renamed(read_state(first)).items()}
+
+    def build_whole(most: int) -> VQVAE | VAE:
+        table = _table(weights.config, "model")
+        if first is not None:
+            table = with_first(table, _table(first.config, "model"))
+        return build_model(table, most)
+
+    model = _filled(weights, MODEL, state, build_whole)
     if tuple(spec.codebook_size for spec in model.maps) != weights.all_codebook_sizes:
         raise WeightsError(f"{weights.folder}: its maps are not those that {CONFIG} names")
     if codebook_id(model.codebook_bytes()).hex() != weights.config["codebook_id"]:
         raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
     return model
+
+
+def first_codec(weights: Weights) -> Weights | None:
+    """Return the weights that those of a stacked model refer to; None where they refer to none.
+
+    Raises:
+        WeightsError: they are not installed, or have another codebook.
+    """
+    found = reference(weights.config.get("model"))
+    if found is None:
+        return None
+    name, identity = found
+    needs = f"{weights.folder}: stands on the codec '{name}' (codebook {identity})"
+    beside = weights.folder.parent / name if NAME.fullmatch(name) else None
+    try:
+        first = read_weights(beside) if beside and (beside / CONFIG).is_file() else find_named(name)
+        first.check(IMAGE)
+    except WeightsError as error:
+        raise WeightsError(f"{needs}, which is needed as well: {error}") from None
+    if first.codebook_id.hex() != identity:
+        raise WeightsError(
+            f"{needs}, and the one in {first.folder} has codebook {first.codebook_id.hex()}; "
+            "install the one that it was trained on"
+        )
+    return first
 
 
 def load_sampling_prior(weights: Weights, draws: str | None = None) -> Prior:
@@ -156,7 +196,12 @@ Built = TypeVar("Built", bound=torch.nn.Module)
 
 def _load(weights: Weights, file: str, build: Callable[[int], Built]) -> Built:
     """Fill what `build` makes, of at most as many numbers as the file holds, with its tensors."""
-    state = read_state(weights, file)
+    return _filled(weights, file, read_state(weights, file), build)
+
+
+def _filled(
+    weights: Weights, file: str, state: dict[str, torch.Tensor], build: Callable[[int], Built]
+) -> Built:
     try:
         model = build(sum(tensor.numel() for tensor in state.values()))
         model.load_state_dict(state)
@@ -181,7 +226,7 @@ def write_weights(folder: Path, config: Tree, model: VQVAE | VAE) -> Tree:
         The config as written, with ``maps``, ``codebook_id`` and ``files``, and for sound in
         several maps ``codebook_ids``.
     """
-    data = tensor_bytes(model)
+    data = tensor_bytes(model, without=FIRST if reference(config["model"]) else None)
     config = {
         **config,
         "maps": [asdict(spec) for spec in model.maps],
@@ -206,9 +251,10 @@ def prior_bytes(prior: Prior) -> tuple[str, bytes]:
     return SAMPLING_PRIOR, tensor_bytes(prior)
 
 
-def tensor_bytes(module: torch.nn.Module) -> bytes:
+def tensor_bytes(module: torch.nn.Module, without: str | None = None) -> bytes:
     """Return the content of the file that keeps a trained network.
 
+    Tensors whose name begins with `without` are left out, where it is given.
     Kernels and matrices are rounded to float16, which halves the file and changes no picture
     visibly; vectors, scales and the codebook stay float32.
     """
@@ -222,6 +268,7 @@ def tensor_bytes(module: torch.nn.Module) -> bytes:
                 else value.float()
             ).contiguous()
             for key, value in module.state_dict().items()
+            if without is None or not key.startswith(without)
         }
     )
 

@@ -5,6 +5,8 @@ pictures. What is learned is a second VQ-VAE of such maps, whose decoder draws t
 VQ-VAE of pictures to whoever codes with it or trains it.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -14,6 +16,8 @@ from vqcodec.models.decoders.base import Density
 from vqcodec.models.decoders.pixelcnn import PixelCNNDecoder
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.vqvae import VQVAE, build, build_parts
+
+FIRST = "encoder.first."  # what the names of the first codec's tensors begin with
 
 
 class StackedEncoder(Encoder):
@@ -122,7 +126,7 @@ def build_stacked(model: Tree, max_parameters: int | None = None) -> VQVAE:
     """
     second = {part: table for part, table in model.items() if part != "on"}
     on = model["on"]
-    if not isinstance(on, dict) or not on:
+    if not isinstance(on, dict) or not on or reference(model):
         raise UsageError("this model stands on the codes of another codec; name it with --on")
     if "on" in on or "bottleneck" in on or "conditioner" in on:
         raise UsageError("the codec to stand on must be a plain one of pictures")
@@ -150,8 +154,30 @@ def for_codec(model: Tree, on: Tree) -> Tree:
     first = on.get("quantizer", {})
     encoder = {**model["encoder"], "channels": first.get("dim", 0)}
     decoder = {**model["decoder"], "levels": first.get("codebook_size", 0)}
-    own = {part: table for part, table in on.items() if part != "prior"}
-    return {**model, "on": own, "encoder": encoder, "decoder": decoder}
+    return {**model, "on": _plain(on), "encoder": encoder, "decoder": decoder}
+
+
+def reference(model: Any) -> tuple[str, str] | None:
+    """Return name and codebook id of the first codec, if a ``model`` table but refers to one."""
+    on = model.get("on") if isinstance(model, dict) else None
+    if not isinstance(on, dict) or set(on) != {"name", "codebook_id"}:
+        return None
+    return str(on["name"]), str(on["codebook_id"])
+
+
+def with_first(model: Tree, on: Tree) -> Tree:
+    """Return the ``model`` table of weights that refer to a first codec, with its table in it.
+
+    Args:
+        model: the table of the weights.
+        on: the ``model`` table of the first codec.
+    """
+    return {**model, "on": _plain(on)}
+
+
+def _plain(on: Tree) -> Tree:
+    """Return what of a codec's ``model`` table can be stood on: codes are not made by its prior."""
+    return {part: table for part, table in on.items() if part != "prior"}
 
 
 def _stack(first: VQVAE, encoder: Encoder, decoder: nn.Module) -> tuple[Encoder, Density]:

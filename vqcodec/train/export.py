@@ -81,6 +81,9 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         "model": {k: table for k, table in preset["model"].items() if k not in ("prior", RATES)},
         "training": _training(run, description),
     }
+    if "on" in description:  # the first codec keeps its own weights
+        on = {"name": description["on"], "codebook_id": description["on_codebook_id"]}
+        config["model"]["on"] = on
     if trained_for is not None:
         config[RATES] = {
             "curvature": [round(number, 2) for number in trained_for.by_map()],
@@ -237,7 +240,7 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
         on = (
             f"\nIt codes the codes of `{run['on']}` again (codebook id `{run['on_codebook_id']}`), "
         )
-        on += "whose network is part of it.\n"
+        on += "which must be installed, too.\n"
     return f"""# {config["name"]}
 
 {kind} weights for vqcodec, modality: {config["modality"]}.

@@ -13,6 +13,7 @@ from vqcodec.models.decoders.base import Density
 from vqcodec.models.nn.initial import keep_variance
 from vqcodec.models.nn.pyramid import PyramidConfig, upsampling
 from vqcodec.models.priors import pixelcnn
+from vqcodec.models.priors.base import Prior, Tensors
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Config(PyramidConfig):
         first: what the first layer sees.
         kernel: what the blocks see.
         reach: columns to the right that are seen per row up; -1 for no bound.
+        hidden: the share of pictures, in training, of whose values some are not told to those after
+            them, from none to all. What is near is then not all that the decoder learns to go by,
+            and z_q has something to say (word dropout, arXiv:1511.06349).
     """
 
     features: int = 32
@@ -40,9 +44,11 @@ class Config(PyramidConfig):
     first: tuple[int, int] = (3, 3)
     kernel: tuple[int, int] = (1, 1)
     reach: int = 1
+    hidden: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_range("hidden", self.hidden, 0, 1)
         check_range("features", self.features, 1, 1024)
         self.network()
 
@@ -73,7 +79,7 @@ class PixelCNNDecoder(Density):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.levels, self.channels = config.levels, config.channels
+        self.levels, self.channels, self.hidden = config.levels, config.channels, config.hidden
         self.layers, self.stride, self.halo = upsampling(config, config.features)
         keep_variance(self.layers)  # or z_q would be hardly heard while it could still be learned
         self.pixels = pixelcnn.PixelCNN(config.network())
@@ -88,6 +94,24 @@ class PixelCNNDecoder(Density):
     ) -> torch.Tensor:
         """Return log p(x | z_q) in nats, (B,)."""
         return self.pixels.log_prob(self.values(x), self.layers(z_q))
+
+    def loss(
+        self, x: torch.Tensor, z_q: torch.Tensor, cond: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return -log p(x | z_q) in nats per dimension, some values `hidden` in training."""
+        values = self.values(x)
+        scores = self.pixels(self._told(values), self.layers(z_q))
+        each = [Prior.mean_nats(v, s) for v, s in zip(values, scores, strict=True)]
+        return torch.stack(each).mean()
+
+    def _told(self, values: Tensors) -> Tensors:
+        """Return the values with -1 for those that are hidden, all colours of a pixel or none."""
+        if not (self.training and self.hidden):
+            return values
+        batch, *grid = values[0].shape
+        rate = torch.rand(batch, 1, 1) * (torch.rand(batch, 1, 1) < self.hidden)
+        hidden = (torch.rand(batch, *grid) < rate).to(values[0].device)
+        return tuple(value.masked_fill(hidden, -1) for value in values)
 
     def reconstruct(
         self,

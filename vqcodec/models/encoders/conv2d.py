@@ -14,7 +14,7 @@ from vqcodec.models.nn.residual import ACTIVATIONS
 
 @dataclass(frozen=True)
 class Config(PyramidConfig):
-    """Settings: an entry of `widths` and `blocks` follows each 4x4 convolution of stride 2.
+    """Settings: an entry of `widths` and `blocks` follows each strided convolution, 4x4 as a rule.
 
     Attributes:
         channels: of the signal: colours, or numbers of another codec's code vectors.
@@ -44,10 +44,11 @@ class Conv2dEncoder(Encoder):
         for level, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
             if layers:
                 layers.append(ACTIVATIONS[config.activation]())
-            layers.append(nn.Conv2d(channels, width, 4, stride=2, padding=1))
+            factor = config.factor(level)
+            layers.append(nn.Conv2d(channels, width, factor + 2, stride=factor, padding=1))
             layers += config.stack(level)
             halo += stride  # a 4x4 window sees one sample beyond the 2x2 that it stands for
-            channels, stride = width, stride * 2
+            channels, stride = width, stride * factor
             halo += stride * blocks
         layers += [ACTIVATIONS[config.activation](), nn.Conv2d(channels, config.dim, 1)]
         self.layers = nn.Sequential(*layers)

@@ -25,6 +25,8 @@ class Config(PyramidConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("grids", self.grids, 1, len(self.widths))
+        if self.factors:
+            raise ValueError("grids are of half the size each; there are no factors to set")
 
     def build(self) -> "Pyramid2dEncoder":
         """Make the encoder with fresh weights."""

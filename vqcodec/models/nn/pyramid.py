@@ -19,6 +19,7 @@ class PyramidConfig:
         dim: D, numbers per code vector.
         activation: ``silu`` or ``relu``.
         residual_width: channels inside of residual blocks; 0 for as many as outside.
+        factors: between resolutions, in the order of computation; 2 each where there are none.
     """
 
     widths: tuple[int, ...]
@@ -26,6 +27,7 @@ class PyramidConfig:
     dim: int
     activation: str = "silu"
     residual_width: int = 0
+    factors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check all ranges: configs come with weights, and weights from anywhere."""
@@ -37,6 +39,10 @@ class PyramidConfig:
             check_range("blocks", blocks, 0, 64)
         check_range("dim", self.dim, 1, 1024)
         check_range("residual_width", self.residual_width, 0, 2048)
+        if self.factors and len(self.factors) != len(self.widths):
+            raise ValueError("factors must be as many as widths, or none")
+        for factor in self.factors:
+            check_range("factor", factor, 2, 4)
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
 
@@ -48,6 +54,10 @@ class PyramidConfig:
         between = sum(16 * a * b for a, b in zip(self.widths, self.widths[1:], strict=False))
         return inner + between
 
+    def factor(self, level: int) -> int:
+        """Return the stride of a level's convolution, whose window is wider by one on each side."""
+        return self.factors[level] if self.factors else 2
+
     def stack(self, level: int) -> list[nn.Module]:
         """Return the residual blocks of a resolution, in the order of computation."""
         block = self.widths[level], self.activation, self.residual_width
@@ -57,7 +67,7 @@ class PyramidConfig:
 def upsampling(config: PyramidConfig, channels: int) -> tuple[nn.Sequential, int, int]:
     """Return the layers from z_q, (B, D, h, w), to (B, channels, h * stride, w * stride).
 
-    And their stride, and their halo in cells of z_q. Blocks come before each doubling.
+    And their stride, and their halo in cells of z_q. Blocks come before each enlargement.
     """
     layers: list[nn.Module] = [nn.Conv2d(config.dim, config.widths[0], 3, padding=1)]
     stride, halo = 1, 1.0
@@ -66,7 +76,8 @@ def upsampling(config: PyramidConfig, channels: int) -> tuple[nn.Sequential, int
         last = level + 1 == len(config.widths)
         layers.append(ACTIVATIONS[config.activation]())
         after = channels if last else config.widths[level + 1]
-        layers.append(nn.ConvTranspose2d(width, after, 4, 2, padding=1))
+        factor = config.factor(level)
+        layers.append(nn.ConvTranspose2d(width, after, factor + 2, factor, padding=1))
         halo += (blocks + 1) / stride
-        stride *= 2
+        stride *= factor
     return nn.Sequential(*layers), stride, math.ceil(halo)

@@ -165,7 +165,10 @@ class PixelCNN(Prior):
         )
 
     def forward(self, indices: Tensors, cond: torch.Tensor | None = None) -> Tensors:
-        """Return logits, (B, h, w, K), of each map, (B, h, w) int64; one for each channel."""
+        """Return logits, (B, h, w, K), of each map, (B, h, w) int64; one for each channel.
+
+        An index of -1 is one that nothing is known of.
+        """
         maps = torch.stack(indices, 1)
         memory = Whole()
         condition = self._condition(cond, maps.shape)
@@ -269,7 +272,7 @@ class PixelCNN(Prior):
 
     def _embed(self, indices: torch.Tensor) -> torch.Tensor:
         """Return (B, *cells, channels * embedding) of (B, channels, *cells)."""
-        return torch.cat([e(indices[:, c]) for c, e in enumerate(self.embed)], -1)
+        return torch.cat([_known(e, indices[:, c]) for c, e in enumerate(self.embed)], -1)
 
     def _above(self, memory: Memory) -> None:
         """Run the stack that sees whole rows, where there is one."""
@@ -293,7 +296,7 @@ class PixelCNN(Prior):
     def _logits(self, features: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """Return logits, (B, *cells, K), of the channel after those in before, (B, c, *cells)."""
         for c in range(before.shape[1]):
-            features = features + self.earlier[c](before[:, c])
+            features = features + _known(self.earlier[c], before[:, c])
         y: torch.Tensor = self.logits[before.shape[1]](F.silu(features))
         return y
 
@@ -346,3 +349,9 @@ def diagonals(
 
 def _embeddings(number: int, size: int, width: int) -> nn.ModuleList:
     return nn.ModuleList(nn.Embedding(size, width) for _ in range(number))
+
+
+def _known(embed: nn.Module, indices: torch.Tensor) -> torch.Tensor:
+    """Return the embeddings of indices, zero for -1."""
+    y: torch.Tensor = embed(indices.clamp(min=0)) * (indices >= 0)[..., None]
+    return y
