@@ -16,14 +16,21 @@ from scipy import stats
 from tests.helpers import Run, picture, tiny_config
 from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.codec.graphs import make_graphs
+from vqcodec.codec.image import ImageCodec
 from vqcodec.config import load_preset, override
 from vqcodec.errors import UsageError
+from vqcodec.evaluate.bits import CODING, BitMeter
+from vqcodec.evaluate.bound.measures import measure
+from vqcodec.evaluate.bound.study import summarise
+from vqcodec.media.image import Image as Picture
+from vqcodec.models.decoders.base import Density
+from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import load_any_model, write_weights
 from vqcodec.models.vae import build_model
 from vqcodec.train.image.task import train_image
 from vqcodec.train.loop import AVERAGE, CHECKPOINT, Progress
 from vqcodec.train.run import TrainingJob
-from vqcodec.weights import read_weights
+from vqcodec.weights import SAMPLING_PRIOR, read_weights
 
 SIDE = ("train.crop_size=16", "train.picture_side=16", "train.held_out_side=16")
 SMALL = {
@@ -201,11 +208,6 @@ def test_what_cannot_be_measured_or_coded(photos: Path, tmp_path: Path, run: Run
 
 def test_a_report_of_untrained_weights_is_that_of_the_model(photos: Path, tmp_path: Path) -> None:
     """The table's means are those of the model itself, picture by picture."""
-    from vqcodec.evaluate.bound.measures import measure
-    from vqcodec.evaluate.bound.study import summarise
-    from vqcodec.models.decoders.base import Density
-    from vqcodec.models.nn.pixels import to_signal
-
     tree = tiny_config()
     torch.manual_seed(0)
     config = {"name": "tiny", "modality": "image", "model": tree["model"]}
@@ -222,10 +224,33 @@ def test_a_report_of_untrained_weights_is_that_of_the_model(photos: Path, tmp_pa
     assert isinstance(model.decoder, Density)
     with torch.inference_mode():
         z = model.infer(x)[0]
-        other = -model.decoder.log_prob(x[1:], z[:-1]).numpy() / math.log(2)
-    apart = np.arange(22) != 19  # the first of a batch is tried on the latents of its last
-    np.testing.assert_allclose(found.swapped[1:][apart], other[apart], rtol=1e-5)
+        order = np.random.default_rng(0).permutation(23)
+        other = -model.decoder.log_prob(x[order[1:]], z[order[:-1]]).numpy() / math.log(2)
+        apart = np.arange(22) != 19
+    # in an order of chance; the first of a batch is tried on the latents of its last
+    np.testing.assert_allclose(found.swapped[order[1:]][apart], other[apart], rtol=1e-5)
+    assert sorted(order) == list(range(23)) != list(order)
     rows = summarise([found])
     assert rows[0]["gap"][0] == pytest.approx((found.swapped - found.distortion).mean())
     error = stats.sem(found.swapped - found.distortion)
     assert rows[0]["gap"][1] == pytest.approx(error)
+
+
+@pytest.mark.parametrize("kind", ["latticed", "paired", "coded"])
+def test_a_prior_that_codes_makes_the_bound_tighter(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Without one to sample from, that one counts: as many bits as its integers take in files."""
+    weights = read_weights(request.getfixturevalue(f"{kind}_weights"))
+    files = {k: v for k, v in weights.config["files"].items() if k != SAMPLING_PRIOR}
+    weights = replace(weights, config={**weights.config, "files": files})
+    pixels = np.stack([picture(64, 64, seed).transpose(2, 0, 1) for seed in range(4)])
+    found = measure(weights, pixels, torch.device("cpu"))
+    assert found.how == "fitted prior" and found.tighter is not None
+    codec = ImageCodec(weights, device="cpu", precision="fp32", engine="torch")
+    meter = BitMeter(codec)
+    exact = [
+        meter.measure(codec.encode(Picture(picture(64, 64, seed))))[CODING] for seed in range(4)
+    ]
+    np.testing.assert_allclose(found.tighter - found.distortion, exact, rtol=0.01)
+    assert not np.allclose(exact, found.rate, rtol=0.05)  # log K each

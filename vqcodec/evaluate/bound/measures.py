@@ -9,12 +9,15 @@ import torch
 
 from vqcodec.errors import UsageError
 from vqcodec.models.decoders.base import Density
+from vqcodec.models.fixedpoint import from_arrays
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import load_any_model, load_sampling_prior
+from vqcodec.models.priors import integer
 from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.independent import IndependentPriors
 from vqcodec.models.vae import VAE
 from vqcodec.models.vqvae import VQVAE
-from vqcodec.weights import SAMPLING_PRIOR, Weights
+from vqcodec.weights import SAMPLING_PRIOR, Weights, any_coding_prior
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,10 +91,12 @@ def measure(
     model = load_any_model(weights).to(device)
     if not isinstance(model.decoder, Density):
         raise UsageError(f"'{weights.name}': its decoder has no likelihood, so it has no bound")
-    prior = None
-    has_sampling = SAMPLING_PRIOR in weights.config.get("files", {})
-    if isinstance(model, VQVAE) and has_sampling and weights.draws == weights.modality:
-        prior = load_sampling_prior(weights).to(device)
+    prior = fitted_prior(weights)
+    if prior is not None:
+        prior.to(device)
+    # neighbours may be frames of a film, and codes of the frame before are hardly those of another
+    order = np.random.default_rng(0).permutation(len(pixels))
+    pixels = pixels[order]
     found: list[list[torch.Tensor]] = []
     costs: list[torch.Tensor] = []
     seen = [torch.zeros(size, dtype=torch.bool) for size in weights.codebook_sizes]
@@ -110,7 +115,7 @@ def measure(
                     book[grid.flatten().cpu()] = True
             progress(done / len(starts))
     columns = [
-        torch.cat(column).double().cpu().numpy() / math.log(2)
+        torch.cat(column).double().cpu().numpy()[np.argsort(order)] / math.log(2)
         for column in zip(*found, strict=True)
     ]
     if seen:
@@ -124,6 +129,20 @@ def measure(
     return Bounds(
         weights.name, dimensions, rate, own_cost, swapped, more[0] if more else None, how, used
     )
+
+
+def fitted_prior(weights: Weights) -> Prior | None:
+    """Return what was fitted to the codes of a model: the prior to sample from, or that to code.
+
+    The latter in floating point, of pictures whose codes are the nearest ones. None without.
+    """
+    has_sampling = SAMPLING_PRIOR in weights.config.get("files", {})
+    if has_sampling and weights.draws == weights.modality:
+        return load_sampling_prior(weights)
+    found = any_coding_prior(weights)
+    if not isinstance(found, tuple):
+        return from_arrays(found.arrays)
+    return IndependentPriors([integer.from_arrays(own.arrays) for own in found]) if found else None
 
 
 def _starts(number: int) -> list[tuple[int, int]]:
