@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from scipy import stats
 
-from tests.helpers import Run, picture, tiny_config
+from tests.helpers import Run, picture, tiny_config, tiny_speech_config
 from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.codec.graphs import make_graphs
 from vqcodec.codec.image import ImageCodec
@@ -164,6 +164,18 @@ def test_codes_of_a_decoder_that_draws(photos: Path, tmp_path: Path, run: Run) -
     assert decode("3.png", "--seed", "2") != one
     assert decode("4.png", "--seed", "1", "--temperature", "0.5") != one
     assert decode("5.png") == decode("6.png", "--seed", "0")
+
+
+def test_a_decoder_without_likelihood_has_no_bound(photos: Path, tmp_path: Path, run: Run) -> None:
+    """Of pictures all have one; one that was made for sound is refused in one sentence."""
+    tree = tiny_speech_config()
+    (tmp_path / "odd").mkdir()
+    config = {"name": "odd", "modality": "image", "model": tree["model"]}
+    write_weights(tmp_path / "odd", config, build_model(tree["model"]))
+    done = run("evaluate", photos, "--bound", "--model", "odd", "-o", "e")
+    assert done.returncode == 2, done.stderr
+    assert b"'odd': its decoder has no likelihood, so it has no bound" in done.stderr
+    assert b"Traceback" not in done.stderr and not (tmp_path / "e").exists()
 
 
 def test_what_cannot_be_measured_or_coded(photos: Path, tmp_path: Path, run: Run) -> None:

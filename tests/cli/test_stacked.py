@@ -1,10 +1,12 @@
 """A VQ-VAE on the codes of another: trained, exported, coded with; and what does not fit."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.helpers import Run, lively, picture, tiny_config
 from vqcodec import Codec
@@ -18,7 +20,7 @@ from vqcodec.models.pretrained import load_any_model, load_model, write_weights
 from vqcodec.models.stacked import StackedDecoder, StackedEncoder, for_codec
 from vqcodec.models.vae import build_model
 from vqcodec.models.vqvae import VQVAE
-from vqcodec.weights import read_weights
+from vqcodec.weights import MODEL, read_weights
 
 SMALL = (
     *("model.encoder.widths=[4, 4]", "model.encoder.blocks=[0, 0]", "model.encoder.dim=6"),
@@ -171,3 +173,50 @@ def test_what_does_not_fit(
     ):
         with pytest.raises(UsageError, match=sentence):
             build_model({**table, **change})
+
+
+def test_it_stands_on_a_codec_that_must_be_there(
+    home: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights hold nothing of the first codec; they find it beside them, or where all are found."""
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path / "elsewhere"))
+    first, model = read_weights(home / "weights/first"), stacked_model(home)
+    table = for_codec(override(load_preset("stacked"), list(SMALL))["model"], first.config["model"])
+    table["on"] = {"name": "first", "codebook_id": first.codebook_id.hex()}
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    write_weights(alone, {"name": "second", "modality": "image", "model": table}, model)
+    kept = load_file(alone / MODEL)
+    assert kept and not any(name.startswith("encoder.first.") for name in kept)
+    photo = home / "photos" / "0.png"
+
+    def said(*arguments: str | Path) -> str:
+        done = run(*arguments)
+        assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr
+        return done.stderr.decode()
+
+    encode = ("encode", photo, "--model", alone, "-o", "a.vqc", "--force")
+    missing = f"stands on the codec 'first' (codebook {first.codebook_id.hex()}), which is needed"
+    assert missing in said(*encode)
+    assert "no weights named 'first' are installed" in said(*encode)
+    assert missing in said("inspect", photo, "--model", alone, "-o", "seen.png")
+    shutil.copytree(first.folder, tmp_path / "elsewhere" / "first")  # where all are found
+    assert run(*encode).returncode == 0
+    shutil.rmtree(tmp_path / "elsewhere")
+    shutil.copytree(first.folder, tmp_path / "first")  # beside them
+    assert run(*encode).returncode == 0
+    other = lively(load_model(first))
+    with torch.no_grad():
+        other.quantizer.codebooks[0].codebook += 1
+    write_weights(tmp_path / "first", first.config, other)
+    assert "has codebook" in said(*encode) and "that it was trained on" in said(*encode)
+    for name, codebook, sentence in (
+        ("../first", "00000000", "no weights named '../first'"),
+        ("second", "00000000", "needed as well"),
+        (7, None, "no weights named '7'"),
+    ):
+        table["on"] = {"name": name, "codebook_id": codebook}
+        config = {"name": "second", "modality": "image", "model": table}
+        write_weights(alone, config, model)
+        assert sentence in said(*encode)
+    assert not (tmp_path / "seen.png").exists()

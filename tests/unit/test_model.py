@@ -10,6 +10,7 @@ from tests.helpers import picture, tiny_config
 from vqcodec.config import load_preset, preset_names
 from vqcodec.errors import UsageError
 from vqcodec.models.decoders.deconv2d import Config as DecoderConfig
+from vqcodec.models.encoders.conv2d import Config as EncoderConfig
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.vqvae import VQVAE, build
@@ -40,6 +41,48 @@ def test_reach_of_the_encoder_is_true_and_tight(tiny_model: VQVAE) -> None:
     own = 12 * stride
     assert own - rows.min() == encoder.halo
     assert rows.max() - (own + stride - 1) == encoder.halo
+
+
+@pytest.mark.parametrize("factors", [(3, 2), (2, 3), (4, 3)])
+def test_cells_of_other_factors_than_two(factors: tuple[int, int]) -> None:
+    """24 pixels may become one cell, and every cell stands for as many pixels on each side."""
+    shared = {"widths": (4, 4), "dim": 3}
+    encoder = EncoderConfig(**shared, blocks=(1, 0), factors=factors).build()  # type: ignore[arg-type]
+    decoder = DecoderConfig(**shared, blocks=(0, 1), factors=factors[::-1]).build()  # type: ignore[arg-type]
+    stride = factors[0] * factors[1]
+    assert encoder.strides == ((stride, stride),) and decoder.stride == stride
+    for layer in (*encoder.modules(), *decoder.modules()):
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            torch.nn.init.constant_(layer.weight, 0.1)
+            torch.nn.init.constant_(layer.bias, 1.0)  # type: ignore[arg-type]
+    x = torch.ones(1, 3, 9 * stride, 9 * stride, requires_grad=True)
+    (z,) = encoder(x)
+    assert z.shape[2:] == (9, 9)
+    (grad,) = torch.autograd.grad(z[0, :, 4, 4].sum(), x)
+    seen = torch.nonzero(grad.sum((0, 1, 3))).ravel()
+    assert int(seen.min()) == 4 * stride - encoder.halo
+    assert int(seen.max()) == 5 * stride - 1 + encoder.halo
+    z_q = torch.ones(1, 3, 9, 9, requires_grad=True)
+    patch = decoder(z_q)[..., 4 * stride : 5 * stride, :]
+    (grad,) = torch.autograd.grad(patch.sum(), z_q)
+    rows = torch.nonzero(grad.sum((0, 1, 3))).ravel()
+    assert 4 - int(rows.min()) <= decoder.halo and int(rows.max()) - 4 <= decoder.halo
+    one = EncoderConfig(**shared, blocks=(0, 0), factors=factors).build()  # type: ignore[arg-type]
+    assert one(torch.zeros(1, 3, stride, stride))[0].shape[2:] == (1, 1)
+
+
+def test_factors_that_do_not_fit() -> None:
+    settings = {"widths": [4, 4], "blocks": [0, 0], "dim": 3, "activation": "relu"}
+    for kind, factors, sentence in (
+        ("conv2d", [2], "as many as widths"),
+        ("conv2d", [2, 9], "factor is 9"),
+        ("pyramid2d", [2, 2], "no factors to set"),
+    ):
+        table = load_preset("image-f4")["model"] | {
+            "encoder": {"kind": kind, **settings, "factors": factors}
+        }
+        with pytest.raises(UsageError, match=sentence):
+            build(table)
 
 
 def test_reach_of_the_decoder_is_true(tiny_model: VQVAE) -> None:

@@ -104,15 +104,38 @@ def test_its_loss_is_nats_per_value_and_fits() -> None:
     assert float(decoder.loss(x, z).detach()) < min(float(loss.detach()), math.log(256)) - 0.3
 
 
+def test_hidden_values_are_not_told_and_still_learned() -> None:
+    """In training some pictures lack some values, some all; what is measured lacks none."""
+    decoder = lively_decoder(hidden=0.5, levels=16)
+    z, x = torch.randn(64, 3, 2, 2), torch.randint(16, (64, 3, 8, 8)) * (2 / 15) - 1
+    with torch.inference_mode():
+        own = decoder.loss(x, z)
+        torch.testing.assert_close(own, -decoder.log_prob(x, z).mean() / 192)
+        decoder.train()
+        assert not torch.equal(decoder.loss(x, z), own)
+        told = torch.stack(decoder._told(decoder.values(x)), 1)
+        hidden = told < 0
+        assert torch.equal(told[~hidden], torch.stack(decoder.values(x), 1)[~hidden])
+        assert torch.equal(hidden.any(1), hidden.all(1))  # a pixel's colours together
+        share = hidden.float().mean((1, 2, 3))
+        assert 20 < int((share > 0).sum()) < 44 and float(share.max()) > 0.8
+        # what is not told cannot matter: all hidden, every pixel knows its place and z alone
+        blank = torch.full((2, 8, 8), -1)
+        first, _, _ = decoder.pixels((blank,) * 3, decoder.layers(z[:2]))
+        other, _, _ = decoder.pixels((blank,) * 3, decoder.layers(z[:2].roll(1, 0)))
+    assert not torch.equal(first, other)
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
+        ({"hidden": 1.5}, "hidden is 1.5"),
         ({"levels": 1}, "codebook_size is 1"),
         ({"reach": 5}, "as wide as reach"),
         ({"features": 0}, "features is 0"),
         ({"channels": 99}, "channels is 99"),
     ],
 )
-def test_settings_out_of_range(setting: dict[str, int], sentence: str) -> None:
+def test_settings_out_of_range(setting: dict[str, float], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         build_decoder({"kind": "pixelcnn", **SMALL, **setting})
