@@ -135,6 +135,8 @@ def test_train_export_encode_decode(
             assert image.size == (32, 32)
             pictures.append(image.tobytes())
     assert pictures[0] == pictures[1] != pictures[2]
+    done = run("inspect", "a.vqc", "-o", "codes.png")  # a cell of each code, and not its surround
+    assert done.returncode == 0, done.stderr
     done = run("decode", "a.vqc", "-o", "no.png", "--model", "first")
     assert done.returncode == 1 and b"were made with 'second'" in done.stderr
     with pytest.raises(UsageError, match="graphs cannot"):

@@ -22,6 +22,12 @@ PICTURES, SPEECH = (
 )
 CODED = ("plain",)  # the other is so small that packed bits win
 ENGINES = ("torch", "onnx")
+COMPUTED = [  # a stacked model draws, and has no graphs
+    (n, e)
+    for n in PICTURES
+    for e in ENGINES
+    if e == "torch" or "on" not in read_weights(WEIGHTS / n).config["model"]
+]
 CASES = {"plain": (70, 98, False), "alpha": (33, 21, True)}
 
 
@@ -39,9 +45,8 @@ def test_weights_are_shipped_and_found_by_name() -> None:
     assert set(SHIPPED) <= {w.name for w in list_weights()}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(("name", "engine"), COMPUTED)
 def test_files_and_pixels_stay_as_they_are(
     name: str, case: str, engine: str, request: pytest.FixtureRequest
 ) -> None:
@@ -62,7 +67,7 @@ def test_files_and_pixels_stay_as_they_are(
     assert (decoded.alpha is None) == (kept.alpha is None)
     fresh = codec.encode(original(case))
     # The encoder computes in floating point: a few ties may fall the other way elsewhere.
-    assert np.mean(fresh.grids[0] == codes.grids[0]) > 0.98
+    assert all(np.mean(a == b) > 0.98 for a, b in zip(fresh.grids, codes.grids, strict=True))
     assert replace(fresh.image, tint=None) == codes.image  # these files are older than tints
 
 

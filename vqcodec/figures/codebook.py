@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BATCH = 512  # codes decoded at a time
+BATCH, DRAWN = 512, 32  # codes decoded at a time, and by a decoder that draws
 MEAN = (0.62, 0.0, 0.0)  # of false colours in Oklab: middle lightness, no tint
 SPREAD = (0.17, 0.075, 0.075)  # their standard deviations: lively, and hardly ever clipped
 
@@ -23,7 +23,8 @@ class CodebookChart:
     Attributes:
         vectors: (K, D) float32.
         patches: (K, s, s, 3) uint8, the middle of what a map filled with the code decodes to, other
-            maps being filled with their most ordinary code; s is the stride, pixels per index.
+            maps being filled with their most ordinary code; s is the stride, pixels per index. A
+            decoder that draws draws one cell: it takes long, and invents what is around as well.
         colours: (K, 3) uint8, false colours, see `false_colours`.
     """
 
@@ -37,13 +38,14 @@ class CodebookChart:
         import numpy as np
 
         vectors = vectors_of(codec, level)
-        side, halo, shape = max(codec.maps[level].stride), codec.engine.decoder_halo, codec.maps[0]
+        draws, shape, side = codec.engine.draws, codec.maps[0], max(codec.maps[level].stride)
+        halo, batch = (0, DRAWN) if draws else (codec.engine.decoder_halo, BATCH)
         middle = slice(halo * max(shape.stride), halo * max(shape.stride) + side)
         size = shape.covers((2 * halo + 1,) * 2)
         ordinary = [ordinary_code(vectors_of(codec, i)) for i in range(len(codec.maps))]
         patches = []
-        for start in range(0, len(vectors), BATCH):
-            codes = np.arange(start, min(start + BATCH, len(vectors)), dtype=np.uint16)
+        for start in range(0, len(vectors), batch):
+            codes = np.arange(start, min(start + batch, len(vectors)), dtype=np.uint16)
             maps = []
             for i, spec in enumerate(codec.maps):
                 filling = codes if i == level else np.full_like(codes, ordinary[i])
