@@ -11,7 +11,6 @@ import torch
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
-from vqcodec.modality import IMAGE
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.fixedpoint import to_arrays
 from vqcodec.models.priors.base import Prior
@@ -103,7 +102,6 @@ def first_codec(weights: Weights) -> Weights | None:
     beside = weights.folder.parent / name if NAME.fullmatch(name) else None
     try:
         first = read_weights(beside) if beside and (beside / CONFIG).is_file() else find_named(name)
-        first.check(IMAGE)
     except WeightsError as error:
         raise WeightsError(f"{needs}, which is needed as well: {error}") from None
     if first.codebook_id.hex() != identity:
