@@ -6,9 +6,11 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -168,5 +170,10 @@ def test_ctrl_c_ends_it(walking_weights: Path, tmp_path: Path) -> None:
     connection.request("GET", "/")
     assert connection.getresponse().status == HTTPStatus.OK
     connection.close()
+    for _ in range(3):  # visitors who leave in the middle of an answer
+        with socket.create_connection(("127.0.0.1", int(found[1]))) as leaving:
+            leaving.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{found[1]}\r\n\r\n".encode())
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=20) == (b"", b"") and process.returncode == 130

@@ -8,6 +8,7 @@ given, and the name that this server goes by.
 import io
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -73,6 +74,11 @@ class Player(ThreadingHTTPServer):
                 f"{HOST}:{port}: cannot be listened at ({error.strerror}); name another with --port"
             ) from None
         self.names = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report an error; that a visitor has left in the middle of an answer is none."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
