@@ -110,26 +110,26 @@ def _nearest(numbers: "Floats") -> "NDArray[np.int16]":
 
 def _around(numbers: "Floats", known: "NDArray[np.bool_]") -> "Floats":
     """Return the mean of the known numbers, (h, w, 3), of the blocks around each; 0 without any."""
-    height, width = known.shape
-    parts = np.pad(np.where(known[..., None], numbers, 0), ((1, 1), (1, 1), (0, 0)))
-    counts = np.pad(known, 1)
-    total, count = np.zeros_like(numbers), np.zeros((height, width, 1), np.float32)
-    for y in range(3):
-        for x in range(3):
-            total += parts[y : y + height, x : x + width]
-            count += counts[y : y + height, x : x + width, None]
+    total = _sums(np.where(known[..., None], numbers, np.float32(0)))
+    count = _sums(known[..., None].astype(np.float32))
     return (total / np.maximum(count, 1)).astype(np.float32)
 
 
 def _beside(flags: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
     """Return which blocks, (h, w), are flagged or beside one that is, corners included."""
-    height, width = flags.shape
-    around = np.pad(flags, 1)
-    found = np.zeros_like(flags)
+    found: NDArray[np.bool_] = _sums(flags[..., None].astype(np.float32))[..., 0] > 0
+    return found
+
+
+def _sums(numbers: "Floats") -> "Floats":
+    """Return the sum of each block's numbers, (h, w, C), and those of the eight around it."""
+    height, width = numbers.shape[:2]
+    padded = np.pad(numbers, ((1, 1), (1, 1), (0, 0)))
+    total = np.zeros_like(numbers)
     for y in range(3):
         for x in range(3):
-            found |= around[y : y + height, x : x + width]
-    return found
+            total += padded[y : y + height, x : x + width]
+    return total
 
 
 def _chosen(
