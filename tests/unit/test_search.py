@@ -69,6 +69,25 @@ def test_each_sweep_lowers_error_plus_weighted_bits(codec: Codec, rate_weight: f
     assert costs[2] < costs[1] and costs[3] <= costs[2]
 
 
+def test_a_grid_is_decoded_once_for_each_lattice(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the test of one lattice and the gradients of the next; and the first for itself."""
+    pixels = picture(40, 40)
+    found = codec.search(pixels, (codec.encode(Image(pixels)).grids[0],), rate=True)
+    found.sweep(400.0)
+    decoded = []
+    decode = codec.model.decoder.reconstruct
+
+    def counted(z: torch.Tensor) -> torch.Tensor:
+        decoded.append(len(z))
+        return decode(z)
+
+    monkeypatch.setattr(codec.model.decoder, "reconstruct", counted)
+    found.sweep(400.0)
+    assert len(decoded) == search.SPACING**2 + 1
+
+
 def test_its_own_cost_is_the_true_one(codec: Codec) -> None:
     pixels = picture(32, 40)
     grid = codec.encode(Image(pixels)).grids[0]

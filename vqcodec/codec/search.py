@@ -174,6 +174,7 @@ class Search:
         codes = torch.arange(spec.codebook_size, device=x.device)
         self.codebook = model.quantizer.lookup((codes[None],))[0].T  # (K, D)
         self.curvature: torch.Tensor | None = None
+        self.rate_weight = 0.0  # of the last sweep
         self.factor = torch.zeros(grid, device=x.device)  # of it in each place, its logarithm
         self.trials = torch.zeros(grid, device=x.device)  # 1 where one has told it
         self.order = torch.Generator().manual_seed(0)
@@ -186,6 +187,9 @@ class Search:
         """Return a better grid, (B, h, w), after every cell has had its chance to move."""
         if self.curvature is None:
             self.curvature = self._measure_curvature(self._lookup(grid))
+        if rate_weight != self.rate_weight:  # what was refused before may be worth it now
+            self.refused.zero_()
+            self.rate_weight = rate_weight
         seen = self._see(grid, rate_weight)
         for place in torch.randperm(SPACING**2, generator=self.order).tolist():
             row, column = divmod(place, SPACING)
