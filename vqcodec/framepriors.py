@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.errors import WeightsError
 from vqcodec.weights import (
+    FRAME_PRIOR,
     Weights,
     find_coding_priors,
     find_named,
@@ -16,12 +17,11 @@ from vqcodec.weights import (
 
 if TYPE_CHECKING:
     from vqcodec.coding.contextmodel import ContextModel
+    from vqcodec.coding.framemodel import FrameModel
     from vqcodec.coding.lattice import LatticeModel
 
-FRAME_PRIOR = "frame_prior.safetensors"
 
-
-def frame_prior(weights: Weights) -> "LatticeModel | None":
+def frame_prior(weights: Weights) -> "FrameModel | None":
     """Return the coding prior of successive frames of `weights`, where they have one.
 
     Raises:
@@ -34,26 +34,27 @@ def frame_prior(weights: Weights) -> "LatticeModel | None":
 
 
 @functools.lru_cache(maxsize=4)
-def _frame_prior(folder: Path, sha256: str) -> "LatticeModel":
+def _frame_prior(folder: Path, sha256: str) -> "FrameModel":
     import numpy as np
     import safetensors.numpy
     from safetensors import SafetensorError
 
-    from vqcodec.coding.lattice import LatticeModel
+    from vqcodec.coding.framemodel import FrameModel
 
     weights = read_weights(folder)
     try:
         arrays = safetensors.numpy.load(read_verified(weights, FRAME_PRIOR))
-        model = LatticeModel({name: array.astype(np.int64) for name, array in arrays.items()})
-        sizes, ratios = weights.codebook_sizes, model.ratios[1:]
-        if model.codebook_sizes != sizes * len(model.ratios) or len(sizes) > 1 or {*ratios} - {1}:
+        model = FrameModel({name: array.astype(np.int64) for name, array in arrays.items()})
+        if model.codebook_sizes != weights.codebook_sizes:
             raise ValueError("it is of other maps")
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
         raise WeightsError(f"{folder / FRAME_PRIOR}: not a prior of these weights") from None
     return model
 
 
-def find_frame_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
+def find_frame_priors(
+    name: str, codebook: bytes
+) -> "tuple[ContextModel, ...] | LatticeModel | FrameModel":
     """Find what to code the maps of frames with: a prior of successive ones, or those of pictures.
 
     The arguments are those of `find_coding_priors`, as is what is returned.
@@ -68,7 +69,7 @@ def find_frame_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] |
 
 def needed_prior(
     name: str, codebook: bytes, identity: bytes, number: int | None = 0
-) -> "ContextModel | LatticeModel":
+) -> "ContextModel | LatticeModel | FrameModel":
     """Return the coding prior that a file was written with, of whatever kind.
 
     The arguments, and what is raised, are those of `needed_coding_prior`; with None for `number` it

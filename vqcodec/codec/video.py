@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.image import ImageCodec
-from vqcodec.coding.lattice import LatticeModel
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MAX_CODES, VideoInfo, check_size, ticks_a_second
@@ -237,7 +237,7 @@ class VideoCodec(BaseCodec):
 
     def _header(self, info: VideoInfo, priors: Priors) -> Header:
         name, identity = self.weights.name, self.weights.codebook_id
-        ids, joint = identities_of(priors, len(self.maps)), isinstance(priors, LatticeModel)
+        ids, joint = identities_of(priors, len(self.maps)), isinstance(priors, FrameModel)
         return Header(VIDEO.axes, name, identity, self.maps, info, ids, stream=True, joint=joint)
 
 

@@ -16,7 +16,7 @@ and every cell of a level says to the level after it
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -175,10 +175,14 @@ class Walk:
     Args:
         model: what codes cost.
         condition: the class of all blocks, below `LatticeModel.conditions`.
+        beside: (B, h, w, C), what else is known of each cell of a model of one map: it is added to
+            h, and to t. None for nothing.
     """
 
-    def __init__(self, model: LatticeModel, condition: int = 0) -> None:
-        self._model, self._condition = model, condition
+    def __init__(
+        self, model: LatticeModel, condition: int = 0, beside: "Array | None" = None
+    ) -> None:
+        self._model, self._condition, self._beside = model, condition, beside
         self._number = 0
         self._told: Array | None = None  # relu of t, (B, h, w, C)
 
@@ -224,15 +228,22 @@ class Walk:
             step = max(1, CHUNK // max(1, batch * columns * room))
             for first in range(0, rows if columns else 0, step):
                 part = range(first, min(rows, first + step))
-                cumulative = self._parts(network, phase, known, part, columns)
                 down, across = level.cells(phase)
                 start, stop = down.start + first * down.step, down.start + part.stop * down.step
                 cells = slice(start, stop, down.step), across
+                beside = None if self._beside is None else self._beside[:, *cells]
+                cumulative = self._parts(network, phase, known, part, columns, beside)
                 found[:, *cells] = take(cells, cumulative)
             inner[:, row::2, column::2] = codes[grid[:, row::2, column::2]]
 
     def _parts(
-        self, network: LevelNetwork, phase: int, known: "Array", rows: range, columns: int
+        self,
+        network: LevelNetwork,
+        phase: int,
+        known: "Array",
+        rows: range,
+        columns: int,
+        beside: "Array | None",
     ) -> "Ints":
         """Return the cumulative parts of the codes of some rows of a phase."""
         import numpy as np
@@ -250,9 +261,11 @@ class Walk:
         inputs = len(layer.weight)
         flat = np.concatenate(seen, -1).reshape(-1, inputs) if seen else np.zeros((1, 0))
         h = layer(flat.astype(np.float32, copy=False), self._condition)
+        if beside is not None:
+            h = h + beside.reshape(-1, h.shape[1])
         h = _blocks(h, network.blocks)
         cumulative = self._model.heads[self._number](rectified(h))
-        if not seen:
+        if not seen and beside is None:
             cumulative = np.repeat(cumulative, shape[0] * shape[1] * shape[2], 0)
         return cumulative.reshape(*shape, -1)
 
@@ -269,6 +282,8 @@ class Walk:
         vectors = self._model.tells[self._number]
         assert vectors is not None
         t = vectors[grid]
+        if self._beside is not None:
+            t += self._beside[:, :: level.spacing, :: level.spacing]
         if self._told is not None and network.above is not None:
             for phase, (row, column) in enumerate(PHASES):
                 target = t[:, row::2, column::2]
@@ -279,7 +294,7 @@ class Walk:
                 bias = network.above[2 * row + column if level.factor == 2 else 0]
                 target += layer.finish(y, bias).reshape(target.shape)
         for conv, mix in network.trunk:
-            t = _convolved(t, conv, mix)
+            t = convolved(t, conv, mix)
         return rectified(t)
 
 
@@ -289,21 +304,31 @@ def _blocks(h: "Array", blocks: list[tuple[Layer, Layer]]) -> "Array":
     return h
 
 
-def _convolved(t: "Array", conv: Layer, mix: Layer) -> "Array":
-    """Return t + 1x1(relu(3x3(relu(t)))), some rows at a time."""
+def convolved(t: "Array", conv: Layer, mix: Layer) -> "Array":
+    """Return t + 1x1(relu(3x3(relu(t)))) of (B, h, w, C), which is overwritten."""
+    for rows, y in windows(rectified(t), conv, 3):
+        target = t[:, rows]
+        target += mix(rectified(y)).reshape(target.shape)
+    return t
+
+
+def windows(x: "Array", layer: Layer, side: int) -> "Iterator[tuple[slice, Array]]":
+    """Yield what a layer makes of the side x side cells around each of x, (B, h, w, inputs).
+
+    Some rows at a time, as (cells, outputs); beyond the edges there are zeros.
+    """
     import numpy as np
 
-    batch, height, width, units = t.shape
-    around = np.pad(rectified(t), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    step = max(1, CHUNK // (batch * width * 9 * units))
+    batch, height, width, inputs = x.shape
+    reach = side // 2
+    around = np.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    step = max(1, CHUNK // (batch * width * side**2 * inputs))
     for first in range(0, height, step):
         rows = min(height, first + step) - first
         seen = [
             around[:, first + y : first + y + rows, x : x + width]
-            for y in range(3)
-            for x in range(3)
+            for y in range(side)
+            for x in range(side)
         ]
-        flat = np.concatenate(seen, -1).reshape(-1, 9 * units)
-        target = t[:, first : first + rows]
-        target += mix(rectified(conv(flat))).reshape(target.shape)
-    return t
+        flat = np.concatenate(seen, -1).reshape(-1, side**2 * inputs)
+        yield slice(first, first + rows), layer(flat)

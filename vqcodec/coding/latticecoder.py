@@ -26,15 +26,21 @@ def lanes_of(shape: tuple[int, ...]) -> int:
 
 
 @one_blas_thread
-def encode(model: LatticeModel, maps: "Sequence[Grids]", condition: int) -> list[list[Lanes]]:
+def encode(
+    model: LatticeModel,
+    maps: "Sequence[Grids]",
+    condition: int,
+    beside: "NDArray[np.float32] | None" = None,
+) -> list[list[Lanes]]:
     """Return the lanes of each block of each map.
 
     Args:
         model: what the codes cost.
         maps: coarse to fine, (B, h, w) each.
         condition: the class of all blocks.
+        beside: see `Walk`.
     """
-    walk, coded = Walk(model, condition), []
+    walk, coded = Walk(model, condition, beside), []
     for grid in maps:
         coder = LaneEncoder(len(grid), lanes_of(grid.shape[1:]))
 
@@ -59,6 +65,7 @@ def decode(
     maps: "Sequence[Grids | list[Lanes]]",
     shapes: Sequence[tuple[int, ...]],
     condition: int,
+    beside: "NDArray[np.float32] | None" = None,
 ) -> "list[Grids]":
     """Reverse `encode`: (B, h, w) for each map. Foreign bytes give some codes, never an error.
 
@@ -67,10 +74,11 @@ def decode(
         maps: coarse to fine: the lanes of each block, or the map where it is known already.
         shapes: (h, w) of each map.
         condition: what `encode` was called with.
+        beside: likewise.
     """
     import numpy as np
 
-    walk, found = Walk(model, condition), []
+    walk, found = Walk(model, condition, beside), []
     for coded, (height, width) in zip(maps, shapes, strict=True):
         coder = LaneDecoder(coded) if isinstance(coded, list) else None
 
@@ -91,11 +99,19 @@ def decode(
 
 
 @one_blas_thread
-def bits(model: LatticeModel, maps: "Sequence[Grids]", condition: int = 0) -> "list[Float]":
-    """Return the bits, (B, h, w), that each code of each map costs, but for the coder's waste."""
+def bits(
+    model: LatticeModel,
+    maps: "Sequence[Grids]",
+    condition: int = 0,
+    beside: "NDArray[np.float32] | None" = None,
+) -> "list[Float]":
+    """Return the bits, (B, h, w), that each code of each map costs, but for the coder's waste.
+
+    The arguments are those of `encode`.
+    """
     import numpy as np
 
-    walk, found = Walk(model, condition), []
+    walk, found = Walk(model, condition, beside), []
     for grid in maps:
         cost = np.zeros(grid.shape)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vqcodec.coding.framemodel import FrameModel
     from vqcodec.coding.lattice import LatticeModel
 
 MAX_FILE_BYTES = 1 << 29
@@ -78,7 +79,10 @@ class Codes(Contents):
         return len(data)
 
     def to_bytes(
-        self, suffix: str, *, prior: "bool | Sequence[CodingPrior] | LatticeModel" = True
+        self,
+        suffix: str,
+        *,
+        prior: "bool | Sequence[CodingPrior] | LatticeModel | FrameModel" = True,
     ) -> bytes:
         """Serialise as ``.npz`` or ``.vqc``.
 
@@ -86,7 +90,8 @@ class Codes(Contents):
             suffix: which of them.
             prior: range-code a ``.vqc`` with the coding priors of the installed weights of this
                 name, where there are some and it helps: slower, smaller, and those who read the
-                file need the same weights. Or the priors themselves, one for each map, or of all.
+                file need the same weights. Or the priors themselves, one for
+                each map, or of all, or of frames.
         """
         if suffix == ".npz":
             return npz.dump(self)

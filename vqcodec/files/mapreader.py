@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError
 from vqcodec.files import joint
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Grid = NDArray[np.uint16]
 
-FindPrior = Callable[[str, bytes, bytes, int | None], CodingPrior | LatticeModel]
+FindPrior = Callable[[str, bytes, bytes, int | None], CodingPrior | LatticeModel | FrameModel]
 
 
 def read_maps(
@@ -57,7 +58,10 @@ def read_maps(
             grid, crc = read_packed(read, shape, spec.codebook_size, crc)
         else:
             prior = find_prior(header.model, header.codebook_id, identity, place)
-            if isinstance(prior, LatticeModel) or prior.codebook_size != spec.codebook_size:
+            if (
+                isinstance(prior, LatticeModel | FrameModel)
+                or prior.codebook_size != spec.codebook_size
+            ):
                 raise FormatError("damaged: its codebook size is not that of its coding prior")
             last = header.version == 1
             grid, crc = read_coded(read, grids, shape, header.axes, prior, crc, last=last)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import AudioInfo, check_size
@@ -153,8 +154,8 @@ class StreamFrames:
         if (identity := header.prior_ids[number]) is None:
             return None
         prior = find_prior(header.model, header.codebook_id, identity, number)
-        if isinstance(prior, LatticeModel):
-            raise FormatError("damaged: its coding prior is one of all maps together")
+        if isinstance(prior, LatticeModel | FrameModel):
+            raise FormatError("damaged: its coding prior is one of all maps, or of frames")
         sizes = header.codebook_sizes[number - len(prior.coarser) : number + 1]
         if (*prior.coarser, prior.codebook_size) != sizes:
             raise FormatError("damaged: its codebook sizes are not those of its coding prior")

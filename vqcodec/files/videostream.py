@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError
 from vqcodec.files import interframe
@@ -53,7 +54,7 @@ def frames_of(maps: Maps, coded_size: tuple[int, ...]) -> int:
     return max(1, min(FRAMES, GROUP_CELLS // cells))
 
 
-Priors = Sequence[CodingPrior] | LatticeModel  # of each map, none, or one of successive frames
+Priors = Sequence[CodingPrior] | FrameModel  # of each map, none, or one of successive frames
 
 
 def find_priors(header: Header, find_prior: FindPrior) -> Priors:
@@ -65,10 +66,10 @@ def find_priors(header: Header, find_prior: FindPrior) -> Priors:
             continue
         which = None if header.joint else number
         prior = find_prior(header.model, header.codebook_id, identity, which)
-        if isinstance(prior, LatticeModel):
-            if not header.joint or not interframe.fits(prior, sizes):
-                raise FormatError("damaged: its coding prior is not one of frames")
+        if isinstance(prior, FrameModel) and header.joint and interframe.fits(prior, sizes):
             return prior
+        if isinstance(prior, FrameModel | LatticeModel):
+            raise FormatError("damaged: its coding prior is not one of frames")
         found.append(prior)
     if found and tuple(prior.codebook_size for prior in found) != sizes:
         raise FormatError("damaged: its codebook sizes are not those of its coding priors")
@@ -77,15 +78,17 @@ def find_priors(header: Header, find_prior: FindPrior) -> Priors:
 
 def identities_of(priors: Priors, maps: int) -> tuple[bytes | None, ...]:
     """Return the `Header.prior_ids` of so many maps that go by some priors, or none."""
-    if isinstance(priors, LatticeModel):
+    if isinstance(priors, FrameModel):
         return (priors.identity,) * maps
     return tuple(p.identity for p in priors) or (None,) * maps
 
 
-def fitting(priors: Priors, codebook_sizes: tuple[int, ...]) -> Priors:
-    """Return priors if they are such as code maps of these codebooks, or else none."""
-    if isinstance(priors, LatticeModel):
+def fitting(priors: Priors | LatticeModel, codebook_sizes: tuple[int, ...]) -> Priors:
+    """Return priors if they are such as code frames of these codebooks, or else none."""
+    if isinstance(priors, FrameModel):
         return priors if interframe.fits(priors, codebook_sizes) else ()
+    if isinstance(priors, LatticeModel):
+        return ()
     return priors if tuple(p.codebook_size for p in priors) == codebook_sizes else ()
 
 
@@ -96,19 +99,19 @@ def is_stream_of_frames(codes: Contents) -> bool:
     return isinstance(codes.media, VideoInfo) and alike and len(lengths) == 1
 
 
-def dump(codes: Contents, priors: Priors = ()) -> bytes:
+def dump(codes: Contents, priors: Priors | LatticeModel = ()) -> bytes:
     """Serialise codes; see `vqc.dump`."""
     media = codes.video
     cells = sum(grid.size for grid in codes.grids)
-    priors = fitting(priors, codes.codebook_sizes) if cells <= MAX_CODED else ()
-    joint = isinstance(priors, LatticeModel)
-    whole = Header.of(codes, identities_of(priors, len(codes.grids)), joint=joint)
+    fit = fitting(priors, codes.codebook_sizes) if cells <= MAX_CODED else ()
+    joint = isinstance(fit, FrameModel)
+    whole = Header.of(codes, identities_of(fit, len(codes.grids)), joint=joint)
     length, *size = media.size
     empty = dataclasses.replace(
         media, size=(0, *size), coded_size=(0, *media.coded_size[1:]), durations=()
     )
     file = io.BytesIO()
-    writer = VideoWriter(file, dataclasses.replace(whole, media=empty, stream=True), priors)
+    writer = VideoWriter(file, dataclasses.replace(whole, media=empty, stream=True), fit)
     durations = media.durations or (1,) * length
     step = frames_of(whole.maps, media.coded_size[1:])
     for start in range(0, length, step):
@@ -181,7 +184,7 @@ class VideoWriter:
         """Return one map of a group, packed or range-coded, whichever is smaller."""
         grid, size = grids[-1], self._maps[number].codebook_size
         packed = bytes([PACKED]) + pack(grid.reshape(-1), width_of(size))
-        if isinstance(self._priors, LatticeModel):
+        if isinstance(self._priors, FrameModel):
             coded = bytes([AFTER]) + interframe.code(grid, self._priors)
             if grid.size > interframe.MAX_PER_BYTE * (len(coded) - 1):
                 return packed
@@ -302,9 +305,9 @@ class VideoFrames:
             shape = spec.shape((frames, *self.media.coded_size[1:]))
             if kind == PACKED:
                 grids.append(_unpack(read, shape, spec.codebook_size))
-            elif kind == AFTER and isinstance(priors, LatticeModel):
+            elif kind == AFTER and isinstance(priors, FrameModel):
                 grids.append(interframe.decode(read, shape, priors))
-            elif kind == RANGE_CODED and not isinstance(priors, LatticeModel) and priors:
+            elif kind == RANGE_CODED and not isinstance(priors, FrameModel) and priors:
                 grids.append(decode_blocks(read, grids, shape, "thw", priors[number]))
             else:
                 raise FormatError("damaged: its indices are of an unknown kind")

@@ -93,6 +93,7 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.errors import FormatError
 from vqcodec.files import joint, videostream
@@ -120,16 +121,20 @@ if TYPE_CHECKING:
 __all__ = ["MAGIC", "dump", "is_coded", "is_stream", "is_video", "load"]
 
 
-def dump(codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel" = ()) -> bytes:
+def dump(
+    codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel | FrameModel" = ()
+) -> bytes:
     """Serialise codes; equal codes give equal bytes.
 
     Args:
         codes: what to write.
-        priors: of each map, or of the first, or none, or one of all maps: range-code the maps for
-            which, or all if that is smaller than packing them.
+        priors: of each map, or of the first, or none, or one of all maps, or of successive frames:
+            range-code the maps for which, or all if that is smaller than packing them.
     """
     if videostream.is_stream_of_frames(codes):
         return videostream.dump(codes, priors)
+    if isinstance(priors, FrameModel):
+        priors = ()
     if isinstance(priors, LatticeModel):
         coded = _dump_jointly(codes, priors)
         packed = _dump(codes, ())

@@ -1,4 +1,4 @@
-"""A lattice prior as integers, for coding, and back: to search and to go on training."""
+"""Priors as integers, for coding; lattice priors also back: to search and to go on training."""
 
 import math
 from typing import TYPE_CHECKING
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from vqcodec.coding.framemodel import CONTEXT
 from vqcodec.coding.layers import CAP, EXACT, FRACTION, MAX_HEAD_SHIFT, MAX_SHIFT
 from vqcodec.coding.quadtree import PHASES, REACH
+from vqcodec.models.priors.frames import UNKNOWN, FramesPrior
 from vqcodec.models.priors.lattice import (
     Block,
     Config,
@@ -26,52 +28,91 @@ if TYPE_CHECKING:
 MAX_WEIGHT = MAX_TELL = (1 << 15) - 1
 
 
+class Matrices:
+    """Integers of matrices, and how many bits lie behind their points."""
+
+    def __init__(self) -> None:
+        self.found: Arrays = {}
+        self._shifts: dict[str, int] = {}
+
+    def add(
+        self, name: str, weight: torch.Tensor, bias: torch.Tensor, shift: int | None = None
+    ) -> None:
+        """Store (inputs, outputs) and (..., outputs) as integers."""
+        shift = _shift(weight, bias) if shift is None else shift
+        self._shifts[name] = shift
+        self.found[name] = _integers(weight, shift)
+        self.found[f"{name}_bias"] = _rounding(bias, shift)
+
+    def add_conv(self, name: str, conv: nn.Conv2d) -> None:
+        """Store a convolution: of its inputs, the columns of a row of a channel come first."""
+        assert conv.bias is not None
+        self.add(name, conv.weight.permute(2, 3, 1, 0).flatten(0, 2), conv.bias)
+
+    def add_head(self, name: str, head: nn.Conv2d) -> None:
+        """Store what gives scores, as powers of two."""
+        assert head.bias is not None
+        weight, bias = head.weight[..., 0, 0].T / math.log(2), head.bias / math.log(2)
+        self._shifts[name] = shift = _shift(weight, bias, MAX_HEAD_SHIFT)
+        self.found[name] = _integers(weight, shift)
+        self.found[f"{name}_bias"] = _integers(bias, shift + FRACTION)
+
+    def arrays(self) -> "Arrays":
+        """Return all, with ``shifts`` sorted by name."""
+        import numpy as np
+
+        shifts = np.array([self._shifts[name] for name in sorted(self._shifts)])
+        return {**self.found, "shifts": shifts}
+
+
+@torch.no_grad()
+def frame_arrays(prior: FramesPrior) -> "Arrays":
+    """Return the integers that `vqcodec.coding.framemodel.FrameModel` runs."""
+    context, matrices = prior.context, Matrices()
+    (embedding,) = context.embeddings
+    assert isinstance(embedding, nn.Embedding)
+    matrices.found["codes"] = _integers(embedding.weight, FRACTION).clip(-CAP, CAP)
+    matrices.add_conv("first", context.first)
+    for j, block in enumerate((context.before, context.after)):
+        assert block.conv.bias is not None
+        scale, shift = block.action.weight[UNKNOWN].chunk(2)
+        conv = block.conv.weight.permute(2, 3, 1, 0).flatten(0, 2) * (1 + scale)
+        matrices.add(f"block.{j}.conv", conv, block.conv.bias * (1 + scale) + shift)
+        matrices.add_conv(f"block.{j}.mix", block.mix)
+    matrices.add_conv("last", context.last)
+    own = {CONTEXT + name: array for name, array in matrices.arrays().items()}
+    return {**to_arrays(prior.lattice), **own}
+
+
 @torch.no_grad()
 def to_arrays(prior: LatticePrior) -> "Arrays":
     """Return the integers that `vqcodec.coding.lattice.LatticeModel` runs."""
     import numpy as np
 
-    found: Arrays = {}
-    shifts: dict[str, int] = {}
-
-    def matrix(
-        name: str, weight: torch.Tensor, bias: torch.Tensor, shift: int | None = None
-    ) -> None:
-        """Store (inputs, outputs) and (..., outputs) as integers."""
-        shifts[name] = shift = _shift(weight, bias) if shift is None else shift
-        found[name] = _integers(weight, shift)
-        found[f"{name}_bias"] = _rounding(bias, shift)
-
+    matrices = Matrices()
+    found = matrices.found
     for m, (codes, tell, head) in enumerate(
         zip(prior.embeddings, prior.tells, prior.heads, strict=True)
     ):
         assert isinstance(codes, nn.Embedding) and isinstance(head, nn.Conv2d)
-        assert head.bias is not None
         found[f"map.{m}.codes"] = _integers(codes.weight, FRACTION).clip(-CAP, CAP)
         if isinstance(tell, nn.Embedding):
             found[f"map.{m}.tell"] = _integers(tell.weight, FRACTION).clip(-MAX_TELL, MAX_TELL)
-        weight, bias = head.weight[..., 0, 0].T / math.log(2), head.bias / math.log(2)
-        name = f"map.{m}.head"
-        shifts[name] = shift = _shift(weight, bias, MAX_HEAD_SHIFT)
-        found[name] = _integers(weight, shift)
-        found[f"{name}_bias"] = _integers(bias, shift + FRACTION)
+        matrices.add_head(f"map.{m}.head", head)
     for i, network in enumerate(prior.every()):
         see = [network.see(phase) for phase in range(len(PHASES))]
         shift = min(_shift(*pair) for pair in see)
         for phase, pair in enumerate(see):
-            matrix(f"level.{i}.see.{phase}", *pair, shift)
+            matrices.add(f"level.{i}.see.{phase}", *pair, shift)
         if network.up is not None and network is not prior.networks[-1]:
             bias = up_of(network.up, network.units)[1]
             found[f"level.{i}.above_bias"] = _rounding(bias, shift)
         for name, block in _blocks(i, network):
-            for part, conv in (("conv", block.conv), ("mix", block.mix)):
-                assert conv.bias is not None
-                weight = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
-                matrix(f"{name}.{part}", weight, conv.bias)
+            matrices.add_conv(f"{name}.conv", block.conv)
+            matrices.add_conv(f"{name}.mix", block.mix)
     found["ratios"] = np.array(prior.config.ratios)
     found["depth"] = np.array([prior.config.depth])
-    found["shifts"] = np.array([shifts[name] for name in sorted(shifts)])
-    return found
+    return matrices.arrays()
 
 
 @torch.no_grad()

@@ -12,8 +12,9 @@ from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.models.decoders.wavenet import WaveNet
-from vqcodec.models.fixedpoint import to_arrays
+from vqcodec.models.fixedpoint import frame_arrays, to_arrays
 from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.stacked import FIRST, reference, with_first
@@ -23,6 +24,7 @@ from vqcodec.weights import (
     CODEBOOK_IDS,
     CODING_PRIOR,
     CONFIG,
+    FRAME_PRIOR,
     MODEL,
     NAME,
     SAMPLING_PRIOR,
@@ -243,6 +245,8 @@ def prior_bytes(prior: Prior) -> tuple[str, bytes]:
     """Return the name and the content of the file that keeps a trained prior."""
     if isinstance(prior, LatticePrior):
         return CODING_PRIOR, coding_bytes([to_arrays(prior)])
+    if isinstance(prior, FramesPrior) and prior.config.coding:
+        return FRAME_PRIOR, coding_bytes([frame_arrays(prior)])
     integers = [own.arrays() for own in prior.each() if isinstance(own, IntegerPrior)]
     if integers:
         return CODING_PRIOR, coding_bytes(integers)

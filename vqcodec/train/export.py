@@ -21,6 +21,7 @@ from vqcodec.train.run import Training, read_run
 from vqcodec.weights import (
     CARD,
     CODING_PRIOR,
+    FRAME_PRIOR,
     HELD_OUT_SIDE,
     MODEL,
     NAME,
@@ -39,6 +40,7 @@ USABLE = {"psnr": (20.0, "PSNR", "dB"), "stoi": (0.6, "STOI", "")}
 HEADINGS = {
     SAMPLING_PRIOR: "## Sampling prior",
     CODING_PRIOR: "## Coding prior",
+    FRAME_PRIOR: "## Coding prior of frames",
     WAVENET: "## WaveNet decoder",
     WAVENET_ALONE: "## WaveNet without codes",
 }

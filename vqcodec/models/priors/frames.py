@@ -20,6 +20,7 @@ from vqcodec.models.priors.pixelcnn import Draw
 
 MAX_FRAMES = 16  # of context
 MAX_ACTIONS = 64
+Relu = Callable[[torch.Tensor], torch.Tensor]
 UNKNOWN = 0  # among actions; the first of `Config.actions` is 1
 
 
@@ -34,12 +35,14 @@ class Config:
         frames: N, how many frames before it a frame depends on.
         width: channels of the network that sees them, at the cells of the finest map.
         inner: the same, at half as many rows and columns.
-        layers: residual blocks there.
+        layers: residual blocks there; without any there is no middle.
         units: numbers per cell of the new frame, see `lattice.Config`.
         embedding: numbers that stand for a code.
         blocks: see `lattice.Config`.
         trunk: see there.
         depth: see there.
+        coding: integers are made of it that code frames, see `vqcodec.coding.framemodel`:
+            activations are bounded; there are no actions, no middle, and only one map.
     """
 
     codebook_sizes: tuple[int, ...]
@@ -54,12 +57,15 @@ class Config:
     blocks: int = 2
     trunk: int = 1
     depth: int = 2
+    coding: bool = False
 
     def __post_init__(self) -> None:
         """Check all ranges: configs come with weights, and weights from anywhere."""
         check_range("number of actions", len(self.actions), 0, MAX_ACTIONS)
         if len(set(self.actions)) < len(self.actions):
             raise ValueError("actions must have names of their own")
+        if self.coding and (self.actions or self.layers or len(self.codebook_sizes) > 1):
+            raise ValueError("a prior that codes frames has no actions, no layers, and one map")
         check_range("frames", self.frames, 1, MAX_FRAMES)
         check_range("width", self.width, 8, 1024)
         check_range("inner", self.inner, 8, 1024)
@@ -84,8 +90,9 @@ class Config:
     def min_parameters(self) -> int:
         """A lower bound of the numbers to learn."""
         seen = self.frames * len(self.codebook_sizes) * self.embedding
-        outer = self.width * (25 * seen + 20 * self.width + 8 * self.inner)
-        return self.lattice.min_parameters + outer + 10 * self.layers * self.inner**2
+        outer = self.width * (25 * seen + 20 * self.width)
+        middle = 8 * self.width * self.inner + 10 * self.layers * self.inner**2
+        return self.lattice.min_parameters + outer + (middle if self.layers else 0)
 
     def build(self) -> "FramesPrior":
         """Make the prior with fresh weights."""
@@ -98,8 +105,9 @@ class ActionBlock(nn.Module):
     Scale and shift are those of the action.
     """
 
-    def __init__(self, width: int, actions: int) -> None:
+    def __init__(self, width: int, actions: int, relu: Relu) -> None:
         super().__init__()
+        self.relu = relu
         self.conv = nn.Conv2d(width, width, 3, padding=1)
         self.action = nn.Embedding(actions, 2 * width)
         self.mix = nn.Conv2d(width, width, 1)
@@ -109,7 +117,8 @@ class ActionBlock(nn.Module):
     def forward(self, h: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Update h, (B, C, height, width), by actions, (B,)."""
         scale, shift = self.action(action)[..., None, None].chunk(2, 1)
-        y: torch.Tensor = h + self.mix(F.relu(self.conv(F.relu(h)) * (1 + scale) + shift))
+        inner = self.relu(self.conv(self.relu(h)) * (1 + scale) + shift)
+        y: torch.Tensor = h + self.mix(inner)
         return y
 
 
@@ -122,17 +131,19 @@ class Context(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         actions, width, inner = 1 + len(config.actions), config.width, config.inner
+        self.relu = relu = lattice.rectified if config.coding else F.relu
         # one more code: of frames before the first
         self.embeddings = nn.ModuleList(
             nn.Embedding(size + 1, config.embedding) for size in config.codebook_sizes
         )
         inputs = config.frames * len(config.codebook_sizes) * config.embedding
         self.first = nn.Conv2d(inputs, width, 5, padding=2)
-        self.before = ActionBlock(width, actions)
-        self.down = nn.Conv2d(width, inner, 2, stride=2)
-        self.blocks = nn.ModuleList(ActionBlock(inner, actions) for _ in range(config.layers))
-        self.up = nn.Conv2d(inner, 4 * width, 1)
-        self.after = ActionBlock(width, actions)
+        self.before = ActionBlock(width, actions, relu)
+        if config.layers:
+            self.down = nn.Conv2d(width, inner, 2, stride=2)
+            self.up = nn.Conv2d(inner, 4 * width, 1)
+        self.blocks = nn.ModuleList(ActionBlock(inner, actions, relu) for _ in range(config.layers))
+        self.after = ActionBlock(width, actions, relu)
         self.last = nn.Conv2d(width, config.units, 1)
 
     def forward(self, before: Tensors, action: torch.Tensor) -> torch.Tensor:
@@ -148,11 +159,12 @@ class Context(nn.Module):
             z = embedding(grid).permute(0, 1, 4, 2, 3).flatten(1, 2)
             seen.append(F.interpolate(z, (height, width)) if z.shape[2:] != (height, width) else z)
         h = self.before(self.first(torch.cat(seen, 1)), action)
-        inner = self.down(F.pad(F.relu(h), (0, width % 2, 0, height % 2)))
-        for block in self.blocks:
-            inner = block(inner, action)
-        h = h + F.pixel_shuffle(self.up(F.relu(inner)), 2)[..., :height, :width]
-        told: torch.Tensor = self.last(F.relu(self.after(h, action)))
+        if self.blocks:
+            inner = self.down(F.pad(self.relu(h), (0, width % 2, 0, height % 2)))
+            for block in self.blocks:
+                inner = block(inner, action)
+            h = h + F.pixel_shuffle(self.up(self.relu(inner)), 2)[..., :height, :width]
+        told: torch.Tensor = self.last(self.relu(self.after(h, action)))
         return told
 
 

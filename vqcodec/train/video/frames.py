@@ -178,13 +178,15 @@ class FramesTask(PriorTask):
             }
             maps, actions = maps_of(batch), batch["cond"]
             known += sum(float(b.sum()) for b in model(maps, actions, last=True))
-            unknown += sum(float(b.sum()) for b in model(maps, None, last=True))
+            if model.config.actions:
+                unknown += sum(float(b.sum()) for b in model(maps, None, last=True))
         cells = sum(math.prod(grid.shape[1:]) for grid in videos.maps)
         figures = {
             "bits_per_index": known / number / cells,
             "bits_per_frame": known / number,
-            "bits_per_frame_saved_by_action": (unknown - known) / number,
         }
+        if model.config.actions:
+            figures["bits_per_frame_saved_by_action"] = (unknown - known) / number
         return Evaluation(figures)
 
 
@@ -257,7 +259,8 @@ def _coded(codec: VideoCodec, source: Source, actions: Actions, mirror: bool) ->
             seen = reader.pictures
             reader.pictures = (p._replace(pixels=p.pixels[:, ::-1].copy()) for p in seen)
         grids = codec.encode_reader(reader).grids
-    told = actions.of(source, len(grids[0])) or [UNKNOWN] * len(grids[0])
+    told = actions.of(source, len(grids[0])) if actions.names else None
+    told = told or [UNKNOWN] * len(grids[0])
     return grids, actions.mirrored(told) if mirror else told
 
 

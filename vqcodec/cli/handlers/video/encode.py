@@ -132,6 +132,7 @@ def _stream(
 def _priors(codec: "VideoCodec", info: "VideoInfo", expected: int | None) -> "Priors":
     """Return the coding priors, where the video is known to be short enough for them."""
     from vqcodec.files.frames import MAX_CODED
+    from vqcodec.files.videostream import fitting
     from vqcodec.framepriors import find_frame_priors
 
     if expected is None:
@@ -139,7 +140,8 @@ def _priors(codec: "VideoCodec", info: "VideoInfo", expected: int | None) -> "Pr
     cells = sum(math.prod(spec.shape((1, *info.coded_size[1:]))) for spec in codec.maps)
     if cells * expected > MAX_CODED:
         return ()
-    return find_frame_priors(codec.weights.name, codec.weights.codebook_id)
+    found = find_frame_priors(codec.weights.name, codec.weights.codebook_id)
+    return fitting(found, codec.codebook_sizes)
 
 
 def _array(
