@@ -29,7 +29,6 @@ from tests.helpers import (
 )
 from vqcodec.cli import main
 from vqcodec.codec.graphs import add_graphs
-from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.media.image import Image
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_signal
@@ -203,9 +202,9 @@ def framed_weights(tiny_weights: Path) -> Path:
     shutil.copytree(tiny_weights, folder)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(json.dumps({**config, "name": "framed"}), encoding="utf-8")
-    _, data = prior_bytes(lattice_prior((32, 32, 32), (1, 1, 1), conditions=3, slope=0.3))
     table = {"codebook_id": read_weights(folder).codebook_id.hex()}
-    write_part(read_weights(folder), table, FRAME_PRIOR, data, force=False)
+    part = prior_bytes(frames_prior((32,), coding=True))
+    write_part(read_weights(folder), table, *part, force=False)
     return folder
 
 

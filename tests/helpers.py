@@ -1,5 +1,6 @@
 """Synthetic pictures and tiny models that tests share."""
 
+import dataclasses
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -202,14 +203,24 @@ def coding_prior_arrays(
 
 
 def frames_prior(
-    sizes: tuple[int, ...], ratios: tuple[int, ...] = (1,), frames: int = 2
+    sizes: tuple[int, ...],
+    ratios: tuple[int, ...] = (1,),
+    frames: int = 2,
+    *,
+    coding: bool = False,
 ) -> FramesPrior:
-    """A small prior of successive frames that is far from uniform."""
+    """A small prior of successive frames that is far from uniform; one to code with likes 0."""
     torch.manual_seed(1)
-    names = ("forward", "turn_left", "move_left", "turn_right")
-    prior = successive.Config(sizes, ratios, names, frames, 8, 8, 1, 8, 4, depth=1).build()
+    names = () if coding else ("forward", "turn_left", "move_left", "turn_right")
+    layers = 0 if coding else 1
+    sized = successive.Config(sizes, ratios, names, frames, 8, 8, layers, 8, 4)
+    prior = dataclasses.replace(sized, depth=1, coding=coding).build()
     for parameter in prior.parameters():
-        torch.nn.init.normal_(parameter, std=0.4)
+        torch.nn.init.normal_(parameter, std=0.2 if coding else 0.4)
+    if coding:
+        (head,) = prior.lattice.heads
+        assert isinstance(head, torch.nn.Conv2d) and head.bias is not None
+        head.bias.data -= 0.3 * torch.arange(sizes[0])
     return prior.eval().requires_grad_(False)
 
 

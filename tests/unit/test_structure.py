@@ -29,7 +29,8 @@ FLOORS = {
     "metrics": ("media", "voice"),
     "models": ("coding", "config", "files", "maps", "weights"),
     "codec": (
-        *("coding", "config", "files", "maps", "media", "modality", "models", "voice", "weights"),
+        *("coding", "config", "files", "framepriors", "maps", "media", "modality", "models"),
+        *("voice", "weights"),
     ),
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from tests.clips import animation, clip, frames, read
-from tests.helpers import lattice_prior
+from tests.helpers import frames_prior, lattice_prior
+from vqcodec.codec.framerates import FrameRates
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.video import VideoCodec
 from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
@@ -23,14 +24,15 @@ from vqcodec.files.contents import VideoInfo, seconds_of
 from vqcodec.files.frames import CodingPrior
 from vqcodec.files.reader import Reader
 from vqcodec.files.videostream import VideoFrames
-from vqcodec.framepriors import FRAME_PRIOR, frame_prior
+from vqcodec.framepriors import frame_prior
 from vqcodec.media.image import Image
 from vqcodec.media.video import Video, open_video
 from vqcodec.media.videoformats import is_video
 from vqcodec.media.videoreader import Frame
 from vqcodec.media.videowriter import open_writer
+from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import prior_bytes, write_part
-from vqcodec.weights import coding_priors, read_weights
+from vqcodec.weights import FRAME_PRIOR, coding_priors, read_weights
 
 TIMES = [0, 7, 40, 41, 100, 160, 161, 200]  # milliseconds
 
@@ -300,19 +302,14 @@ def test_frames_are_coded_by_a_prior_that_has_seen_those_before(framed_weights: 
     data, packed = codes.to_bytes(".vqc"), vqc.dump(codes)
     assert Codes.from_bytes(data, "x") == codes and len(data) < len(packed)
     # what a frame costs, by the network on all frames at once, in floating point
-    known = torch.from_numpy(grid.astype(np.int64))
-    with torch.no_grad():
-        prior = lattice_prior((32, 32, 32), (1, 1, 1), conditions=3, slope=0.3)
-        costs = [float(prior((known[:1],) * 3)[0].sum())]  # the first knows nothing
-        costs.append(float(prior((known[:1], known[1:2], known[1:2]))[1].sum()))
-        costs.append(float(prior((known[:-2], known[1:-1], known[2:]))[2].sum()))
-    measured = [interframe.bits(grid[:1], model, 0), interframe.bits(grid[:2], model, 1)]
-    measured.append(interframe.bits(grid, model, 2))
-    assert measured == pytest.approx(costs, rel=0.01)
+    prior, known = frames_prior((32,), coding=True), torch.from_numpy(grid.astype(np.int64))
+    (costs,) = prior((known[None],))
+    measured = interframe.bits(grid, model)
+    assert measured == pytest.approx(costs[0].sum((1, 2)).numpy(), rel=0.01)
     alone = interframe.bits(grid, model, 0)
-    assert alone != pytest.approx(sum(measured), rel=1e-6)
+    assert alone[0] == measured[0] and (alone[1:] != measured[1:]).all()
     content = interframe.code(grid, model)
-    assert 8 * len(content) < sum(measured) + 8 * 9 * len(grid) + 8
+    assert 8 * len(content) < measured.sum() + 8 * 9 * len(grid) + 8
     decoded = interframe.decode(Reader(content), grid.shape, model)
     np.testing.assert_array_equal(decoded, grid)
     with pytest.raises(FormatError):
@@ -333,12 +330,69 @@ def test_files_of_other_frame_priors_are_refused(
     assert codec.decode(Codes.from_bytes(data, "x")).pixels.shape == (*size, 3)
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path))
     shutil.copytree(framed_weights, tmp_path / "framed")
-    _, other = prior_bytes(lattice_prior((32, 32), (1, 1), conditions=1))
+    _, other = prior_bytes(frames_prior((32,), frames=1, coding=True))
     table = {"codebook_id": identity.hex()}
     write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, other, force=True)
     with pytest.raises(WeightsError, match="needs the coding prior"):
         Codes.from_bytes(data, "x")
-    _, wrong = prior_bytes(lattice_prior((32, 24), (1, 1), conditions=1))
-    write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, wrong, force=True)
-    with pytest.raises(WeightsError, match="not a prior of these weights"):
-        frame_prior(read_weights(tmp_path / "framed"))
+    for wrong in (frames_prior((24,), coding=True), lattice_prior((32,), (1,))):
+        _, data = prior_bytes(wrong)
+        write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, data, force=True)
+        with pytest.raises(WeightsError, match="not a prior of these weights"):
+            frame_prior(read_weights(tmp_path / "framed"))
+
+
+def test_threads_and_company_change_no_byte(framed_weights: Path) -> None:
+    """Sums are exact: of frames coded alone, or with one more thread, or in larger products."""
+    model = frame_prior(read_weights(framed_weights))
+    assert model is not None
+    grid = np.random.default_rng(1).integers(32, size=(5, 7, 9)).astype(np.uint16)
+    before = model.before(grid)
+    together = model.beside(before)
+    assert np.array_equal(together, np.rint(together)) and np.abs(together).max() < 1 << 24
+    for frame in range(5):
+        alone = model.beside(before[frame : frame + 1])
+        assert np.array_equal(alone[0], together[frame])
+    assert (before[0] == 32).all() and np.array_equal(before[4], grid[2:4])
+
+
+def test_a_rate_weight_makes_files_smaller(framed_weights: Path) -> None:
+    codec, pixels = VideoCodec.load(framed_weights), np.repeat(frames(3, 26, 35), 2, 0)
+    model = frame_prior(codec.weights)
+    assert model is not None
+    worth = FrameRates(codec.pictures, 1).measure(pixels[0])  # of a unit of distance
+    weights = (0, 1e-6 * worth, worth, 1e6 * worth)
+    found = [codec.encode(pixels, rate_weight=weight) for weight in weights]
+    bits = [float(interframe.bits(codes.grids[0], model).sum()) for codes in found]
+    assert found[0] == found[1]  # a little weight asks for the nearest codes
+    assert bits[1] > bits[2] > bits[3]
+    # where only bits count, no other code is cheaper in the last pass, which no other cell sees
+    cheapest = found[3].grids[0][:1]
+    for other in range(32):
+        changed = cheapest.copy()
+        changed[0, 1, 0] = other
+        assert interframe.bits(changed, model)[0] >= interframe.bits(cheapest, model)[0]
+    with pytest.raises(UsageError, match="needs a coding prior of frames"):
+        VideoCodec.load("tiny").encode(pixels, rate_weight=50)
+
+
+def test_chosen_codes_are_those_of_the_network_in_floating_point(framed_weights: Path) -> None:
+    codec, pixels = VideoCodec.load(framed_weights), frames(3, 24, 32)
+    rates = FrameRates(codec.pictures, 200.0)
+    found = rates.encode(pixels)
+    prior, model = frames_prior((32,), coding=True), codec.pictures.model
+    worth = rates.measure(pixels[0]) / 200.0
+    grid = torch.full((1, 3 + 2, *found.shape[1:]), 32)
+    with torch.no_grad():
+        for number, picture in enumerate(pixels):
+            signal = to_signal(torch.from_numpy(picture.transpose(2, 0, 1)[None].copy()))
+            distances: list[torch.Tensor] = []
+
+            def keep(d: torch.Tensor, kept: list[torch.Tensor] = distances) -> torch.Tensor:
+                kept.append(d)
+                return d.argmin(1)
+
+            model.encode(signal, choose=keep)
+            walk = prior.walk((grid[:, number : number + 2],), torch.zeros(1, dtype=torch.long))
+            grid[:, number + 2] = walk.choose(distances[0] * worth).indices
+    assert np.mean(grid[0, 2:].numpy() == found) > 0.95  # ties may fall either way

@@ -21,19 +21,21 @@ from vqcodec.modality import IMAGE
 from vqcodec.weights import RATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image as Pillow
 
+    from vqcodec.codec.engine import Choose
     from vqcodec.codec.rates import Rates
     from vqcodec.codec.search import PictureSearch
     from vqcodec.models.priors.integer import IntegerPrior
 
     Pixels = NDArray[np.uint8]
     Grids = tuple[NDArray[np.uint16], ...]
+    Chooser = Callable[[tuple[slice, slice]], Choose]
 
 WINDOW = 160  # cells of the finest map along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
@@ -90,13 +92,14 @@ class ImageCodec(BaseCodec):
             raise UsageError(f"effort is {effort}, must be 0 to {len(SWEEPS) - 1}")
         sweeps = SWEEPS[effort]
         if rate_weight and self.rates is not None and not sweeps:
-            grids = self._encode(pixels, report, rate_weight)
+            choose = self.rates.chooser
+            grids = self.encode_pixels(pixels, report, lambda _: choose(rate_weight))
             condition = self.rates.condition(rate_weight)
             codes = self._codes(grids, image, pixels, condition)
             return self.tinted(codes, pixels, rate_weight) if tinted else codes
         if rate_weight and not sweeps:
             raise UsageError("a rate weight needs an effort of 1 or more with these weights")
-        grids = self._encode(pixels, None if sweeps else report)
+        grids = self.encode_pixels(pixels, None if sweeps else report)
         if sweeps:
             search = self.search(pixels, grids, rate=bool(rate_weight))
             for done in range(1, sweeps + 1):
@@ -220,7 +223,7 @@ class ImageCodec(BaseCodec):
         size = pixels.shape[1:3]
         height, width = self.maps[-1].shape(size)
         if max(height, width) > WINDOW:
-            found = [self._encode(p, None) for p in pixels]
+            found = [self.encode_pixels(p) for p in pixels]
             return tuple(np.stack(maps) for maps in zip(*found, strict=True))
         step = max(1, BATCH_CELLS // (height * width))
         parts = [
@@ -332,8 +335,10 @@ class ImageCodec(BaseCodec):
             found.append(np.pad(grid, around, mode="edge") if any(missing) else grid)
         return tuple(found)
 
-    def _encode(self, pixels: "Pixels", report: Report | None, rate_weight: float = 0.0) -> "Grids":
-        """Encode one picture, (H, W, 3), tile by tile."""
+    def encode_pixels(
+        self, pixels: "Pixels", report: Report | None = None, chooser: "Chooser | None" = None
+    ) -> "Grids":
+        """Encode one picture, (H, W, 3); `chooser` is told where in the coarsest map tiles lie."""
         import numpy as np
 
         size, coarse = pixels.shape[:2], self.maps[0]
@@ -342,10 +347,10 @@ class ImageCodec(BaseCodec):
         every = self._tiles(size, self.engine.encoder_halo)
         for done, tile in enumerate(every, 1):
             rows, columns = in_cells(tile, coarse.stride)
-            window = pixels[rows.window, columns.window]
-            found = self._encode_window(
-                window[None], (rows.stop - rows.start, columns.stop - columns.start), rate_weight
-            )
+            window = pixels[None, rows.window, columns.window]
+            height, width = rows.stop - rows.start, columns.stop - columns.start
+            choose = chooser and chooser((tile[0].window, tile[1].window))
+            found = self._encode_window(window, (height, width), choose)
             for grid, part, spec in zip(grids, found, self.maps, strict=True):
                 down, across = in_cells(tile, ratio(coarse, spec))
                 grid[down.kept, across.kept] = part[0, down.inner, across.inner]
@@ -378,7 +383,7 @@ class ImageCodec(BaseCodec):
         return pixels
 
     def _encode_window(
-        self, pixels: "Pixels", size: tuple[int, ...], rate_weight: float = 0.0
+        self, pixels: "Pixels", size: tuple[int, ...], choose: "Choose | None" = None
     ) -> "Grids":
         """Run the encoder on pictures, (N, H, W, 3), filled up to (height, width)."""
         import numpy as np
@@ -387,12 +392,9 @@ class ImageCodec(BaseCodec):
         if any(missing):
             around = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0))
             pixels = np.pad(pixels, around, mode="edge")
-        if not rate_weight:
+        if choose is None:
             return self.engine.encode(pixels)
-        assert self.rates is not None
-        # graphs of other engines take the nearest codes
-        engine = self.engine if self.engine.chooses else self.torch_engine
-        return engine.encode(pixels, self.rates.chooser(rate_weight))
+        return self.torch_engine.encode(pixels, choose)  # others take the nearest codes
 
 
 Codec = ImageCodec  # an older name

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.codec.base import BaseCodec, Report
+from vqcodec.codec.framerates import FrameRates
 from vqcodec.codec.image import ImageCodec
 from vqcodec.coding.framemodel import FrameModel
 from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
@@ -55,6 +56,7 @@ class VideoCodec(BaseCodec):
         *,
         rate: Fraction | int = 25,
         scale: float = 1.0,
+        rate_weight: float = 0.0,
         report: Report | None = None,
     ) -> Codes:
         """Return the codes of a video that fits into memory.
@@ -63,14 +65,19 @@ class VideoCodec(BaseCodec):
             video: a path, or frames (T, H, W, 3) uint8.
             rate: frames a second, where that is an array.
             scale: code frames smaller by this factor (0 to 1); decoding enlarges them again.
+            rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that
+                saving a bit under the coding prior of frames may cost; 0 for the best picture.
             report: called with the fraction done, for progress bars.
 
         Raises:
             MediaError: it cannot be read, or has too many indices.
+            UsageError: there is a rate weight, and the weights have no coding prior of frames.
         """
         if isinstance(video, str | Path):
             with open_video(video) as reader:
-                return self.encode_reader(reader, scale=scale, report=report)
+                return self.encode_reader(
+                    reader, scale=scale, rate_weight=rate_weight, report=report
+                )
         durations = [1] * len(video.pixels if isinstance(video, Video) else video)
         if isinstance(video, Video):
             durations, rate, pixels = video.durations.tolist(), video.rate, video.pixels
@@ -79,15 +86,21 @@ class VideoCodec(BaseCodec):
         if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != "uint8" or not pixels.size:
             raise UsageError("frames must be a uint8 array of shape (T, H, W, 3), not empty")
         frames = map(Frame, pixels, durations)
-        groups = self.encoded(frames, pixels.shape[1:3], scale, told=_told(report, len(pixels)))
+        told = _told(report, len(pixels))
+        groups = self.encoded(frames, pixels.shape[1:3], scale, rate_weight, told)
         return self._codes(groups, self.info(pixels.shape[1:3], Fraction(rate), scale))
 
     def encode_reader(
-        self, reader: VideoReader, *, scale: float = 1.0, report: Report | None = None
+        self,
+        reader: VideoReader,
+        *,
+        scale: float = 1.0,
+        rate_weight: float = 0.0,
+        report: Report | None = None,
     ) -> Codes:
         """Return the codes of a video that is being read; see `encode`."""
         told = _told(report, reader.expected)
-        groups = self.encoded(reader.frames(), reader.size, scale, told=told)
+        groups = self.encoded(reader.frames(), reader.size, scale, rate_weight, told)
         return self._codes(groups, self.info(reader.size, reader.rate, scale))
 
     def encode_files(self, files: Iterable[tuple[str, bytes]]) -> Iterator[Codes | VqcodecError]:
@@ -108,6 +121,7 @@ class VideoCodec(BaseCodec):
         frames: Iterable[Frame],
         size: tuple[int, int],
         scale: float = 1.0,
+        rate_weight: float = 0.0,
         told: Told | None = None,
     ) -> Iterator[Group]:
         """Yield the codes of frames, some at a time, as they come.
@@ -116,14 +130,17 @@ class VideoCodec(BaseCodec):
             frames: all of one size.
             size: that.
             scale: see `encode`.
+            rate_weight: see there.
             told: called with the number of frames done.
         """
         import numpy as np
 
+        rates = FrameRates(self.pictures, rate_weight) if rate_weight else None
         coded_size, done = _scaled(size, scale), 0
         coded = (Frame(Image(f.pixels).resize(coded_size).pixels, f.duration) for f in frames)
         for some in _some(coded, frames_of(self.maps, coded_size)):
-            grids = self.pictures.encode_batch(np.stack([f.pixels for f in some]))
+            pixels = np.stack([f.pixels for f in some])
+            grids = (rates.encode(pixels),) if rates else self.pictures.encode_batch(pixels)
             yield Group(grids, tuple(f.duration for f in some))
             done += len(some)
             if told:
@@ -137,6 +154,7 @@ class VideoCodec(BaseCodec):
         priors: Priors = (),
         *,
         scale: float = 1.0,
+        rate_weight: float = 0.0,
         told: Told | None = None,
     ) -> VideoWriter:
         """Write the codes of frames to a ``.vqc`` file as they come.
@@ -147,6 +165,7 @@ class VideoCodec(BaseCodec):
             file: which need not seek.
             priors: of each map, or one of successive frames, to range-code them; none packs them.
             scale: see `encode`.
+            rate_weight: see there.
             told: called with the number of frames done.
 
         Returns:
@@ -154,7 +173,7 @@ class VideoCodec(BaseCodec):
         """
         priors = fitting(priors, self.codebook_sizes)
         writer = VideoWriter(file, self._header(info, priors), priors)
-        for group in self.encoded(frames, info.size[1:], scale, told):  # type: ignore[arg-type]
+        for group in self.encoded(frames, info.size[1:], scale, rate_weight, told):  # type: ignore[arg-type]
             writer.write(group)
         writer.finish()
         return writer

@@ -117,7 +117,13 @@ def _stream(
 
     with opened(job, force=container.force) as file:
         written = codec.encode_stream(
-            frames(), info, file, priors, scale=own.scale, told=_moved(bar, reader.expected)
+            frames(),
+            info,
+            file,
+            priors,
+            scale=own.scale,
+            rate_weight=own.rate_weight or 0.0,
+            told=_moved(bar, reader.expected),
         )
     count = written.frames
     size, coded = ((count, *s[1:]) for s in (info.size, info.coded_size))
@@ -159,7 +165,10 @@ def _array(
     expected = reader.expected or 1
     try:
         codes = codec.encode_reader(
-            reader, scale=own.scale, report=lambda done: told(round(done * expected))
+            reader,
+            scale=own.scale,
+            rate_weight=own.rate_weight or 0.0,
+            report=lambda done: told(round(done * expected)),
         )
     except MediaError as error:
         prefix = "" if str(error).startswith(reader.name) else f"{reader.name}: "

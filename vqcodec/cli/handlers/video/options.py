@@ -15,12 +15,14 @@ class Encoding:
 
     Attributes:
         scale: code frames smaller by this factor.
+        rate_weight: choose codes by their bits, too, see `VideoCodec.encode`.
         verify: decode again.
         video: take animated pictures for videos.
         sound: code the sound track, too.
     """
 
     scale: float = 1.0
+    rate_weight: float | None = None
     verify: bool = False
     video: bool = False
     sound: bool = False
@@ -28,6 +30,8 @@ class Encoding:
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1:
             raise UsageError(f"--scale is {self.scale}, must be above 0 and at most 1")
+        if self.rate_weight is not None and not 0 <= self.rate_weight <= 1e9:
+            raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 or more")
 
 
 @dataclass(frozen=True)
