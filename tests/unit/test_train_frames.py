@@ -1,19 +1,25 @@
 """Training a prior of successive frames: in a small world it learns what actions do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
 from vqcodec.codec.device import choose_bf16
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.config import Tree, load_preset, parse
+from vqcodec.files import interframe
+from vqcodec.models.pretrained import prior_bytes
 from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.vqvae import build_prior
 from vqcodec.train.config import Config
 from vqcodec.train.loop import Loop
 from vqcodec.train.video.frames import CodedVideos, FramesData, FramesTask
+from vqcodec.weights import FRAME_PRIOR
 
 SHIFTS = (0, 1, -1)  # of a row of cells, by action
 
@@ -66,6 +72,36 @@ def test_it_learns_what_actions_do(tmp_path: Path) -> None:
     )
     assert (drawn.numpy() == whole)[:, 2].mean() > 0.8
     assert (drawn.numpy() == whole)[:, 2:].mean() > 0.6
+
+
+def test_a_prior_to_code_with_learns_what_follows_and_becomes_integers() -> None:
+    torch.manual_seed(0)
+    table = {**load_preset("prior-coding-video")["prior"], "codebook_sizes": [4], "ratios": [1]}
+    table |= {"width": 16, "units": 16, "embedding": 8, "depth": 0}
+    model = build_prior(table)
+    assert isinstance(model, FramesPrior)
+    model.requires_grad_(True)
+    data = FramesData(noise=0.0, unknown=0.0, beginnings=0.2, mirrored=False)
+    videos = (walks(200, 8, seed=0), walks(8, 8, seed=1))
+    train, held_out = (replace(v, actions=np.zeros_like(v.actions)) for v in videos)
+    learned = FramesTask(model, train, held_out, data, 32, 0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    for step in range(60):
+        batch = {name: torch.from_numpy(a) for name, a in learned.batch(step).items()}
+        learned.loss(model, batch).total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    figures = learned.evaluate(model).figures
+    assert set(figures) == {"bits_per_index", "bits_per_frame"}
+    name, content = prior_bytes(model)
+    assert name == FRAME_PRIOR
+    arrays = safetensors.numpy.load(content)
+    integers = FrameModel({name: array.astype(np.int64) for name, array in arrays.items()})
+    grid = learned.held_out.maps[0][:8]
+    told, alone = (interframe.bits(grid, integers, n).sum() for n in (2, 0))
+    assert told < 0.8 * alone
+    (costs,) = model((torch.from_numpy(grid.astype(np.int64))[None],))
+    assert told == pytest.approx(float(costs.detach().sum()), rel=0.02)
 
 
 def test_examples_are_frames_behind_others_of_their_video() -> None:

@@ -176,8 +176,8 @@ def prior(
     """Train a prior on the codes of a codec.
 
     It is there to sample from, or to make files smaller. For the latter name a preset
-    prior-coding or prior-coding-speech; of a codec of several maps it is prior-lattice, the
-    default there. Of videos it learns which frame follows others, and to obey the actions that an
+    prior-coding, prior-coding-speech or, for videos, prior-coding-video; of a codec of several maps
+    it is prior-lattice, the default there. Of videos it learns which frame follows others, and to obey the actions that an
     actions.csv beside them tells (file,frame,action), or of clip.mp4 a list in clip.json. The data
     are encoded once and their codes kept in the run's folder; the time for that does not count as
     training. Repeat the command to continue a run that was interrupted.
