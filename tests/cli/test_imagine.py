@@ -193,6 +193,30 @@ def test_videos_without_actions_make_a_prior_without(
     assert found.returncode == 0 and b"there is no actions.csv" in found.stderr
 
 
+def test_a_coding_prior_of_frames_is_trained_exported_and_codes(
+    run: Run, tiny_weights: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "a.mkv").write_bytes(clip(frames(6)))
+    (tmp_path / "actions.csv").write_text("file,frame,action\na.mkv,0,sideways\n")  # not read
+    shutil.copytree(tiny_weights, tmp_path / "own" / "tiny")
+    small = [word for setting in SMALL[:5] + SMALL[7:10] for word in ("--set", setting)]
+    settings = ("--preset", "prior-coding-video", *small)
+    found = run("train", "prior", "a.mkv", "-o", "run", "--codec", "own/tiny", *settings)
+    assert found.returncode == 0, found.stderr
+    assert b"actions" not in found.stderr
+    assert run("export", "run", "tiny", "-o", "own").returncode == 0
+    config = json.loads((tmp_path / "own" / "tiny" / "config.json").read_text())
+    assert "sampling_prior" not in config and config["frame_prior"]["prior"]["coding"]
+    assert "## Coding prior of frames" in (tmp_path / "own" / "tiny" / "README.md").read_text()
+    encode = ("encode", "a.mkv", "--model", "own/tiny", "--rate-weight", "100", "--json")
+    assert run(*encode, "-o", "a.vqc").returncode == 0
+    found = run("encode", "a.mkv", "--quality", "50", "--model", "own/tiny", "-o", "b.vqc")
+    assert found.returncode == 2 and b"--quality is for pictures" in found.stderr
+    found = run("encode", "a.mkv", "--rate-weight", "9", "--model", "tiny", "-o", "b.vqc")
+    assert found.returncode == 2 and b"needs a coding prior of frames" in found.stderr
+
+
 def test_the_figure(gif: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gif.write_bytes(animation(frames(16), [100] * 16, "GIF"))
     words = [str(tmp_path / "out.png"), str(gif), "--model", "walking"]

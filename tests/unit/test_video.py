@@ -316,6 +316,8 @@ def test_frames_are_coded_by_a_prior_that_has_seen_those_before(framed_weights: 
         interframe.decode(Reader(content[:-1]), grid.shape, model)
     with pytest.raises(FormatError, match="too short"):
         interframe.decode(Reader(bytes(16)), (16, 1 << 6, 1 << 7), model)
+    with pytest.raises(FormatError, match="too large"):
+        interframe.decode(Reader(bytes(1 << 12)), (1, 1 << 10, 1 << 10), model)
 
 
 def test_files_of_other_frame_priors_are_refused(

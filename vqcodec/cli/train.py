@@ -177,10 +177,10 @@ def prior(
 
     It is there to sample from, or to make files smaller. For the latter name a preset
     prior-coding, prior-coding-speech or, for videos, prior-coding-video; of a codec of several maps
-    it is prior-lattice, the default there. Of videos it learns which frame follows others, and to obey the actions that an
-    actions.csv beside them tells (file,frame,action), or of clip.mp4 a list in clip.json. The data
-    are encoded once and their codes kept in the run's folder; the time for that does not count as
-    training. Repeat the command to continue a run that was interrupted.
+    it is prior-lattice, the default there. Of videos it learns which frame follows others, and to
+    obey the actions that an actions.csv beside them tells (file,frame,action), or of clip.mp4 a
+    list in clip.json. The data are encoded once and their codes kept in the run's folder; the time
+    for that does not count as training. Repeat the command to continue a run that was interrupted.
     """
     if preset is None:
         weights = find_weights(codec)

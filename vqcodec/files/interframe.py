@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Grid = NDArray[np.uint16]
 
 TOGETHER = 1 << 14  # cells of frames that are encoded at once
+MAX_CELLS = 1 << 19  # of a frame: 4K at a stride of 4; what is known of each takes half a kilobyte
 MAX_PER_BYTE = 720  # cells; more are packed, and not believed, whatever a file claims
 
 
@@ -42,11 +43,14 @@ def decode(read: Reader, shape: tuple[int, ...], model: "FrameModel") -> "Grid":
     """Reverse `code`: return (n, h, w).
 
     Raises:
-        FormatError: it is truncated, or claims more indices than its bytes could tell.
+        FormatError: it is truncated, or claims more indices than its bytes could tell, or than a
+            frame may have.
     """
     import numpy as np
 
     frames, height, width = shape
+    if height * width > MAX_CELLS:
+        raise FormatError("damaged: its frames are too large for a prior of frames")
     number = latticecoder.lanes_of((height, width))
     start = read.position
     lanes = [[read.take(read.varint()) for _ in range(number)] for _ in range(frames)]

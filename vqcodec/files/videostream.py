@@ -185,6 +185,8 @@ class VideoWriter:
         grid, size = grids[-1], self._maps[number].codebook_size
         packed = bytes([PACKED]) + pack(grid.reshape(-1), width_of(size))
         if isinstance(self._priors, FrameModel):
+            if grid[0].size > interframe.MAX_CELLS:
+                return packed
             coded = bytes([AFTER]) + interframe.code(grid, self._priors)
             if grid.size > interframe.MAX_PER_BYTE * (len(coded) - 1):
                 return packed

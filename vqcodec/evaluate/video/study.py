@@ -118,7 +118,7 @@ class VideoStudy(Study):
     def _told_by_frames(self, codes: Codes) -> dict[str, float]:
         """Return what codes cost under a prior of successive frames, and without them."""
         model = frame_prior(self.codec.weights)
-        if model is None:
+        if model is None or codes.grids[0][0].size > interframe.MAX_CELLS:
             return {}
         (grid,) = codes.grids
         told = {"frame prior, each frame alone": 0, "frame prior": model.frames}
