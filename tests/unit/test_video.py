@@ -344,6 +344,24 @@ def test_files_of_other_frame_priors_are_refused(
             frame_prior(read_weights(tmp_path / "framed"))
 
 
+def test_foreign_bytes_give_some_codes_or_a_sentence(framed_weights: Path) -> None:
+    model = frame_prior(read_weights(framed_weights))
+    assert model is not None
+    rng, shape = np.random.default_rng(2), (3, 6, 8)
+    content = interframe.code(rng.integers(32, size=shape).astype(np.uint16), model)
+    decoded = 0
+    for _ in range(40):
+        changed = np.frombuffer(content, np.uint8).copy()
+        changed[rng.integers(len(content), size=3)] = rng.integers(256, size=3)
+        try:
+            grid = interframe.decode(Reader(changed.tobytes()), shape, model)
+        except FormatError:
+            continue
+        decoded += 1
+        assert grid.shape == shape and grid.max() < 32
+    assert decoded > 10
+
+
 def test_threads_and_company_change_no_byte(framed_weights: Path) -> None:
     """Sums are exact: of frames coded alone, or with one more thread, or in larger products."""
     model = frame_prior(read_weights(framed_weights))

@@ -77,10 +77,10 @@ groups                in version 3: varint frames, 1 to 1,024; varint length of 
                       0, as many indices as its frames have, packed as above without a CRC-32; or 1,
                       of each block as above the length and the payload; or, of the one grid that
                       there may be then, of at most 2^19 cells a frame, 2, of each frame a lane for
-                      every 8,192 of its cells, begun ones included: varint length, and so many bytes,
-                      by `vqcodec.coding.lanes` with the frequencies of `vqcodec.coding.framemodel`,
-                      which has seen the frames before in the group, in the order of
-                      `vqcodec.coding.quadtree`.
+                      every 8,192 of its cells, begun ones included: varint length, and so many
+                      bytes, by `vqcodec.coding.lanes` with the frequencies of
+                      `vqcodec.coding.framemodel`, which has seen the frames before in the group, in
+                      the order of `vqcodec.coding.quadtree`.
                       Then the end: a 0; varint frames in all; a CRC-32
 ====================  ==========================================================================
 
