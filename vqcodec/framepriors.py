@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from vqcodec.errors import WeightsError
 from vqcodec.weights import (
-    FRAME_PRIOR,
     Weights,
     find_coding_priors,
     find_named,
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from vqcodec.coding.contextmodel import ContextModel
     from vqcodec.coding.framemodel import FrameModel
     from vqcodec.coding.lattice import LatticeModel
+
+FRAME_PRIOR = "frame_prior.safetensors"
 
 
 def frame_prior(weights: Weights) -> "FrameModel | None":

@@ -2,8 +2,7 @@
 
 A folder of weights holds ``config.json`` (builds the model; tells of its maps; names each file's
 SHA-256), ``model.safetensors``, ``README.md`` (the model card), and, each where there is such a
-part, ``coding_prior.safetensors``, ``frame_prior.safetensors`` (of successive ones),
-``sampling_prior.safetensors``, ``wavenet.safetensors``,
+part, ``coding_prior.safetensors``, ``sampling_prior.safetensors``, ``wavenet.safetensors``,
 ``wavenet_alone.safetensors`` (it hears no codes), ``timbres.safetensors`` (of named speakers) and
 graphs to run the model without torch, `GRAPHS`. Nothing in it can run code. Speech may have
 residual codebooks, and codes of the first: the config has ``codebook_ids``, one for each number of
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR, SAMPLING_PRIOR = "coding_prior.safetensors", "sampling_prior.safetensors"
-FRAME_PRIOR = "frame_prior.safetensors"  # the coding prior of successive frames
 WAVENET, WAVENET_ALONE = "wavenet.safetensors", "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them

@@ -27,7 +27,7 @@ FLOORS = {
     "voice": ("media", "weights"),
     "data": ("media", "modality"),
     "metrics": ("media", "voice"),
-    "models": ("coding", "config", "files", "maps", "weights"),
+    "models": ("coding", "config", "files", "framepriors", "maps", "weights"),
     "codec": (
         *("coding", "config", "files", "framepriors", "maps", "media", "modality", "models"),
         *("voice", "weights"),
@@ -48,8 +48,8 @@ FLOORS = {
         *("modality", "models", "sampling", "voice", "weights"),
     ),
     "train": (
-        *("codec", "config", "data", "files", "maps", "media", "metrics", "modality", "models"),
-        *("voice", "weights"),
+        *("codec", "config", "data", "files", "framepriors", "maps", "media", "metrics"),
+        *("modality", "models", "voice", "weights"),
     ),
     "cli": (
         *("benchmark", "codec", "config", "data", "demo", "evaluate", "figures", "files"),

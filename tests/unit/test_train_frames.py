@@ -13,13 +13,13 @@ from vqcodec.codec.device import choose_bf16
 from vqcodec.coding.framemodel import FrameModel
 from vqcodec.config import Tree, load_preset, parse
 from vqcodec.files import interframe
+from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.models.pretrained import prior_bytes
 from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.vqvae import build_prior
 from vqcodec.train.config import Config
 from vqcodec.train.loop import Loop
 from vqcodec.train.video.frames import CodedVideos, FramesData, FramesTask
-from vqcodec.weights import FRAME_PRIOR
 
 SHIFTS = (0, 1, -1)  # of a row of cells, by action
 
@@ -88,7 +88,7 @@ def test_a_prior_to_code_with_learns_what_follows_and_becomes_integers() -> None
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     for step in range(60):
         batch = {name: torch.from_numpy(a) for name, a in learned.batch(step).items()}
-        learned.loss(model, batch).total.backward()
+        learned.loss(model, batch).total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
     figures = learned.evaluate(model).figures

@@ -24,7 +24,7 @@ from vqcodec.files.contents import VideoInfo, seconds_of
 from vqcodec.files.frames import CodingPrior
 from vqcodec.files.reader import Reader
 from vqcodec.files.videostream import VideoFrames
-from vqcodec.framepriors import frame_prior
+from vqcodec.framepriors import FRAME_PRIOR, frame_prior
 from vqcodec.media.image import Image
 from vqcodec.media.video import Video, open_video
 from vqcodec.media.videoformats import is_video
@@ -32,7 +32,7 @@ from vqcodec.media.videoreader import Frame
 from vqcodec.media.videowriter import open_writer
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import prior_bytes, write_part
-from vqcodec.weights import FRAME_PRIOR, coding_priors, read_weights
+from vqcodec.weights import coding_priors, read_weights
 
 TIMES = [0, 7, 40, 41, 100, 160, 161, 200]  # milliseconds
 

@@ -9,10 +9,10 @@ import typer
 from vqcodec.cli import console
 from vqcodec.cli.handlers.base import handler_of
 from vqcodec.cli.reports import print_table
+from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.modality import MODALITIES
 from vqcodec.weights import (
     CODING_PRIOR,
-    FRAME_PRIOR,
     SAMPLING_PRIOR,
     TIMBRES,
     WAVENET,

@@ -11,6 +11,7 @@ import torch
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
+from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.fixedpoint import frame_arrays, to_arrays
 from vqcodec.models.priors.base import Prior
@@ -24,7 +25,6 @@ from vqcodec.weights import (
     CODEBOOK_IDS,
     CODING_PRIOR,
     CONFIG,
-    FRAME_PRIOR,
     MODEL,
     NAME,
     SAMPLING_PRIOR,

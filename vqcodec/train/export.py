@@ -11,6 +11,7 @@ from vqcodec import __version__
 from vqcodec.codec.unseen import PLAIN_CODES
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
+from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.modality import IMAGE, by_name, load
 from vqcodec.models.plain import find_plain_codes
 from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
@@ -21,7 +22,6 @@ from vqcodec.train.run import Training, read_run
 from vqcodec.weights import (
     CARD,
     CODING_PRIOR,
-    FRAME_PRIOR,
     HELD_OUT_SIDE,
     MODEL,
     NAME,
