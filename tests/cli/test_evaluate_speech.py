@@ -24,7 +24,7 @@ from vqcodec.codec.speech import SpeechCodec
 from vqcodec.evaluate.journal import RECORDINGS
 from vqcodec.evaluate.speech.study import SpeechStudy
 from vqcodec.media.audio import Audio
-from vqcodec.metrics import recogniser, similarity
+from vqcodec.metrics import dnsmos, recogniser, similarity
 from vqcodec.metrics import speech as quality
 from vqcodec.metrics.alignment import align
 from vqcodec.metrics.basic import perplexity
@@ -178,8 +178,9 @@ def test_what_is_not_installed_is_left_out_with_a_note(
     for module in ("pystoi", "pesq", "visqol", "resemblyzer", "av", "pycodec2"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(quality, "METRICS", ALL)
-    monkeypatch.setattr(recogniser, "PACKAGE", "no-such-package")
-    for load in (similarity.load, recogniser.load, quality.load_visqol):
+    for package in (dnsmos, recogniser):
+        monkeypatch.setattr(package, "PACKAGE", "no-such-package")
+    for load in (similarity.load, dnsmos.load, recogniser.load, quality.load_visqol):
         load.cache_clear()
     voice(16_000).save(tmp_path / "a.wav")
     result = run("evaluate", "--model", "spoken", "a.wav", "-o", "report")
@@ -188,6 +189,7 @@ def test_what_is_not_installed_is_left_out_with_a_note(
     for what in (
         "STOI",
         "ViSQOL",
+        "DNSMOS",
         "WER",
         "CER",
         "similarity",
@@ -234,6 +236,29 @@ def test_words_are_compared_with_texts_and_the_originals_own(
     assert ours["wer"] == [pytest.approx(np.mean(known), abs=1e-5)]
     (note,) = (n for n in tree["evaluation"]["notes"] if n.startswith("WER"))
     assert "of 1 recordings by their text, of 1 by what is read in the original; 2 are" in note
+
+
+def test_what_needs_no_original_is_measured_of_originals_too(
+    tmp_path: Path, run: Run, spoken_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loudest = quality.SpeechMetric(
+        quality.DNSMOS.key,
+        "loudest",
+        "",
+        2,
+        lambda _, other: float(np.abs(other).max()),
+        alone=True,
+    )
+    monkeypatch.setattr(quality, "METRICS", (quality.MEL, loudest))
+    recording = voice(16_000)
+    recording.save(tmp_path / "a.wav")
+    result = run(*EVALUATE, "a.wav", "-o", "report", "--json")
+    assert result.returncode == 0, result.stderr
+    tree = json.loads(result.stdout)
+    own = tree["evaluation"]["anchors"]["original"]["results"]
+    expected = float(np.abs(recording.samples).max())
+    assert own["dnsmos"] == [pytest.approx(expected, abs=1e-4)]
+    assert tree["results"]["dnsmos"] != own["dnsmos"] and own.get("log-mel") in (None, [None])
 
 
 def test_every_decoder_of_the_weights_is_measured(

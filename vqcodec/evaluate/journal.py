@@ -18,7 +18,7 @@ from vqcodec.files.codes import Codes
 SETTINGS = "settings.json"
 PICTURES, RECORDINGS = "pictures.jsonl", "recordings.jsonl"  # what `compare` looks for
 OURS = "vqcodec"  # beside the names of the codecs that it is compared with
-ORIGINAL = "original"  # beside these: what a recogniser makes of the recording itself
+ORIGINAL = "original"  # beside these: what measures that need no other make of the recording
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.metrics import recogniser, similarity, words
+from vqcodec.metrics import dnsmos, recogniser, similarity, words
 from vqcodec.metrics.measure import Measure, versions
 from vqcodec.metrics.spectra import log_mel_distance
 from vqcodec.voice.frames import RATE
@@ -32,6 +32,7 @@ class SpeechMetric(Measure):
         prepare: loads what it needs, and raises ImportError where that does not work.
         less_is_better: of a distance or an error.
         english: whether it reads words, which must be English.
+        alone: whether it hears the other only, so that the original has a value of its own.
     """
 
     compute: "Callable[..., float | None]"
@@ -39,6 +40,7 @@ class SpeechMetric(Measure):
     prepare: Callable[[], Any] = lambda: None
     less_is_better: bool = False
     english: bool = False
+    alone: bool = False
 
     def source(self) -> str:
         """Return what computes it here, with its version; nothing where it is not installed."""
@@ -141,6 +143,16 @@ STOI = SpeechMetric("stoi", "STOI", "", 3, _stoi, ("pystoi",), _import_stoi)
 VISQOL = SpeechMetric(
     "visqol", "ViSQOL", "", 2, _visqol, ("visqol-python", "ai-edge-litert"), load_visqol
 )
+DNSMOS = SpeechMetric(
+    "dnsmos",
+    "DNSMOS",
+    "",
+    2,
+    lambda _, other: dnsmos.overall(other),
+    (dnsmos.PACKAGE,),
+    dnsmos.load,
+    alone=True,
+)
 SIMILARITY = SpeechMetric(
     "similarity", "similarity", "", 3, similarity.similarity, ("Resemblyzer",), similarity.load
 )
@@ -164,10 +176,11 @@ WER, CER = (
 MEL = SpeechMetric("log-mel", "log-mel distance", "dB", 2, log_mel_distance, less_is_better=True)
 PITCH = SpeechMetric("f0-correlation", "F0 correlation", "", 3, _pitch)
 PESQ = SpeechMetric("pesq-wb", "PESQ-WB", "", 2, _pesq, ("pesq",), _import_pesq)
-METRICS = (STOI, VISQOL, SIMILARITY, WER, CER, MEL, PITCH, PESQ)
+METRICS = (STOI, VISQOL, DNSMOS, SIMILARITY, WER, CER, MEL, PITCH, PESQ)
 EXPLAINED = {
     STOI.key: "short-time objective intelligibility, 0 to 1",
     VISQOL.key: "estimated opinion of listeners, 1 to 5 (speech mode with its lattice)",
+    DNSMOS.key: "opinion of listeners, 1 to 5, estimated from the decoded alone (P.835, overall)",
     SIMILARITY.key: "cosine of the speakers' embeddings (Resemblyzer), 1 for the same",
     WER.key: "edits per word from the text, or where none is known from what is read in the "
     "original, to what Moonshine tiny reads in the decoded, English only; lower is better",

@@ -97,8 +97,9 @@ class SpeechStudy(RecordingStudy):
         for copy in made:
             values = {m.key: m.measure(samples, copy.samples, text) for m in metrics}
             measured.append(Measured(copy.codec, 0, copy.bytes, {}, values))
-        if reading := [m for m in self.metrics if m.english]:
-            own = {m.key: m.measure(samples, samples, text) for m in reading if english and text}
+        if any(m.english or m.alone for m in self.metrics):
+            telling = [m for m in metrics if m.alone or (m.english and text)]
+            own = {m.key: m.measure(samples, samples, text) for m in telling}
             measured.append(Measured(ORIGINAL, 0, 2 * len(samples), {}, own))
         bits, usage = self.bits.measure(codes), count_used(codes)
         return record_of(source, name, samples, bits=bits, usage=usage, measured=tuple(measured))
@@ -121,8 +122,9 @@ class SpeechStudy(RecordingStudy):
         for b in self.baselines:
             text = f"{b.label}, {b.version()}: the bytes of its packets, without a container"
             others[b.name] = (b.label, text)
-        if self._with_text():
-            others[ORIGINAL] = ("original", "the recordings, 16-bit samples: where texts are known")
+        if self._with_text() or any(m.alone for m in self.metrics):
+            text = "the recordings, 16-bit samples; words where texts are known"
+            others[ORIGINAL] = ("original", text)
         usage = count_codes(self.journal.records(), self.codec.codebook_sizes)
         codes = summarise_codes(usage, sum_bits(self.journal.records()))
         seconds = sum(shape[0] for shape in table.shapes) / 1000
