@@ -18,6 +18,8 @@ class LossTerms(NamedTuple):
             outside training.
         indices: as `VQVAE.encode` returns them; none without codes.
         latents: (N, D) for each map, to set and restart its codes from; none without codes.
+        told: scalar, the hinge loss of the adversary's networks: 2 where they tell nothing, 0 where
+            they tell all; None without an adversary.
     """
 
     loss: torch.Tensor
@@ -26,6 +28,7 @@ class LossTerms(NamedTuple):
     rate: torch.Tensor
     indices: tuple[torch.Tensor, ...]
     latents: tuple[torch.Tensor, ...]
+    told: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

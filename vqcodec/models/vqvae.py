@@ -11,9 +11,12 @@ from torch.nn import functional as F
 from vqcodec.config import Tree, parse
 from vqcodec.errors import UsageError
 from vqcodec.maps import Maps, MapSpec, check_nested, ratio
+from vqcodec.models.adversary import Adversary
+from vqcodec.models.adversary import Config as AdversaryConfig
 from vqcodec.models.conditioners.base import Conditioner
 from vqcodec.models.decoders.base import Decoder, Density
 from vqcodec.models.decoders.deconv2d import Deconv2dDecoder
+from vqcodec.models.decoders.istft import IstftDecoder
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.independent import IndependentPriors
@@ -33,7 +36,7 @@ PARTS = {"base", "composite", "independent", "uniform"}
 
 
 class VQVAE(nn.Module):
-    """Encoder + quantizer + decoder, in joint training with the coding prior.
+    """Encoder + quantizer + decoder, in joint training with the coding prior or an adversary.
 
     Codec, training and priors ask for `maps`, and call only `encode`, `decode`, where there is one
     the `conditioner`, and, to train, the module itself.
@@ -48,11 +51,13 @@ class VQVAE(nn.Module):
         rate_weight: float = 0.0,
         conditioner: Conditioner | None = None,
         rates: RateTraining | None = None,
+        adversary: Adversary | None = None,
     ) -> None:
         super().__init__()
         self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
         self.conditioner = conditioner
         self.prior, self.rate_weight, self.rates = prior, rate_weight, rates
+        self.adversary = adversary
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
@@ -122,14 +127,22 @@ class VQVAE(nn.Module):
             return self.rates(x, features, self.quantizer, self.decoder, self.prior)
         rated = self.prior is not None and self.rates is None
         quantized = self.quantizer(features, soft=rated)
-        reconstruction = self.decoder.loss(x, quantized.z_q, cond)
-        loss = reconstruction + quantized.loss
+        told = None
+        if self.adversary is not None and self.training:
+            assert isinstance(self.decoder, IstftDecoder)
+            y = self.decoder(quantized.z_q, cond)
+            reconstruction = self.decoder.distance(x, y)
+            deceit, told = self.adversary(x.squeeze(1), y)
+            loss = reconstruction + quantized.loss + deceit + told
+        else:
+            reconstruction = self.decoder.loss(x, quantized.z_q, cond)
+            loss = reconstruction + quantized.loss
         rate = loss.new_zeros(())
         if rated and self.training:
             rate, pull = self._rate(quantized, x[0].numel())
             loss = loss + rate + self.rate_weight * pull
         return LossTerms(
-            loss, reconstruction, quantized.loss, rate, quantized.indices, quantized.latents
+            loss, reconstruction, quantized.loss, rate, quantized.indices, quantized.latents, told
         )
 
     def _rate(self, quantized: Quantized, dimensions: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,6 +210,11 @@ def build(model: Tree, max_parameters: int | None = None) -> VQVAE:
         check_nested(maps)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if "adversary" in model:
+        if not isinstance(parts["decoder"], IstftDecoder):
+            raise UsageError("only a decoder of kind 'istft' can be trained against an adversary")
+        config: AdversaryConfig = parse(AdversaryConfig, model["adversary"], "adversary")
+        parts["adversary"] = config.build()
     joint = model.get("prior")
     if joint is None:
         return VQVAE(**parts)

@@ -34,6 +34,7 @@ from vqcodec.weights import (
     read_weights,
 )
 
+TRAINED_ALONG = ("prior", RATES, "adversary")  # parts of a model that are none of the codec's
 # What held-out figures must exceed to be of use. 20 dB is an error of a tenth of the range; at a
 # STOI of 0.6 decoded speech was still unintelligible.
 USABLE = {"psnr": (20.0, "PSNR", "dB"), "stoi": (0.6, "STOI", "")}
@@ -77,10 +78,11 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     if isinstance(model, VQVAE):
         learned_along, model.prior = model.prior, None
         trained_for, model.rates = model.rates, None
+        model.adversary = None
     config = {
         "name": name,
         "modality": preset["modality"],
-        "model": {k: table for k, table in preset["model"].items() if k not in ("prior", RATES)},
+        "model": {k: table for k, table in preset["model"].items() if k not in TRAINED_ALONG},
         "training": _training(run, description),
     }
     if "on" in description:  # the first codec keeps its own weights

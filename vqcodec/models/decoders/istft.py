@@ -1,7 +1,7 @@
 """Frames at the codes' rate, each a spectrum, overlapped and added: the fast decoder of speech.
 
-After Vocos (arXiv:2306.00814), without its adversarial terms. It has no likelihood; its loss
-compares spectra.
+After Vocos (arXiv:2306.00814). It has no likelihood; its loss compares spectra, to which training
+can add an `Adversary`.
 """
 
 import math
@@ -160,7 +160,11 @@ class IstftDecoder(Decoder):
         self, x: torch.Tensor, z_q: torch.Tensor, cond: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return how far spectra and mel spectra are from those of x, (B, 1, T)."""
-        y, x = self(z_q, cond), x.squeeze(1).float()
+        return self.distance(x, self(z_q, cond))
+
+    def distance(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return how far spectra and mel spectra of y, (B, T), are from those of x, (B, 1, T)."""
+        x = x.squeeze(1).float()
         rate = self.config.sample_rate
         mel_x, mel_y = (log_mel(s, rate, MEL_WINDOW, MEL_WINDOW // 4, MEL_BANDS) for s in (x, y))
         return spectral_distance(x, y, LOSS_WINDOWS) + F.l1_loss(mel_y, mel_x)

@@ -9,16 +9,25 @@ from torch.nn import functional as F
 FLOOR = 1e-4  # amplitude, -80 dB of full scale: what is quieter counts as silence
 
 
-def magnitudes(x: torch.Tensor, window: int, hop: int) -> torch.Tensor:
-    """Return the magnitudes of short-time spectra, (B, window / 2 + 1, frames), of x, (B, T).
+def spectra(x: torch.Tensor, window: int, hop: int) -> torch.Tensor:
+    """Return short-time spectra, (B, window / 2 + 1, frames) complex, of x, (B, T).
 
-    A full-scale sine has a magnitude of one half. Hann windows, every `hop` samples, on x mirrored
-    at its ends.
+    Hann windows, every `hop` samples, on x mirrored at its ends; a full-scale sine has a magnitude
+    of a quarter of the window.
     """
     with torch.autocast(x.device.type, enabled=False):
         weights = torch.hann_window(window, device=x.device)
-        spectra = torch.stft(x.float(), window, hop, window=weights, return_complex=True)
-        return (torch.view_as_real(spectra).square().sum(-1) + 1e-14).sqrt() / weights.sum()
+        return torch.stft(x.float(), window, hop, window=weights, return_complex=True)
+
+
+def magnitudes(x: torch.Tensor, window: int, hop: int) -> torch.Tensor:
+    """Return the magnitudes of short-time spectra, (B, window / 2 + 1, frames), of x, (B, T).
+
+    They are those of `spectra`, but a full-scale sine has a magnitude of one half.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        power = torch.view_as_real(spectra(x, window, hop)).square().sum(-1)
+        return (power + 1e-14).sqrt() / torch.hann_window(window, device=x.device).sum()
 
 
 def mel_edges(bands: int, sample_rate: int) -> torch.Tensor:

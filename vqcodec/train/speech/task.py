@@ -90,6 +90,8 @@ class SpeechVQVAE:
         """Return the decoder's spectral distance and the terms of the quantizer."""
         terms: LossTerms = model(**{name: to_sound(samples) for name, samples in batch.items()})
         logged = {"reconstruction": terms.reconstruction, "quantizer": terms.quantizer}
+        if terms.told is not None:
+            logged["told"] = terms.told
         return Loss(terms.loss, logged, terms.indices, terms.latents)
 
     def quantizer(self) -> Quantizer:
