@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +15,7 @@ from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.codec.graphs import make_graphs
 from vqcodec.config import load_preset, override
 from vqcodec.errors import UsageError
+from vqcodec.figures.codebook import CodebookChart
 from vqcodec.models.decoders.base import Density
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import load_any_model, load_model, write_weights
@@ -135,7 +137,7 @@ def test_train_export_encode_decode(
             assert image.size == (32, 32)
             pictures.append(image.tobytes())
     assert pictures[0] == pictures[1] != pictures[2]
-    done = run("inspect", "a.vqc", "-o", "codes.png")  # a cell of each code, and not its surround
+    done = run("inspect", "a.vqc", "-o", "codes.png")
     assert done.returncode == 0, done.stderr
     done = run("decode", "a.vqc", "-o", "no.png", "--model", "first")
     assert done.returncode == 1 and b"were made with 'second'" in done.stderr
@@ -144,6 +146,29 @@ def test_train_export_encode_decode(
     codec = Codec.load(home / "weights/second")
     with pytest.raises(UsageError, match=r"searched for"):
         codec.encode(photo, effort=1)
+
+
+def test_its_codebook_is_looked_at_without_drawing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drawing for each code would take minutes, and say little of the code."""
+    model = stacked_model(home)
+    tree = for_codec(
+        override(load_preset("stacked"), list(SMALL))["model"],
+        read_weights(home / "weights/first").config["model"],
+    )
+    write_weights(tmp_path, {"name": "second", "modality": "image", "model": tree}, model)
+    codec = Codec.load(tmp_path)
+
+    def decode(*_: object, **__: object) -> None:
+        pytest.fail("drawn")
+
+    monkeypatch.setattr(codec.engine, "decode", decode)
+    chart = CodebookChart.of(codec, 2)
+    book = model.quantizer.codebooks[2].codebook.detach().numpy()
+    np.testing.assert_array_equal(chart.vectors, book)
+    np.testing.assert_array_equal(chart.patches, chart.colours[:, None, None])
+    assert len(np.unique(chart.colours, axis=0)) == 8
 
 
 def test_what_does_not_fit(

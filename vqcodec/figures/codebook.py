@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BATCH, DRAWN = 512, 32  # codes decoded at a time, and by a decoder that draws
+BATCH = 512  # codes decoded at a time
 MEAN = (0.62, 0.0, 0.0)  # of false colours in Oklab: middle lightness, no tint
 SPREAD = (0.17, 0.075, 0.075)  # their standard deviations: lively, and hardly ever clipped
 
@@ -23,8 +23,9 @@ class CodebookChart:
     Attributes:
         vectors: (K, D) float32.
         patches: (K, s, s, 3) uint8, the middle of what a map filled with the code decodes to, other
-            maps being filled with their most ordinary code; s is the stride, pixels per index. A
-            decoder that draws draws one cell: it takes long, and invents what is around as well.
+            maps being filled with their most ordinary code; s is the stride, pixels per index. Of a
+            decoder that draws, one pixel of the code's colour, as what it draws from one code is
+            nearly all invented, and takes long.
         colours: (K, 3) uint8, false colours, see `false_colours`.
     """
 
@@ -38,14 +39,16 @@ class CodebookChart:
         import numpy as np
 
         vectors = vectors_of(codec, level)
-        draws, shape, side = codec.engine.draws, codec.maps[0], max(codec.maps[level].stride)
-        halo, batch = (0, DRAWN) if draws else (codec.engine.decoder_halo, BATCH)
+        if codec.engine.draws:
+            colours = code_colours(vectors)
+            return cls(vectors, colours[:, None, None], colours)
+        shape, side, halo = codec.maps[0], max(codec.maps[level].stride), codec.engine.decoder_halo
         middle = slice(halo * max(shape.stride), halo * max(shape.stride) + side)
         size = shape.covers((2 * halo + 1,) * 2)
         ordinary = [ordinary_code(vectors_of(codec, i)) for i in range(len(codec.maps))]
         patches = []
-        for start in range(0, len(vectors), batch):
-            codes = np.arange(start, min(start + batch, len(vectors)), dtype=np.uint16)
+        for start in range(0, len(vectors), BATCH):
+            codes = np.arange(start, min(start + BATCH, len(vectors)), dtype=np.uint16)
             maps = []
             for i, spec in enumerate(codec.maps):
                 filling = codes if i == level else np.full_like(codes, ordinary[i])
@@ -137,7 +140,7 @@ def false_colours(
 
 
 def code_colours(vectors: "NDArray[np.float32]") -> "NDArray[np.uint8]":
-    """Return a colour, (K, 3), for each code vector, (K, D), of a model that is not of pictures.
+    """Return a colour, (K, 3), for each code vector, (K, D), where no patches say which way round.
 
     As `false_colours`, but for the turn: the first principal component is the lightness.
     """

@@ -10,7 +10,6 @@ from vqcodec.codec.image import ImageCodec
 from vqcodec.figures import panels
 from vqcodec.figures.canvas import BODY, GREY, INK, SMALL, TITLE, Page
 from vqcodec.figures.codebook import CodebookChart
-from vqcodec.maps import MapSpec
 from vqcodec.media.image import Image
 from vqcodec.metrics.basic import perplexity, psnr
 
@@ -27,11 +26,15 @@ INNER = WIDTH - 2 * MARGIN
 HALF = (INNER - GAP) // 2
 TALLEST = 1000  # pixels of a page that a picture may take
 LOST = "What is lost"
-DRAWN = (
+PAINTED = (
     "What the decoder makes of a map that holds one code only: one square of it, for each of {:,} "
-    "codes, framed in the code's colour in the map. Codes that lie near each other have been put "
-    "side by side."
+    "codes, framed in the code's colour in the map."
 )
+DRAWN = (
+    "All {:,} codes, each in its colour in the map. What this decoder would draw from one code "
+    "alone is nearly all chance, so it is not shown."
+)
+NEAR = " Codes that lie near each other have been put side by side."
 CLOSE = 6  # cells along a side of the close-up
 
 
@@ -115,7 +118,7 @@ def draw_picture(codec: ImageCodec, coded: CodedPicture) -> Page:
     for book, counts, text in list(zip(codebooks, coded.counts, said, strict=True))[-2::-1]:
         y = draw_usage(page, MARGIN, y + GAP, INNER, book.colours, counts, f"Coarser: {text}")
     for book in reversed(codebooks):
-        y = draw_sheet(page, y + GAP, book, DRAWN.format(len(book.vectors)))
+        y = draw_sheet(page, y + GAP, book, about_sheet(codec, book))
     return page
 
 
@@ -135,13 +138,14 @@ def draw_model(
     for level, spec in enumerate(codec.maps):
         codebook = CodebookChart.of(codec, level)
         size, dim = codebook.vectors.shape
+        square = "×".join(map(str, reversed(spec.stride)))
         text = (
             f"{size:,} codes, each a vector of {dim} numbers that training has found. One of them "
-            f"stands for {_square(spec)} pixels, so a picture becomes one index of "
+            f"stands for {square} pixels, so a picture becomes one index of "
             f"{math.log2(size):.4g} bits for each such square."
         )
         y = page.paragraph(MARGIN, y, INNER, text) + 20
-        y = draw_sheet(page, y, codebook, DRAWN.format(size)) + GAP
+        y = draw_sheet(page, y, codebook, about_sheet(codec, codebook)) + GAP
         y = draw_neighbours(page, y, codebook) + GAP
         if counts:
             said = f"{pictures:,} pictures hold {_indices(int(counts[level].sum()))}."
@@ -149,9 +153,9 @@ def draw_model(
     return page
 
 
-def _square(spec: MapSpec) -> str:
-    """Return the pixels that an index stands for, as width×height."""
-    return "×".join(map(str, reversed(spec.stride)))
+def about_sheet(codec: ImageCodec, codebook: CodebookChart) -> str:
+    """Return what to say of a sheet of codes."""
+    return (DRAWN if codec.engine.draws else PAINTED).format(len(codebook.vectors)) + NEAR
 
 
 def _title(page: Page, codec: ImageCodec, coded: CodedPicture) -> float:
@@ -225,9 +229,10 @@ def _drawn(
         )
         for level, book in enumerate(codebooks)
     ]
+    how = "draws this, by chance (seed 0)," if codec.engine.draws else "paints this"
     decoded = _Panel(
         "Decoded",
-        f"The decoder paints this from the indices alone.{kept}",
+        f"The decoder {how} from the indices alone.{kept}",
         panels.shown(coded.decoded, size),
     )
     previews = [_preview(coded, n, size) for n in range(1, 1 + len(coded.previews))]

@@ -9,7 +9,15 @@ from vqcodec.codec.video import VideoCodec
 from vqcodec.figures import panels
 from vqcodec.figures.canvas import GREY, SMALL, TITLE, Page
 from vqcodec.figures.codebook import CodebookChart
-from vqcodec.figures.image import DRAWN, GAP, INNER, MARGIN, WIDTH, draw_sheet, draw_usage
+from vqcodec.figures.image import (
+    GAP,
+    INNER,
+    MARGIN,
+    WIDTH,
+    about_sheet,
+    draw_sheet,
+    draw_usage,
+)
 from vqcodec.files.contents import seconds_of, ticks_a_second
 from vqcodec.media.image import Image
 from vqcodec.media.video import Video
@@ -112,7 +120,7 @@ def draw_video(codec: VideoCodec, coded: CodedVideo) -> Page:
     y = _over_time(page, y, book, coded)
     said = f"The maps hold {coded.grid.size:,} indices."
     y = draw_usage(page, MARGIN, y, INNER, book.colours, coded.counts, said) + GAP
-    draw_sheet(page, y, book, DRAWN.format(len(book.vectors)))
+    draw_sheet(page, y, book, about_sheet(codec.pictures, book))
     return page
 
 
