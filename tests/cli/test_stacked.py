@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 from tests.helpers import Run, lively, picture, tiny_config
 from vqcodec import Codec
+from vqcodec import Image as Picture
+from vqcodec.benchmark.benchmark import measure
 from vqcodec.codec.engine_torch import TorchEngine
 from vqcodec.codec.graphs import make_graphs
 from vqcodec.config import load_preset, override
@@ -148,20 +150,24 @@ def test_train_export_encode_decode(
         codec.encode(photo, effort=1)
 
 
-def test_its_codebook_is_looked_at_without_drawing(
+def test_it_is_benchmarked_and_its_codebook_looked_at(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A drawing for each code would take minutes, and say little of the code."""
     model = stacked_model(home)
     tree = for_codec(
         override(load_preset("stacked"), list(SMALL))["model"],
         read_weights(home / "weights/first").config["model"],
     )
     write_weights(tmp_path, {"name": "second", "modality": "image", "model": tree}, model)
+    (found,) = measure(str(tmp_path), Picture(picture(32, 48)), [1], 1)
+    speed = found["coders"]["vqcodec, fp32"]["decode"]
+    codes = 2 * 3 * 3  # of three maps
+    assert speed["codes_per_second"] == pytest.approx(codes / speed["seconds"], abs=1)
+    assert found["bf16_minus_fp32_db"] is None  # they draw different pictures
     codec = Codec.load(tmp_path)
 
     def decode(*_: object, **__: object) -> None:
-        pytest.fail("drawn")
+        pytest.fail("a drawing for each code would take minutes")
 
     monkeypatch.setattr(codec.engine, "decode", decode)
     chart = CodebookChart.of(codec, 2)
