@@ -206,6 +206,8 @@ def test_what_does_not_fit(
     ):
         with pytest.raises(UsageError, match=sentence):
             build_model({**table, **change})
+    with pytest.raises(UsageError, match="must have one map"):
+        for_codec(load_preset("stacked")["model"], load_preset("vqvae2")["model"])
 
 
 def test_it_stands_on_a_codec_that_must_be_there(

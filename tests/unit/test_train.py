@@ -264,6 +264,11 @@ def test_collapsed_codebooks_stop_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "run" / "checkpoint").is_dir()
 
 
+def test_few_indices_of_many_codes_are_no_collapse(photos: Path, tmp_path: Path) -> None:
+    often = ("train.steps=4", "train.evaluate_every=1", "train.batch_size=1")
+    train(photos, tmp_path / "run", "model.quantizer.codebook_size=32768", *often)
+
+
 def test_minutes_bound_the_run(photos: Path, tmp_path: Path) -> None:
     progress = train(photos, tmp_path / "run", "train.steps=1000000", minutes=0.05)
     assert 1 <= progress.step < 1_000_000 and progress.seconds < 60

@@ -18,6 +18,7 @@ from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.vqvae import VQVAE, build, build_parts
 
 FIRST = "encoder.first."  # what the names of the first codec's tensors begin with
+ONE_MAP = "a codec to stand on must have one map, and so must what stands on it"
 
 
 class StackedEncoder(Encoder):
@@ -152,8 +153,10 @@ def for_codec(model: Tree, on: Tree) -> Tree:
     if "on" not in model:
         raise UsageError("this preset stands on no other codec; --on goes with --preset stacked")
     first = on.get("quantizer", {})
+    if "codebook_size" not in first:
+        raise UsageError(ONE_MAP)
     encoder = {**model["encoder"], "channels": first.get("dim", 0)}
-    decoder = {**model["decoder"], "levels": first.get("codebook_size", 0)}
+    decoder = {**model["decoder"], "levels": first["codebook_size"]}
     return {**model, "on": _plain(on), "encoder": encoder, "decoder": decoder}
 
 
@@ -183,7 +186,7 @@ def _plain(on: Tree) -> Tree:
 def _stack(first: VQVAE, encoder: Encoder, decoder: nn.Module) -> tuple[Encoder, Density]:
     """Return the encoder and the decoder of pictures that stand on a finished codec."""
     if len(first.maps) != 1 or len(encoder.strides) != 1:
-        raise UsageError("a codec to stand on must have one map, and so must what stands on it")
+        raise UsageError(ONE_MAP)
     size = first.maps[0].codebook_size
     if not isinstance(decoder, PixelCNNDecoder) or (decoder.channels, decoder.levels) != (1, size):
         raise UsageError(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -30,10 +30,14 @@ from vqcodec.train.log import Log
 from vqcodec.train.schedule import averaging, learning_rate, optimizers
 from vqcodec.train.tasks import Loss, Task, Tensors, each_map
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 CHECKPOINT = "checkpoint"
 AVERAGE = "average.safetensors"  # in it: the weights to export
 FIRST_BATCHES = 64  # that codebooks are set from, at most
-COLLAPSED = 100  # a codebook is collapsed when its perplexity is below K divided by this
+COLLAPSED = 100  # a codebook is collapsed when its perplexity is below what it could be over this
 
 
 @dataclass
@@ -239,7 +243,8 @@ class Loop:
     def _report(self, loss: Loss, rate: float, usage: "Usage", log: Log | None) -> None:
         """Evaluate, look after the codebook's health, and log."""
         self._check(loss)
-        used = usage.perplexity(self.accelerator)
+        counts = usage.counts(self.accelerator)
+        used = [perplexity(own) for own in counts]
         progress = self.progress
         if log is None:
             return
@@ -256,7 +261,9 @@ class Loop:
         figures["train/learning_rate_factor"] = rate
         figures |= each_map("train/perplexity", used)
         log.write(progress.step, progress.seconds, figures, evaluation)
-        low = [u for u, k in zip(used, usage.sizes, strict=True) if u < max(1.5, k / COLLAPSED)]
+        # few indices cannot be of many codes
+        most = [min(len(own), own.sum()) for own in counts]
+        low = [u for u, n in zip(used, most, strict=True) if u < max(1.5, n / COLLAPSED)]
         progress.collapsed = progress.collapsed + 1 if low else 0
         if progress.collapsed >= 3:
             raise TrainingError(
@@ -323,7 +330,7 @@ class Usage:
         before = self._counts or [torch.zeros_like(c) for c in counts]
         self._counts = [a + b for a, b in zip(before, counts, strict=True)]
 
-    def perplexity(self, accelerator: Accelerator) -> list[float]:
-        """Return the perplexity of each map, over all processes."""
+    def counts(self, accelerator: Accelerator) -> "list[NDArray[np.int64]]":
+        """Return how often each code of each map occurred, over all processes."""
         reduced = [accelerator.reduce(counts, "sum") for counts in self._counts]
-        return [perplexity(counts.cpu().numpy()) for counts in reduced]
+        return [counts.cpu().numpy() for counts in reduced]
