@@ -143,6 +143,9 @@ def test_train_export_encode_decode(
     assert done.returncode == 0, done.stderr
     done = run("decode", "a.vqc", "-o", "no.png", "--model", "first")
     assert done.returncode == 1 and b"were made with 'second'" in done.stderr
+    done = run("decode", "first.vqc", "-o", "no.png", "--model", "second")
+    assert done.returncode == 1 and b"were made with 'first'" in done.stderr
+    assert b"cut short" not in done.stderr  # it has fewer maps because it is another's
     with pytest.raises(UsageError, match="graphs cannot"):
         make_graphs(TorchEngine(weights, "cpu", "fp32", pixels=True))
     codec = Codec.load(home / "weights/second")

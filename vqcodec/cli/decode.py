@@ -112,9 +112,10 @@ def decode(
             dealt = deal(own, takers, kinds, lambda modality: modality.media, holds)
             codec = codecs.get(handler.modality, header.model)
             options = dealt[handler.modality]
+            facts = handler.decode_job(codec, job, source, options, suffix, force, bar)
             if levels is None and isinstance(source, Codes):
                 _tell_missing(source, len(codec.maps), name)
-            return handler.decode_job(codec, job, source, options, suffix, force, bar)
+            return facts
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
 
