@@ -39,7 +39,7 @@ MODELS = {
 SHOWN, GAP = 8, 2
 
 
-def settings(preset: str, own: list[str], side: int, steps: int, width: int) -> Tree:
+def settings(preset: str, own: list[str], side: int, levels: int, steps: int, width: int) -> Tree:
     """Return a preset for pictures of another side, and another size of network."""
     levels = round(math.log2(side))
     widths = [min(4 * width, width << level // 2) for level in range(levels)]
@@ -50,6 +50,7 @@ def settings(preset: str, own: list[str], side: int, steps: int, width: int) -> 
         *(f"train.{name}={side}" for name in ("crop_size", "picture_side", "held_out_side")),
         f"model.decoder.width={2 * width}",
         f"model.decoder.features={width}",
+        f"model.decoder.levels={levels}",
         "model.decoder.dilations=[1, 1, 1, 1]",
         f"train.steps={steps}",
         f"train.evaluate_every={max(1, steps // 2)}",
@@ -87,13 +88,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder; runs go on in it")
     parser.add_argument("--held-out", type=Path, nargs="+", help="pictures to measure on")
     parser.add_argument("--side", type=int, default=16, help="of pictures, 8, 16, 32 or 64 [16]")
+    parser.add_argument("--levels", type=int, default=256, help="of a colour, 2 to 256 [256]")
     parser.add_argument("--steps", type=int, default=1500, help="of training, for each [1500]")
     parser.add_argument("--width", type=int, default=16, help="of the networks [16]")
     asked = parser.parse_args()
     measured = asked.held_out or asked.data
     for name, (preset, own) in MODELS.items():
         run = asked.output / "runs" / name
-        tree = settings(preset, own, asked.side, asked.steps, asked.width)
+        tree = settings(preset, own, asked.side, asked.levels, asked.steps, asked.width)
         train_image(TrainingJob(asked.data, run, tree, asked.held_out or []))
         export(run, name, asked.output, notes="", force=True)
         print(f"{name}: trained", flush=True)
