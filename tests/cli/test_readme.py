@@ -186,12 +186,13 @@ def test_examples_run(
 ) -> None:
     for i in range(2):
         Image(picture(40, 48, seed=i)).save(tmp_path / f"{i}.png")
+    small = ["--side=8", "--levels=4", "--steps=1", "--width=4"]
     every: dict[str, list[str | Path]] = {
         "tokens.py": [],
         "tour.py": [],
         "figure.py": [tmp_path / "figure.png", tmp_path / "0.png"],
         "stacked.py": [tmp_path / "figure.png", tmp_path / "0.png", "--seeds=2"],
-        "collapse.py": [tmp_path, "-o", tmp_path / "c", "--side=8", "--steps=1", "--width=4"],
+        "collapse.py": [tmp_path, "-o", tmp_path / "c", *small],
     }
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", [f"examples/{name}", *map(str, every[name])])
