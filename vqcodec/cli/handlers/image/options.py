@@ -36,7 +36,7 @@ class Encoding:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"--quality is {self.quality}, must be 1 to 100")
         if self.rate_weight is not None and not 0 <= self.rate_weight <= 1e9:
-            raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 or more")
+            raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 to 1e9")
         if self.target_bytes is not None and self.target_bytes < 1:
             raise UsageError(f"--target-bytes is {self.target_bytes}, must be 1 or more")
         if self.effort is not None and not 0 <= self.effort <= 9:

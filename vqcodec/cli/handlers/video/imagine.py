@@ -56,7 +56,7 @@ def parse_actions(text: str | None, frames: int | None) -> "Actions":
     if frames is not None and len(found) != frames:
         raise UsageError(
             f"--actions names {plural(len(found), 'action')}, and {plural(frames, 'frame')} "
-            f"{'is' if frames == 1 else 'are'} asked for; there must be one for each"
+            f"{'follows' if frames == 1 else 'follow'} another; there must be one for each"
         )
     if len(found) > MAX_FRAMES:
         raise UsageError(f"--actions names {len(found):,} actions, more than {MAX_FRAMES:,}")

@@ -31,7 +31,7 @@ class Encoding:
         if not 0 < self.scale <= 1:
             raise UsageError(f"--scale is {self.scale}, must be above 0 and at most 1")
         if self.rate_weight is not None and not 0 <= self.rate_weight <= 1e9:
-            raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 or more")
+            raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 to 1e9")
 
 
 @dataclass(frozen=True)
