@@ -4,20 +4,14 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqcodec.codingpriors import find_coding_priors, needed_coding_prior
 from vqcodec.errors import WeightsError
-from vqcodec.weights import (
-    Weights,
-    find_coding_priors,
-    find_named,
-    needed_coding_prior,
-    read_verified,
-    read_weights,
-)
+from vqcodec.weights import Weights, find_named, read_verified, read_weights
 
 if TYPE_CHECKING:
-    from vqcodec.coding.contextmodel import ContextModel
     from vqcodec.coding.framemodel import FrameModel
     from vqcodec.coding.lattice import LatticeModel
+    from vqcodec.coding.priors import MapPrior
 
 FRAME_PRIOR = "frame_prior.safetensors"
 
@@ -55,7 +49,7 @@ def _frame_prior(folder: Path, sha256: str) -> "FrameModel":
 
 def find_frame_priors(
     name: str, codebook: bytes
-) -> "tuple[ContextModel, ...] | LatticeModel | FrameModel":
+) -> "tuple[MapPrior, ...] | LatticeModel | FrameModel":
     """Find what to code the maps of frames with: a prior of successive ones, or those of pictures.
 
     The arguments are those of `find_coding_priors`, as is what is returned.
@@ -70,7 +64,7 @@ def find_frame_priors(
 
 def needed_prior(
     name: str, codebook: bytes, identity: bytes, number: int | None = 0
-) -> "ContextModel | LatticeModel | FrameModel":
+) -> "MapPrior | LatticeModel | FrameModel":
     """Return the coding prior that a file was written with, of whatever kind.
 
     The arguments, and what is raised, are those of `needed_coding_prior`; with None for `number` it

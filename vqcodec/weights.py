@@ -2,11 +2,12 @@
 
 A folder of weights holds ``config.json`` (builds the model; tells of its maps; names each file's
 SHA-256), ``model.safetensors``, ``README.md`` (the model card), and, each where there is such a
-part, ``coding_prior.safetensors``, ``sampling_prior.safetensors``, ``wavenet.safetensors``,
-``wavenet_alone.safetensors`` (it hears no codes), ``timbres.safetensors`` (of named speakers) and
-graphs to run the model without torch, `GRAPHS`. Nothing in it can run code. Speech may have
-residual codebooks, and codes of the first: the config has ``codebook_ids``, one for each number of
-them, and weights stand for one until `Weights.with_codebooks` says otherwise.
+part, ``coding_prior.safetensors``, ``former_prior.safetensors`` (that of older files),
+``sampling_prior.safetensors``, ``wavenet.safetensors``, ``wavenet_alone.safetensors`` (it hears no
+codes), ``timbres.safetensors`` (of named speakers) and graphs to run the model without torch,
+`GRAPHS`. Nothing in it can run code. Speech may have residual codebooks, and codes of the first:
+the config has ``codebook_ids``, one for each number of them, and weights stand for one until
+`Weights.with_codebooks` says otherwise.
 """
 
 import functools
@@ -16,15 +17,11 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqcodec.config import Tree, check_range
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.modality import Modality
-
-if TYPE_CHECKING:
-    from vqcodec.coding.contextmodel import ContextModel
-    from vqcodec.coding.lattice import LatticeModel
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR, SAMPLING_PRIOR = "coding_prior.safetensors", "sampling_prior.safetensors"
@@ -64,7 +61,7 @@ class Weights:
     @property
     def draws(self) -> str:
         """What its sampling prior draws, ``image``, ``audio`` or ``video``; else `modality`."""
-        return str(_table(self.config, "sampling_prior").get("modality", self.modality))
+        return str(table_of(self.config, "sampling_prior").get("modality", self.modality))
 
     def check(self, modality: Modality) -> None:
         """Raise WeightsError if they code other media, or nothing at all."""
@@ -92,13 +89,13 @@ class Weights:
     @property
     def held_out(self) -> dict[str, float]:
         """Figures by name that were measured when training ended; empty if unknown."""
-        figures = _table(_table(self.config, "training"), "held_out")
+        figures = table_of(table_of(self.config, "training"), "held_out")
         return {k: v for k, v in figures.items() if isinstance(v, int | float)}
 
     @property
     def held_out_side(self) -> int:
         """Side in pixels of the squares that a model of pictures was measured on in training."""
-        side = _table(_table(self.config, "training"), "settings").get("held_out_side")
+        side = table_of(table_of(self.config, "training"), "settings").get("held_out_side")
         return side if isinstance(side, int) and 8 <= side <= 2048 else HELD_OUT_SIDE
 
     @property
@@ -132,7 +129,8 @@ class Weights:
         return self if identity == self.codebook_id else None
 
 
-def _table(tree: Tree, key: str) -> Tree:
+def table_of(tree: Tree, key: str) -> Tree:
+    """Return the table under a key; an empty one where there is none."""
     found = tree.get(key)
     return found if isinstance(found, dict) else {}
 
@@ -287,107 +285,9 @@ def read_verified(weights: Weights, name: str) -> bytes:
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
-    if _table(weights.config, "files").get(name) != hashlib.sha256(data).hexdigest():
+    if table_of(weights.config, "files").get(name) != hashlib.sha256(data).hexdigest():
         raise WeightsError(f"{path}: damaged, its SHA-256 is not the one in {CONFIG}")
     return data
-
-
-def coding_priors(weights: Weights) -> "tuple[ContextModel, ...]":
-    """Return the coding prior of each map of `weights`; none if they have none of this kind.
-
-    Raises:
-        WeightsError: they are damaged.
-    """
-    found = any_coding_prior(weights)
-    return found if isinstance(found, tuple) else ()
-
-
-def lattice_prior(weights: Weights) -> "LatticeModel | None":
-    """Return the coding prior of all maps of `weights` together, where they have such a one.
-
-    Raises:
-        WeightsError: it is damaged.
-    """
-    found = any_coding_prior(weights)
-    return None if isinstance(found, tuple) else found
-
-
-def any_coding_prior(weights: Weights) -> "tuple[ContextModel, ...] | LatticeModel":
-    """Return the coding priors of `weights`, of whatever kind; none if they have none.
-
-    Raises:
-        WeightsError: they are damaged.
-    """
-    files = _table(weights.config, "files")
-    if CODING_PRIOR not in files:
-        return ()
-    found = _coding_priors(weights.folder, str(files[CODING_PRIOR]))
-    return found[: weights.number] if isinstance(found, tuple) else found
-
-
-@functools.lru_cache(maxsize=4)
-def _coding_priors(folder: Path, sha256: str) -> "tuple[ContextModel, ...] | LatticeModel":
-    import numpy as np
-    import safetensors.numpy
-    from safetensors import SafetensorError
-
-    from vqcodec.coding.priors import read_priors
-
-    weights = read_weights(folder)
-    try:
-        arrays = safetensors.numpy.load(read_verified(weights, CODING_PRIOR))
-        wide = {name: array.astype(np.int64) for name, array in arrays.items()}
-        return read_priors(wide, weights.all_codebook_sizes, grown=bool(weights.codebook_ids))
-    except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
-        raise WeightsError(
-            f"{folder / CODING_PRIOR}: not a coding prior of these weights"
-        ) from None
-
-
-def find_coding_priors(name: str, codebook: bytes) -> "tuple[ContextModel, ...] | LatticeModel":
-    """Find the coding priors, one for each map or all, of the installed weights of a name.
-
-    Args:
-        name: as code files carry it.
-        codebook: the codebook id that the indices were made with.
-
-    Returns:
-        None at all where such weights, or their coding priors, are not installed.
-    """
-    try:
-        weights = find_named(name).of_codes(codebook)
-        return any_coding_prior(weights) if weights is not None else ()
-    except WeightsError:
-        return ()
-
-
-def needed_coding_prior(
-    name: str, codebook: bytes, identity: bytes, number: int | None = 0
-) -> "ContextModel | LatticeModel":
-    """Return the coding prior that a file was written with.
-
-    Args:
-        name: of the weights, as code files carry it.
-        codebook: the codebook id that the indices were made with.
-        identity: of the coding prior.
-        number: of the map, from 0, the coarsest; None for the prior of all maps.
-
-    Raises:
-        WeightsError: the installed weights have another one, or none.
-    """
-    weights = find_named(name).of_codes(codebook)
-    priors = any_coding_prior(weights) if weights is not None else ()
-    found: ContextModel | LatticeModel | None
-    if isinstance(priors, tuple):
-        found = priors[number] if number is not None and number < len(priors) else None
-    else:
-        found = priors if number is None else None
-    if found is None or found.identity != identity:
-        raise WeightsError(
-            f"it needs the coding prior {identity.hex()} of '{name}', and the installed weights "
-            "have another or none; install those that it was made with"
-        )
-    return found
 
 
 def conditioner_of(model: Tree) -> Any:

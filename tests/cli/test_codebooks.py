@@ -17,6 +17,7 @@ from vqcodec import Codes
 from vqcodec.codec.convert import Target, convert, with_all_codebooks
 from vqcodec.codec.graphs import add_graphs
 from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codingpriors import coding_priors
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files.contents import AudioInfo
@@ -28,7 +29,7 @@ from vqcodec.metrics.spectra import log_mel_distance
 from vqcodec.train.export import export
 from vqcodec.train.run import TrainingJob
 from vqcodec.train.speech.task import train_speech
-from vqcodec.weights import coding_priors, read_weights
+from vqcodec.weights import read_weights
 
 
 def residual_config() -> Tree:

@@ -11,8 +11,10 @@ import pytest
 
 from tests.helpers import picture, voice
 from vqcodec import Audio, Codec, Codes, Image, SpeechCodec
+from vqcodec.coding.priors import Priors
+from vqcodec.codingpriors import coding_priors, former_priors
 from vqcodec.files.vqc import is_coded
-from vqcodec.weights import GRAPHS_KEY, coding_priors, list_weights, read_weights
+from vqcodec.weights import GRAPHS_KEY, list_weights, read_weights
 
 FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER.parents[1] / "weights"
@@ -63,7 +65,7 @@ def test_files_and_pixels_stay_as_they_are(
             codes.save(files[suffix], force=True, prior=suffix != ".packed.vqc")
         codec.decode(codes).save(files[".png"], force=True)
     coded = case in CODED and bool(coding_priors(codec.weights))
-    codes = read_all(files, coded=coded)
+    codes = read_all(files, coded=coded, prior=former_priors(codec.weights) or True)
     assert codes.codebook_id == codec.weights.codebook_id
     kept, decoded = Image.open(files[".png"]), codec.decode(codes)
     assert np.abs(decoded.pixels.astype(int) - kept.pixels).max() <= 1
@@ -87,7 +89,8 @@ def test_tints_stay_as_they_are(engine: str, request: pytest.FixtureRequest) -> 
         codec.decode(codes).save(files[".png"], force=True)
     full, small = (Codes.load(files[suffix]) for suffix in (".npz", ".vqc"))
     assert full.to_bytes(".npz") == files[".npz"].read_bytes()
-    assert small.to_bytes(".vqc") == files[".vqc"].read_bytes()
+    former = former_priors(codec.weights)
+    assert small.to_bytes(".vqc", prior=former) == files[".vqc"].read_bytes()
     assert full.media == small.media
     kept = Image.open(files[".png"]).pixels
     for codes in (full, small):
@@ -118,14 +121,27 @@ def test_files_and_samples_stay_as_they_are(
     assert np.abs(speakers[0] - speakers[1]).max() <= 1
 
 
-def read_all(files: dict[str, Path], *, coded: bool) -> Codes:
+@pytest.mark.parametrize("kind", ["plain", "tint"])
+def test_files_of_the_coding_prior_of_today_stay_as_they_are(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    codes = Codes.load(FOLDER / f"image-f4-{kind}.vqc")  # of the former one
+    path = FOLDER / f"image-f4-{kind}.causal.vqc"
+    if request.config.getoption("--regenerate-golden"):
+        path.write_bytes(codes.to_bytes(".vqc"))
+    assert codes.to_bytes(".vqc") == path.read_bytes()
+    assert is_coded(path.read_bytes())
+    assert Codes.load(path) == codes
+
+
+def read_all(files: dict[str, Path], *, coded: bool, prior: bool | Priors = True) -> Codes:
     """Return the codes that all files hold, checked to be written again byte by byte.
 
     That is exact on every machine: nothing between file and indices is approximate.
     """
     codes = Codes.load(files[".npz"])
-    for suffix, prior in ((".vqc", True), (".packed.vqc", False)):
+    for suffix, used in ((".vqc", prior), (".packed.vqc", False)):
         assert Codes.load(files[suffix]) == codes
-        assert codes.to_bytes(".vqc", prior=prior) == files[suffix].read_bytes()
-        assert is_coded(files[suffix].read_bytes()) == (prior and coded)
+        assert codes.to_bytes(".vqc", prior=used) == files[suffix].read_bytes()
+        assert is_coded(files[suffix].read_bytes()) == (bool(used) and coded)
     return codes

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from tests.helpers import Run, add_coding_prior
 from vqcodec import Codes
-from vqcodec.coding.contextmodel import ContextModel
+from vqcodec.coding.priors import MapPrior
+from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import FormatError, VqcodecError, WeightsError
 from vqcodec.files import frames, mapreader, vqc
 from vqcodec.files.contents import INFOS
 from vqcodec.files.vqc import is_coded
-from vqcodec.weights import CONFIG, coding_priors, read_weights
+from vqcodec.weights import CONFIG, read_weights
 
 K = 32
 
@@ -121,10 +122,10 @@ def test_a_range_coded_grid_is_of_bounded_size(
 class Counting:
     """A coding prior that counts the maps it has decoded."""
 
-    def __init__(self, prior: ContextModel) -> None:
+    def __init__(self, prior: MapPrior) -> None:
         self.prior, self.decoded = prior, 0
         self.identity, self.codebook_size = prior.identity, prior.codebook_size
-        self.coarser = prior.coarser
+        self.coarser, self.most_per_byte = prior.coarser, prior.most_per_byte
 
     def encode(
         self,

@@ -14,6 +14,8 @@ from tests import twomaps
 from tests.helpers import Run, lattice_prior, picture
 from vqcodec import Codec, Codes, Image
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.codingpriors import coding_priors
+from vqcodec.codingpriors import lattice_prior as installed
 from vqcodec.errors import FormatError, UsageError, VqcodecError, WeightsError
 from vqcodec.evaluate.bits import CODING, BitMeter
 from vqcodec.files import joint, vqc
@@ -23,8 +25,7 @@ from vqcodec.files.reader import Reader
 from vqcodec.maps import MapSpec
 from vqcodec.models.fixedpoint import to_arrays
 from vqcodec.models.pretrained import prior_bytes, write_part
-from vqcodec.weights import coding_priors, read_weights
-from vqcodec.weights import lattice_prior as installed
+from vqcodec.weights import read_weights
 
 
 @pytest.fixture

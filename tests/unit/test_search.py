@@ -15,13 +15,13 @@ from vqcodec.codec import rate, search
 from vqcodec.codec.image import weight_of
 from vqcodec.codec.rate import encode_to
 from vqcodec.codec.search import PictureSearch, Search
+from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import MediaError, UsageError
 from vqcodec.metrics.basic import psnr
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import write_weights
 from vqcodec.models.priors.integer import from_arrays
 from vqcodec.models.vqvae import VQVAE
-from vqcodec.weights import coding_priors
 
 
 @pytest.fixture(scope="module")

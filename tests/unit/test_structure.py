@@ -21,16 +21,17 @@ FLOORS = {
     "maps": (),
     "coding": (),
     "weights": ("coding", "config", "modality"),
-    "framepriors": ("coding", "weights"),
-    "files": ("coding", "framepriors", "maps", "modality", "weights"),
+    "codingpriors": ("coding", "weights"),
+    "framepriors": ("coding", "codingpriors", "weights"),
+    "files": ("coding", "codingpriors", "framepriors", "maps", "modality", "weights"),
     "media": ("files",),
     "voice": ("media", "weights"),
     "data": ("media", "modality"),
     "metrics": ("media", "voice"),
     "models": ("coding", "config", "files", "framepriors", "maps", "weights"),
     "codec": (
-        *("coding", "config", "files", "framepriors", "maps", "media", "modality", "models"),
-        *("voice", "weights"),
+        *("coding", "codingpriors", "config", "files", "framepriors", "maps", "media", "modality"),
+        *("models", "voice", "weights"),
     ),
     "rate": ("codec",),
     "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
@@ -40,28 +41,28 @@ FLOORS = {
     "play": ("media", "sampling"),
     "demo": ("codec", "figures", "files", "maps", "weights"),
     "benchmark": (
-        *("codec", "coding", "files", "maps", "media", "metrics", "modality", "models", "sampling"),
-        *("tokens", "voice", "weights"),
+        *("codec", "coding", "codingpriors", "files", "maps", "media", "metrics", "modality"),
+        *("models", "sampling", "tokens", "voice", "weights"),
     ),
     "evaluate": (
-        *("codec", "coding", "data", "figures", "files", "framepriors", "media", "metrics"),
-        *("modality", "models", "sampling", "voice", "weights"),
+        *("codec", "coding", "codingpriors", "data", "figures", "files", "framepriors", "media"),
+        *("metrics", "modality", "models", "sampling", "voice", "weights"),
     ),
     "train": (
-        *("codec", "config", "data", "files", "framepriors", "maps", "media", "metrics"),
-        *("modality", "models", "voice", "weights"),
+        *("codec", "codingpriors", "config", "data", "files", "framepriors", "maps", "media"),
+        *("metrics", "modality", "models", "voice", "weights"),
     ),
     "cli": (
-        *("benchmark", "codec", "config", "data", "demo", "evaluate", "figures", "files"),
-        *("framepriors", "media", "metrics", "modality", "play", "sampling", "tokens", "train"),
-        *("voice", "weights"),
+        *("benchmark", "codec", "codingpriors", "config", "data", "demo", "evaluate", "figures"),
+        *("files", "framepriors", "media", "metrics", "modality", "play", "sampling", "tokens"),
+        *("train", "voice", "weights"),
     ),
 }
 # an engine is all that these know of what computes
 CODECS = tuple(f"codec/{name}.py" for name in ("base", "image", "speech", "streaming", "convert"))
 NO_TORCH = (
-    *("errors", "modality", "config", "maps", "coding", "weights", "framepriors", "files"),
-    *("media", "voice", "data", "cli"),
+    *("errors", "modality", "config", "maps", "coding", "weights", "codingpriors", "framepriors"),
+    *("files", "media", "voice", "data", "cli"),
 )
 
 

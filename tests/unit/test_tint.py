@@ -145,6 +145,15 @@ def test_nothing_is_told_where_nothing_is_wrong() -> None:
     assert measure_tint(pixels, noise, rate_weight=1e9) is None
 
 
+def test_bands_that_are_computed_apart_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    tint = some_tint(27 * BLOCK - 3, 5 * BLOCK, spread=20)
+    tint.smooth[:9], tint.smooth[17:] = True, False  # of one kind, of both, of the other
+    decoded = picture(27 * BLOCK - 3, 5 * BLOCK, seed=2)
+    found = apply_tint(decoded, tint)
+    monkeypatch.setattr("vqcodec.codec.tint.BAND", 100)
+    assert np.array_equal(found, apply_tint(decoded, tint))
+
+
 def test_what_smooth_blocks_were_decoded_to_does_not_matter() -> None:
     size = (96, 128)
     tint, decoded = some_tint(*size, spread=2), picture(*size, seed=5)

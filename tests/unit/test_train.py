@@ -19,6 +19,7 @@ import torch
 
 from tests.helpers import Run, picture, tiny_config
 from vqcodec import Codec, Codes, Image
+from vqcodec.codingpriors import coding_priors
 from vqcodec.config import Tree, override
 from vqcodec.data.sources import find_sources
 from vqcodec.errors import MediaError, OutputError, TrainingError
@@ -30,7 +31,7 @@ from vqcodec.train.loop import Progress
 from vqcodec.train.muon import Muon, orthogonalize, split_parameters
 from vqcodec.train.run import Ready, TrainingJob
 from vqcodec.train.tasks import Loss, Tensors
-from vqcodec.weights import coding_priors, read_weights
+from vqcodec.weights import read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
 SMALL += ["train.evaluate_every=4", "train.restart_every=3", "train.warmup_steps=2"]

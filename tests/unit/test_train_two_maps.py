@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from tests import twomaps
 from tests.helpers import Run, picture
 from vqcodec import Codec, Codes, Image
+from vqcodec.codingpriors import coding_priors, lattice_prior
 from vqcodec.config import Tree, override
 from vqcodec.errors import TrainingError
 from vqcodec.files.header import read_header
@@ -23,7 +24,7 @@ from vqcodec.train.export import export
 from vqcodec.train.image.task import _start_from, train_image
 from vqcodec.train.loop import Progress, Usage
 from vqcodec.train.run import TrainingJob
-from vqcodec.weights import coding_priors, lattice_prior, read_weights
+from vqcodec.weights import read_weights
 
 SMALL = ["train.steps=12", "train.batch_size=4", "train.crop_size=16", "train.picture_side=40"]
 SMALL += ["train.evaluate_every=4", "train.restart_every=3", "train.warmup_steps=2"]

@@ -13,6 +13,7 @@ from tests import twomaps
 from tests.helpers import picture
 from vqcodec import Codec, Codes, Image
 from vqcodec.codec.sampling import SamplingParams
+from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import FormatError, UsageError, VqcodecError, WeightsError
 from vqcodec.evaluate.bits import CODING, SAMPLING, BitMeter
 from vqcodec.files import frames, vqc
@@ -25,7 +26,7 @@ from vqcodec.models.pretrained import load_model, load_sampling_prior
 from vqcodec.models.priors.integer import from_arrays
 from vqcodec.models.vqvae import build
 from vqcodec.sampling.image import Sampler
-from vqcodec.weights import CONFIG, coding_priors, read_weights
+from vqcodec.weights import CONFIG, read_weights
 
 # two maps as version 1 wrote them: 6 indices below 8, and 20 below 7
 VERSION_1 = "5651430100616263640374776f02070706030f13053940cb1ef6eb05397029cb814e5092239886"

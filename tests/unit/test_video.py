@@ -17,6 +17,7 @@ from tests.helpers import frames_prior, lattice_prior
 from vqcodec.codec.framerates import FrameRates
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.video import VideoCodec
+from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
 from vqcodec.files import interframe, vqc
 from vqcodec.files.codes import Codes
@@ -32,7 +33,7 @@ from vqcodec.media.videoreader import Frame
 from vqcodec.media.videowriter import open_writer
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import prior_bytes, write_part
-from vqcodec.weights import coding_priors, read_weights
+from vqcodec.weights import read_weights
 
 TIMES = [0, 7, 40, 41, 100, 160, 161, 200]  # milliseconds
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.benchmark.benchmark import synthetic_picture
 from vqcodec.benchmark.sampling import speedup
 from vqcodec.codec.image import ImageCodec
-from vqcodec.coding.contextmodel import ContextModel
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.coding.priors import MapPrior
+from vqcodec.codingpriors import coding_priors, lattice_prior
 from vqcodec.files import vqc
 from vqcodec.files.codes import Codes
-from vqcodec.weights import SAMPLING_PRIOR, coding_priors, lattice_prior
+from vqcodec.weights import SAMPLING_PRIOR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +46,7 @@ def measure_priors(name: str, rounds: int) -> dict[str, Any]:
     return {"coding": coding, "sampling": speedup(name, rounds=rounds) if drawn else None}
 
 
-def _coding(prior: ContextModel, grid: "NDArray[np.uint16]", rounds: int) -> dict[str, Any]:
+def _coding(prior: MapPrior, grid: "NDArray[np.uint16]", rounds: int) -> dict[str, Any]:
     """Time the range coder on one map."""
     took: list[tuple[float, float]] = []
     for _ in range(rounds + 1):

@@ -9,6 +9,7 @@ import typer
 from vqcodec.cli import console
 from vqcodec.cli.handlers.base import handler_of
 from vqcodec.cli.reports import print_table
+from vqcodec.codingpriors import FORMER_PRIOR
 from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.modality import MODALITIES
 from vqcodec.weights import (
@@ -23,6 +24,7 @@ from vqcodec.weights import (
 
 PARTS = {
     CODING_PRIOR: "coding prior",
+    FORMER_PRIOR: "former coding prior",
     FRAME_PRIOR: "frame prior",
     SAMPLING_PRIOR: "sampling prior",
     WAVENET: "WaveNet",

@@ -9,11 +9,11 @@ import numpy as np
 
 from vqcodec.codec.base import Report
 from vqcodec.codec.image import DEFAULT_EFFORT, SWEEPS, ImageCodec
+from vqcodec.codingpriors import find_coding_priors
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import CodingPrior
 from vqcodec.media.image import Image
-from vqcodec.weights import find_coding_priors
 
 if TYPE_CHECKING:
     from vqcodec.codec.search import PictureSearch

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from vqcodec.coding import latticecoder
 from vqcodec.coding.lattice import LatticeModel, Walk
+from vqcodec.codingpriors import lattice_prior
 from vqcodec.errors import WeightsError
-from vqcodec.weights import CONFIG, RATES, Weights, lattice_prior
+from vqcodec.weights import CONFIG, RATES, Weights
 
 if TYPE_CHECKING:
     import numpy as np

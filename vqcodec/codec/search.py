@@ -30,11 +30,13 @@ import torch
 from torch.nn import functional as F
 
 from vqcodec.codec.tiles import Span, tiles
+from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import UsageError
 from vqcodec.models.nn.pixels import to_signal
-from vqcodec.models.priors.integer import IntegerPrior, from_arrays
+from vqcodec.models.priors.causal import floating
+from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.vqvae import VQVAE
-from vqcodec.weights import Weights, coding_priors
+from vqcodec.weights import Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -338,4 +340,4 @@ def float_prior(weights: Weights) -> IntegerPrior:
     integers = coding_priors(weights)
     if not integers:
         raise UsageError(f"the weights '{weights.name}' have no coding prior")
-    return from_arrays(integers[0].arrays)
+    return floating(integers[0].arrays)

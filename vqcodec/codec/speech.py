@@ -18,6 +18,7 @@ from vqcodec.codec.streaming import (
     SpeechEncoder,
     check_sizes,
 )
+from vqcodec.codingpriors import find_coding_priors
 from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import AudioInfo
@@ -27,7 +28,7 @@ from vqcodec.media.audio import Audio
 from vqcodec.media.soundfiles import open_sound
 from vqcodec.media.soundformats import MAX_RATE, MIN_RATE, check_format
 from vqcodec.modality import AUDIO
-from vqcodec.weights import Weights, find_coding_priors
+from vqcodec.weights import Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

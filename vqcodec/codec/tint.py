@@ -7,10 +7,12 @@ take few bytes. Where a block is but a slope between such means, the codes are n
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vqcodec.coding.threads import usable_cores
 from vqcodec.files.tint import (
     BLOCK,
     MAX_STEP,
@@ -18,7 +20,6 @@ from vqcodec.files.tint import (
     Surroundings,
     Tint,
     blocks,
-    pack,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def measure_tint(
     saved = before.sum() - _errors(pixels, apply_tint(decoded, tint)).sum()
     if find_unseen is not None:
         saved += SAVED * rate_weight * find_unseen(smooth).sum()
-    return tint if saved > 8 * rate_weight * len(pack(tint)) else None
+    return tint if saved > 8 * rate_weight * len(tint.packed) else None
 
 
 def apply_tint(decoded: "Pixels", tint: Tint) -> "Pixels":
@@ -92,15 +93,21 @@ def apply_tint(decoded: "Pixels", tint: Tint) -> "Pixels":
     # between blocks that are not smooth; what codes say in smooth ones must not matter
     change = np.where(flat, _around(told, ~tint.smooth), told)
     found = np.empty_like(decoded)
-    for first in range(0, len(means), BAND):
+
+    def fill(first: int) -> None:
         rows = slice(first * BLOCK, min(height, (first + BAND) * BLOCK))
-        here = np.repeat(np.repeat(flat[first : first + BAND], BLOCK, 0), BLOCK, 1)
-        band = np.where(
-            here[: rows.stop - rows.start, :width],
-            _spread(means, rows, width),
-            decoded[rows] + _spread(change, rows, width),
-        )
+        smooth = tint.smooth[first : first + BAND]
+        if smooth.all():
+            band = _spread(means, rows, width)
+        else:
+            band = decoded[rows] + _spread(change, rows, width)
+            if smooth.any():
+                here = np.repeat(np.repeat(smooth, BLOCK, 0), BLOCK, 1)[: len(band), :width]
+                band = np.where(here[..., None], _spread(means, rows, width), band)
         found[rows] = np.clip(np.rint(band), 0, 255)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        list(pool.map(fill, range(0, len(means), BAND)))
     return found
 
 

@@ -21,12 +21,11 @@ told of those before it, up to the cell itself, never of what comes later in tim
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.coding.layout import MAX_DILATION, ROW_BEFORE, Taps, of_maps, of_rows
+from vqcodec.coding.memory import Memory, Scratch
 from vqcodec.coding.rangecoder import TOTAL, RangeDecoder, RangeEncoder
 from vqcodec.coding.threads import one_blas_thread
 
@@ -48,32 +47,37 @@ EXP_RATIO = 4_278_222_805  # 2^32 exp(-1 / 256), rounded
 EXP_LENGTH = 4300
 
 
-@dataclass(frozen=True)
 class Layer:
     """A matrix in fixed point: y = (x weight + bias) / 2^shift, rounded down.
 
-    Attributes:
+    Args:
         weight: (inputs, outputs), integers of 16 bits.
         bias: (outputs,), integers below 2^45, half a unit of rounding included.
         shift: at most 20.
     """
 
-    weight: "Array"
-    bias: "Array"
-    shift: int
-
-    def __call__(self, x: "Array") -> "Array":
-        """Apply to (N, inputs): (N, outputs)."""
+    def __init__(self, weight: "NDArray[np.int64]", bias: "NDArray[np.int64]", shift: int) -> None:
         import numpy as np
 
-        y = x @ self.weight
+        scale = np.float64(2.0**-shift)  # a power of two: products and sums stay as exact
+        self.weight: Array = weight * scale
+        self.bias: Array = bias * scale
+
+    def __call__(self, x: "Array", out: "Array") -> "Array":
+        """Apply to (N, inputs): (N, outputs), which go to `out`."""
+        import numpy as np
+
+        y = np.matmul(x, self.weight, out=out)
         y += self.bias
-        y *= 2.0**-self.shift  # a power of two: exact, as is the floor of it
         return np.floor(y, out=y)
 
 
 class ContextModel:
     """An integer network that predicts each index of a map from those before it.
+
+    Attributes:
+        most_per_byte: indices that a byte can tell: the likeliest has at most 65,025 parts in
+            65,536, which is 1 / 708 of a byte.
 
     Args:
         arrays: ``embedding`` (K + 1, d), ``window`` (neighbours, d, C), for each block i
@@ -87,6 +91,8 @@ class ContextModel:
     Raises:
         ValueError: the arrays do not fit each other, or could exceed 2^53.
     """
+
+    most_per_byte = 720
 
     def __init__(self, arrays: "dict[str, NDArray[np.int64]]") -> None:
         import numpy as np
@@ -135,12 +141,12 @@ class ContextModel:
         self.coarser = tuple(len(table) // len(ROW_BEFORE) - 1 for table in self.before)
         names = [n for i in range(blocks) for n in (f"block.{i}.conv", f"block.{i}.mix")]
         layers = [
-            Layer(arrays[n].astype(np.float64), arrays[f"{n}_bias"].astype(np.float64), s)
+            Layer(arrays[n], arrays[f"{n}_bias"], s)
             for n, s in zip([*names, "head"], shifts[1:], strict=True)
         ]
         self.head = layers[-1]
         self.blocks = list(zip(layers[:-1:2], layers[1:-1:2], strict=True))
-        self.exp = _exp_table()
+        self.exp = _exp_table().astype(np.float64)
         digest = hashlib.sha256()
         for name in sorted(arrays):
             digest.update(name.encode() + arrays[name].astype("<i8").tobytes())
@@ -245,8 +251,10 @@ class ContextModel:
         for other, maps in zip(others, before, strict=True):
             other.indices[:] = maps
         memory = [
-            _Memory(number, shape[0], self.units, taps, layout.skew) for taps in layout.blocks
+            Memory((number, shape[0], self.units), taps, layout.skew, np.float64, itself=True)
+            for taps in layout.blocks
         ]
+        scratch = Scratch()
         begin = 0  # columns are known where each is a step, in sound
         if known is not None and known[0].size:
             begin = known[0].shape[1]
@@ -255,17 +263,20 @@ class ContextModel:
             r = np.arange(rows.start, rows.stop)
             x = step - layout.skew * r
             h = own.sums(r, x)  # (number, rows, C)
+            flat = number * len(rows), self.units
             for other in others:
                 h += other.sums(r, x)
             np.clip(h, -LIMIT, LIMIT, out=h)
             for (conv, mix), seen in zip(self.blocks, memory, strict=True):
-                around = seen.around(np.maximum(h, 0), rows)
-                v = conv(around.reshape(-1, around.shape[-1]))
-                h += mix(np.clip(v, 0, LIMIT, out=v)).reshape(h.shape)
+                seen.keep(np.maximum(h, 0), rows)
+                v = conv(seen.around(rows), scratch("v", flat, np.float64))
+                np.clip(v, 0, LIMIT, out=v)
+                h += mix(v, scratch("mixed", flat, np.float64)).reshape(h.shape)
                 np.clip(h, -LIMIT, LIMIT, out=h)
             if step < begin:
                 continue
-            scores = self.head(np.maximum(h, 0).reshape(-1, self.units))
+            scores = scratch("scores", (flat[0], self.codebook_size), np.float64)
+            self.head(np.maximum(h, 0).reshape(flat), scores)
             cumulative = self._cumulative(scores).reshape(number, len(rows), -1)
             own.indices[:, r, x] = take((r, x), cumulative)
         return own.indices.astype(np.uint16)
@@ -274,13 +285,20 @@ class ContextModel:
         """Return cumulative frequencies, (P, K + 1), from 0 to `TOTAL`, for scores, (P, K)."""
         import numpy as np
 
-        depth = (scores.max(1, keepdims=True) - scores).astype(np.int64)
-        share = self.exp[np.minimum(depth, EXP_LENGTH - 1)]
-        # one for each symbol, the rest by share, what rounding leaves to the likeliest
-        sizes = 1 + share * (TOTAL - self.codebook_size) // share.sum(1, keepdims=True)
-        sizes[np.arange(len(sizes)), depth.argmin(1)] += TOTAL - sizes.sum(1)
+        depth = np.subtract(scores.max(1, keepdims=True), scores, out=scores)
+        likeliest = depth.argmin(1)
+        np.minimum(depth, EXP_LENGTH - 1, out=depth)
+        share = self.exp[depth.astype(np.intp)]
+        total = share.sum(1, keepdims=True)
+        # one for each symbol, the rest by share, what rounding leaves to the likeliest. Quotients
+        # are below 2^16 and by 2^-33 or more away from a whole number: float64 rounds none to it
+        share *= TOTAL - self.codebook_size
+        share /= total
+        sizes = np.floor(share, out=share)
+        sizes += 1
+        sizes[np.arange(len(sizes)), likeliest] += TOTAL - sizes.sum(1)
         cumulative = np.zeros((len(sizes), self.codebook_size + 1), np.int64)
-        np.cumsum(sizes, axis=1, out=cumulative[:, 1:])
+        np.cumsum(sizes, axis=1, out=cumulative[:, 1:], dtype=np.int64)
         return cumulative
 
 
@@ -312,35 +330,6 @@ class _Neighbours:
         cells = self._flat[:, there[:, None] + self._offsets]
         total: Array = self._table.take(cells + self._entries, axis=0).sum(2)
         return total
-
-
-class _Memory:
-    """What a convolution still has to see: its input at the last steps.
-
-    A cell (r, x) is computed at step x + skew * r, so a neighbour `up` rows above and `right`
-    columns to the right was computed skew * up - right steps ago. Rows that have not begun or have
-    ended hold zeros, which is what lies outside a map.
-    """
-
-    def __init__(self, number: int, height: int, units: int, taps: Taps, skew: int) -> None:
-        import numpy as np
-
-        self.top = max(up for up, _ in taps)  # rows above the map
-        self.taps = [(skew * up - right, up) for up, right in taps]
-        ages = range(1 + max(age for age, _ in self.taps))
-        self.steps = deque(np.zeros((number, self.top + height, units)) for _ in ages)
-
-    def around(self, u: "Array", rows: range) -> "Array":
-        """Return what lies around cells, (N, rows, taps C), and remember their u, (N, rows, C)."""
-        import numpy as np
-
-        self.steps.rotate(1)
-        now = self.steps[0]
-        now.fill(0)
-        first, last = rows.start + self.top, rows.stop + self.top
-        now[:, first:last] = u
-        seen = [self.steps[age][:, first - up : last - up] for age, up in self.taps]
-        return np.concatenate(seen, -1)
 
 
 def _table(embedding: "NDArray[np.int64]", window: "NDArray[np.int64]", shift: int) -> "Array":

@@ -8,7 +8,7 @@ decoder reads zeros behind it.
 """
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,28 +164,31 @@ class LaneDecoder:
     def _lane_by_lane(self, cumulative: "Ints") -> "Ints":
         import numpy as np
 
-        found = np.empty(cumulative.shape[:3], np.int32)
+        found, codes = np.empty(cumulative.shape[:3], np.int32), cumulative.shape[3]
         for number, words in enumerate(self._words):
             block, lane = divmod(number, self._shape[1])
             there = found[block, :, lane :: self._shape[1]]
-            rows = cumulative[block, :, lane :: self._shape[1]].reshape(there.size, -1)
+            rows = np.ascontiguousarray(cumulative[block, :, lane :: self._shape[1]])
+            flat: Any = rows.reshape(-1)
+            bounds = memoryview(flat)  # few are looked at
             code, width = int(self._code[number]), int(self._width[number])
             first = int(self._next[number])
-            ahead = iter(words[first : first + len(rows)].tolist())  # a step takes one at most
+            ahead = iter(words[first : first + there.size].tolist())  # a step takes one at most
             symbols, taken = [], 0
-            for bounds in rows:
-                row = memoryview(bounds)  # type: ignore[arg-type]  # few are looked at
+            for begin in range(0, rows.size, codes):
                 unit = width >> TOTAL_BITS
-                # what division left over belongs to nobody: only foreign bytes point there
-                symbol = bisect_right(row, min(code // unit, TOTAL - 1))
-                start = row[symbol - 1] if symbol else 0
+                target = code // unit
+                if target >= TOTAL:  # what division left over belongs to nobody: foreign bytes
+                    target = TOTAL - 1
+                end = bisect_right(bounds, target, begin, begin + codes)
+                start = bounds[end - 1] & (TOTAL - 1)  # before the first of a cell lies TOTAL
                 code -= start * unit
-                width = (row[symbol] - start) * unit
+                width = (bounds[end] - start) * unit
                 if width < MIN_RANGE:
                     code = (code << WORD_BITS | next(ahead, 0)) & FULL
                     width <<= WORD_BITS
                     taken += 1
-                symbols.append(symbol)
+                symbols.append(end - begin)
             self._code[number], self._width[number] = code, width
             self._next[number] += taken
             there[:] = np.reshape(symbols, there.shape)

@@ -51,7 +51,7 @@ def encode(
             coder: LaneEncoder = coder,
         ) -> "Ints":
             codes = grid[:, *cells].astype("int32")
-            coder.encode(*_parts_of(codes, cumulative))
+            coder.encode(*parts_of(codes, cumulative))
             return codes
 
         walk.go(_shape(grid), take)
@@ -119,7 +119,7 @@ def bits(
             cells: Cells, cumulative: "Ints", grid: "Grids" = grid, cost: "Float" = cost
         ) -> "Ints":
             codes = grid[:, *cells].astype(np.int32)
-            cost[:, *cells] = TOTAL_BITS - np.log2(_parts_of(codes, cumulative)[1])
+            cost[:, *cells] = TOTAL_BITS - np.log2(parts_of(codes, cumulative)[1])
             return codes
 
         walk.go(_shape(grid), take)
@@ -156,7 +156,7 @@ def _shape(grid: "Grids") -> tuple[int, int, int]:
     return batch, height, width
 
 
-def _parts_of(codes: "Ints", cumulative: "Ints") -> "tuple[Ints, Ints]":
+def parts_of(codes: "Ints", cumulative: "Ints") -> "tuple[Ints, Ints]":
     """Return the parts below those of codes, and how many parts they have."""
     import numpy as np
 

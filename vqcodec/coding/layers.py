@@ -9,6 +9,7 @@ an integer below 2^24, in whatever order it is summed; the constructors make sur
 from typing import TYPE_CHECKING
 
 from vqcodec.coding.lanes import GROUP, TOTAL
+from vqcodec.coding.memory import Scratch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,9 +52,14 @@ class Layer:
         self.bias = bias.astype(np.float32)
         self.scale = np.float32(2.0**-shift)  # a power of two: exact, as is the floor of it
 
-    def __call__(self, x: "Array", kind: int | None = None) -> "Array":
-        """Apply to (N, inputs), with the bias of a kind where there are several: (N, outputs)."""
-        y: Array = x @ self.weight
+    def __call__(self, x: "Array", kind: int | None = None, out: "Array | None" = None) -> "Array":
+        """Apply to (N, inputs), with the bias of a kind where there are several: (N, outputs).
+
+        Where `out` is given it takes the result.
+        """
+        import numpy as np
+
+        y: Array = np.matmul(x, self.weight, out=out)
         return self.finish(y, self.bias if kind is None else self.bias[kind])
 
     def finish(self, y: "Array", bias: "Array") -> "Array":
@@ -80,31 +86,40 @@ class Head:
         self.codes = len(bias)
         self.room = -(-self.codes // GROUP) * GROUP
 
-    def __call__(self, x: "Array") -> "Ints":
-        """Return cumulative parts, (N, room), of (N, C); the last code has what rounding leaves."""
+    def __call__(self, x: "Array", scratch: Scratch | None = None) -> "Ints":
+        """Return cumulative parts, (N, room), of (N, C); the last code has what rounding leaves.
+
+        Where a `scratch` is given they lie there until it is used again.
+        """
         import numpy as np
 
-        one = np.ones((len(x), 1), np.float32)  # for the bias: every pass over K codes counts
-        z = np.concatenate([x, one], 1) @ self.weight
+        room, shape = scratch or Scratch(), (len(x), self.codes)
+        inputs = room("inputs", (len(x), len(self.weight)), np.float32)
+        inputs[:, :-1] = x
+        inputs[:, -1] = 1  # for the bias: every pass over K codes counts
+        z = np.matmul(inputs, self.weight, out=room("scores", shape, np.float32))
         # exact, too, but for scores of no use; and number by number, so the same everywhere
         z += TOP * OCTAVE - z.max(1, keepdims=True)
         np.maximum(z, (TOP - OCTAVES) * OCTAVE, out=z)
         # read as float32, such an integer is a power of two, but straight within each octave
-        power = z.astype(np.int32).view(np.float32)
-        total = power.astype(np.int32).sum(1, dtype=np.int32)
+        bits = room("powers", shape, np.int32)
+        np.copyto(bits, z, casting="unsafe")
+        power, sizes = bits.view(np.float32), z.view(np.int32)
+        np.copyto(sizes, power, casting="unsafe")
+        total = sizes.sum(1, dtype=np.int32)
         parts = np.float32(TOTAL - self.codes - 8) / (total + self.codes).astype(np.float32)
         power *= parts[:, None]
-        sizes = power.astype(np.int32)
+        np.copyto(sizes, power, casting="unsafe")
         sizes += 1
-        cumulative = np.empty((len(x), self.room), np.int32)
+        cumulative = room("cumulative", (len(x), self.room), np.int32)
         np.cumsum(sizes, axis=1, dtype=np.int32, out=cumulative[:, : self.codes])
         cumulative[:, self.codes - 1 :] = TOTAL
         return cumulative
 
 
-def rectified(h: "Array") -> "Array":
+def rectified(h: "Array", out: "Array | None" = None) -> "Array":
     """Return activations: h between 0 and `CAP`."""
     import numpy as np
 
-    y: Array = np.clip(h, 0, CAP)
+    y: Array = np.clip(h, 0, CAP, out=out)
     return y

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from vqcodec.coding.causal import CausalModel
 from vqcodec.coding.contextmodel import ContextModel
 from vqcodec.coding.lattice import LatticeModel
 
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[np.int64]]
 
-Priors = tuple[ContextModel, ...] | LatticeModel
+MapPrior = ContextModel | CausalModel
+Priors = tuple[MapPrior, ...] | LatticeModel
 
 
 def read_priors(arrays: "Arrays", sizes: tuple[int, ...], *, grown: bool = False) -> Priors:
@@ -31,13 +33,17 @@ def read_priors(arrays: "Arrays", sizes: tuple[int, ...], *, grown: bool = False
         priors = LatticeModel(arrays)
         found = priors.codebook_sizes
     else:
-        if grown and "embedding" in arrays:
+        if grown and ({"embedding", "codes"} & arrays.keys()):
             sizes = sizes[:1]
-        priors = tuple(ContextModel(own) for own in by_map(arrays, len(sizes)))
+        priors = tuple(_of_map(own) for own in by_map(arrays, len(sizes)))
         found = tuple(prior.codebook_size for prior in priors)
     if found != sizes:
         raise ValueError("they are of other codebook sizes")
     return priors
+
+
+def _of_map(arrays: "Arrays") -> MapPrior:
+    return CausalModel(arrays) if "codes" in arrays else ContextModel(arrays)
 
 
 def by_map(arrays: "Arrays", number: int) -> "list[Arrays]":

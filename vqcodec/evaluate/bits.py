@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from vqcodec.codec.base import BaseCodec
+from vqcodec.codingpriors import coding_priors, lattice_prior
 from vqcodec.files import joint
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import blocks
 from vqcodec.models.pretrained import load_sampling_prior
-from vqcodec.weights import SAMPLING_PRIOR, coding_priors, lattice_prior
+from vqcodec.weights import SAMPLING_PRIOR
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from vqcodec.codingpriors import find_coding_priors
 from vqcodec.errors import FormatError, UsageError, WeightsError
 from vqcodec.files import npz, vqc
 from vqcodec.files.atomic import writing
@@ -13,10 +14,7 @@ from vqcodec.files.contents import AXES, Contents, VideoInfo
 from vqcodec.files.frames import CodingPrior
 from vqcodec.files.videostream import VideoFrames
 from vqcodec.framepriors import find_frame_priors, needed_prior
-from vqcodec.weights import (
-    find_coding_priors,
-    find_named,
-)
+from vqcodec.weights import find_named
 
 if TYPE_CHECKING:
     import numpy as np

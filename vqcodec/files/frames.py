@@ -30,9 +30,7 @@ BLOCKS = {"hw": (256, 256), "ct": (8, 4096), "thw": (1, 256, 256)}
 TOGETHER = {"hw": 1024, "ct": 32, "thw": 1024}
 MAX_CODED = 1 << 24  # range-coded cells of a file; that many take some ten minutes on one core
 CRC_BYTES = 4
-# The likeliest index has at most 65,025 parts in 65,536, which is 1 / 708 of a byte; and six bytes
-# of the coder's state may be told by nothing.
-MAX_PER_BYTE, HIDDEN_BYTES = 720, 6
+HIDDEN_BYTES = 6  # of a coder's state may be told by nothing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,6 +47,10 @@ class CodingPrior(Protocol):
     @property
     def codebook_size(self) -> int:
         """K."""
+
+    @property
+    def most_per_byte(self) -> int | None:
+        """How many indices a byte of a payload can tell, at most; None without a bound."""
 
     @property
     def coarser(self) -> tuple[int, ...]:
@@ -198,8 +200,7 @@ def read_coded(
         length = read.left - CRC_BYTES if ends else read.varint()
         payloads.append(read.take(max(0, length)))
         stored.append(stored_crc(read))
-        if math.prod(block) > MAX_PER_BYTE * (length + HIDDEN_BYTES):
-            raise FormatError("truncated or damaged: too short for its indices")
+        _check_length(prior, block, payloads[-1])
     grid = np.empty(shape, np.uint16)
     told = _told(before, shape, where, prior)
 
@@ -276,8 +277,7 @@ def decode_blocks(
     payloads = []
     for block in shapes:
         payloads.append(read.take(read.varint()))
-        if math.prod(block) > MAX_PER_BYTE * (len(payloads[-1]) + HIDDEN_BYTES):
-            raise FormatError("truncated or damaged: too short for its indices")
+        _check_length(prior, block, payloads[-1])
     grid = np.empty(shape, np.uint16)
     told = _told(before, shape, where, prior)
 
@@ -290,6 +290,13 @@ def decode_blocks(
         for place, found in zip(where, decoded, strict=True):
             grid[place] = found
     return grid
+
+
+def _check_length(prior: CodingPrior, block: tuple[int, ...], payload: bytes) -> None:
+    """Raise FormatError if a payload cannot tell all indices of a block."""
+    most = prior.most_per_byte
+    if most is not None and math.prod(block) > most * (len(payload) + HIDDEN_BYTES):
+        raise FormatError("truncated or damaged: too short for its indices")
 
 
 def _flat(block: "Grid") -> "Grid":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import AudioInfo, ImageInfo, MediaInfo, VideoInfo
 from vqcodec.files.reader import Reader, varint
-from vqcodec.files.tint import pack, unpack
+from vqcodec.files.tint import unpack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ def write_sections(media: MediaInfo) -> bytes:
     if isinstance(media, ImageInfo) and media.alpha is not None:
         sections.append((ALPHA, _pack_alpha(media.alpha)))
     if isinstance(media, ImageInfo) and media.tint is not None:
-        sections.append((TINT, pack(media.tint)))
+        sections.append((TINT, media.tint.packed))
     if isinstance(media, AudioInfo) and (media.sample_rate or media.level or media.speaker):
         level = media.level.to_bytes(1, "little", signed=True)
         sections.append((SOUND, varint(media.sample_rate) + level + media.speaker))

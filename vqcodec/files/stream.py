@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.codingpriors import needed_coding_prior
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import AudioInfo, check_size
 from vqcodec.files.frames import CRC_BYTES, RUN, CodingPrior
 from vqcodec.files.header import Header, read_header, write_header
 from vqcodec.files.mapreader import FindPrior
 from vqcodec.files.reader import Reader, StreamReader, varint
-from vqcodec.weights import needed_coding_prior
 
 if TYPE_CHECKING:
     import numpy as np

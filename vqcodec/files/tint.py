@@ -5,6 +5,7 @@ is smooth, and of its three numbers what is left once its neighbours of the same
 to expect (`Surroundings`). Pictures that this has to give back for ever lie in tests/golden.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,6 +45,11 @@ class Tint:
     step: int
     numbers: "NDArray[np.int16]"
     smooth: "NDArray[np.bool_]"
+
+    @functools.cached_property
+    def packed(self) -> bytes:
+        """What `pack` makes of it: asked for what it costs, and again for the file."""
+        return pack(self)
 
     def __eq__(self, other: object) -> bool:
         """Compare everything, arrays by value."""

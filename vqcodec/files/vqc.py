@@ -55,8 +55,10 @@ range-coded frames    of at most 2^24 cells in a file: blocks of at most 256 x 2
                       the payload (in version 1 not in the last block, whose payload leaves four
                       bytes to the end of the file); the payload, by `vqcodec.coding.rangecoder`
                       with the frequencies and the order of `vqcodec.coding.contextmodel`, every
-                      grid by its own prior, which may be told of those before it, of its shape;
-                      then a CRC-32
+                      grid by its own prior, which may be told of those before it, of its shape; or,
+                      where the prior id is that of such a prior, a lane by `vqcodec.coding.lanes`
+                      with the frequencies of `vqcodec.coding.causal`, in the same order; then a
+                      CRC-32
 frames of maps that   of at most 36 x 2^20 cells of ``hw`` in a file, each map with 1, 2, 4, 8 or 16
 are coded together    cells along the side of one of the map before. They are cut into blocks of at
                       most 256 x 256 cells of the last map and what lies there in the others, row

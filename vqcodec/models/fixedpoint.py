@@ -41,7 +41,7 @@ class Matrices:
         """Store (inputs, outputs) and (..., outputs) as integers."""
         shift = _shift(weight, bias) if shift is None else shift
         self._shifts[name] = shift
-        self.found[name] = _integers(weight, shift)
+        self.found[name] = integers(weight, shift)
         self.found[f"{name}_bias"] = _rounding(bias, shift)
 
     def add_conv(self, name: str, conv: nn.Conv2d) -> None:
@@ -54,8 +54,8 @@ class Matrices:
         assert head.bias is not None
         weight, bias = head.weight[..., 0, 0].T / math.log(2), head.bias / math.log(2)
         self._shifts[name] = shift = _shift(weight, bias, MAX_HEAD_SHIFT)
-        self.found[name] = _integers(weight, shift)
-        self.found[f"{name}_bias"] = _integers(bias, shift + FRACTION)
+        self.found[name] = integers(weight, shift)
+        self.found[f"{name}_bias"] = integers(bias, shift + FRACTION)
 
     def arrays(self) -> "Arrays":
         """Return all, with ``shifts`` sorted by name."""
@@ -71,7 +71,7 @@ def frame_arrays(prior: FramesPrior) -> "Arrays":
     context, matrices = prior.context, Matrices()
     (embedding,) = context.embeddings
     assert isinstance(embedding, nn.Embedding)
-    matrices.found["codes"] = _integers(embedding.weight, FRACTION).clip(-CAP, CAP)
+    matrices.found["codes"] = integers(embedding.weight, FRACTION).clip(-CAP, CAP)
     matrices.add_conv("first", context.first)
     for j, block in enumerate((context.before, context.after)):
         assert block.conv.bias is not None
@@ -95,9 +95,9 @@ def to_arrays(prior: LatticePrior) -> "Arrays":
         zip(prior.embeddings, prior.tells, prior.heads, strict=True)
     ):
         assert isinstance(codes, nn.Embedding) and isinstance(head, nn.Conv2d)
-        found[f"map.{m}.codes"] = _integers(codes.weight, FRACTION).clip(-CAP, CAP)
+        found[f"map.{m}.codes"] = integers(codes.weight, FRACTION).clip(-CAP, CAP)
         if isinstance(tell, nn.Embedding):
-            found[f"map.{m}.tell"] = _integers(tell.weight, FRACTION).clip(-MAX_TELL, MAX_TELL)
+            found[f"map.{m}.tell"] = integers(tell.weight, FRACTION).clip(-MAX_TELL, MAX_TELL)
         matrices.add_head(f"map.{m}.head", head)
     for i, network in enumerate(prior.every()):
         see = [network.see(phase) for phase in range(len(PHASES))]
@@ -212,11 +212,12 @@ def _shift(weight: torch.Tensor, bias: torch.Tensor, most: int = MAX_SHIFT) -> i
     return shift
 
 
-def _integers(values: torch.Tensor, shift: int) -> "NDArray[np.int64]":
+def integers(values: torch.Tensor, shift: int) -> "NDArray[np.int64]":
+    """Return values as multiples of 2^-shift."""
     rounded: NDArray[np.int64] = (values.double() * 2.0**shift).round().long().cpu().numpy()
     return rounded
 
 
 def _rounding(bias: torch.Tensor, shift: int) -> "NDArray[np.int64]":
     """Return a bias that makes the floor of what is shifted round to the nearest."""
-    return _integers(bias, shift + FRACTION) + (1 << shift >> 1)
+    return integers(bias, shift + FRACTION) + (1 << shift >> 1)

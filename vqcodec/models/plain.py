@@ -3,7 +3,6 @@
 import numpy as np
 
 from vqcodec.coding.priors import read_priors
-from vqcodec.files.frames import code
 
 SIDE = 16  # of the map that is filled with a code: its border costs more than the rest
 
@@ -24,5 +23,5 @@ def find_plain_codes(data: bytes, codebook_sizes: tuple[int, ...]) -> list[int]:
     if not isinstance(priors, tuple):
         return []
     full = (np.full((SIDE, SIDE), c, np.uint16) for c in range(codebook_sizes[0]))
-    sizes = [sum(map(len, code((grid,), "hw", priors[0]))) for grid in full]
-    return [int(np.argmin(sizes))]
+    bits = [float(priors[0].bits([grid]).sum()) for grid in full]
+    return [int(np.argmin(bits))]

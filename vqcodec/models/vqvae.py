@@ -33,6 +33,7 @@ from vqcodec.weights import MAX_MAPS, conditioner_of
 OLD_CONDITIONER = "speaker"  # its name in weights made before there were others
 # contracts, what others are made of, and what there is nothing to set of
 PARTS = {"base", "composite", "independent", "uniform"}
+BY_MAP = ("causal", "integer")  # kinds of coding priors, of a map each
 
 
 class VQVAE(nn.Module):
@@ -224,7 +225,8 @@ def build(model: Tree, max_parameters: int | None = None) -> VQVAE:
     if isinstance(prior, LatticePrior):
         return VQVAE(**parts, prior=prior, rates=_rates(model.get("rates"), parts))
     if not all(isinstance(own, IntegerPrior) for own in prior.each()):
-        raise UsageError("only a prior of kind 'integer' or 'lattice' can be learned along")
+        kinds = "'causal', 'integer' or 'lattice'"
+        raise UsageError(f"only a prior of kind {kinds} can be learned along")
     return VQVAE(**parts, prior=prior, rate_weight=weight)
 
 
@@ -295,7 +297,7 @@ def for_maps(table: Tree, maps: Maps) -> Tree:
     if table.get("kind") in ("lattice", "frames"):
         ratios = [max(ratio(*pair)) for pair in zip(maps, maps[1:], strict=False)]
         return {**table, "codebook_sizes": sizes, "ratios": [1, *ratios]}
-    if len(sizes) == 1 or (len(set(maps)) == 1 and table.get("kind") != "integer"):
+    if len(sizes) == 1 or (len(set(maps)) == 1 and table.get("kind") not in BY_MAP):
         return {**table, "codebook_size": sizes[0], "channels": len(sizes)}
     return {**table, "codebook_size": sizes, "channels": 1}
 

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vqcodec.codingpriors import any_coding_prior
 from vqcodec.errors import UsageError
 from vqcodec.models.decoders.base import Density
 from vqcodec.models.fixedpoint import from_arrays
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import load_any_model, load_sampling_prior
-from vqcodec.models.priors import integer
 from vqcodec.models.priors.base import Prior
+from vqcodec.models.priors.causal import floating
 from vqcodec.models.priors.independent import IndependentPriors
 from vqcodec.models.vae import VAE
 from vqcodec.models.vqvae import VQVAE
-from vqcodec.weights import SAMPLING_PRIOR, Weights, any_coding_prior
+from vqcodec.weights import SAMPLING_PRIOR, Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +143,7 @@ def fitted_prior(weights: Weights) -> Prior | None:
     found = any_coding_prior(weights)
     if not isinstance(found, tuple):
         return from_arrays(found.arrays)
-    return IndependentPriors([integer.from_arrays(own.arrays) for own in found]) if found else None
+    return IndependentPriors([floating(own.arrays) for own in found]) if found else None
 
 
 def _starts(number: int) -> list[tuple[int, int]]:

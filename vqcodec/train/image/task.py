@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from vqcodec.codingpriors import coding_priors
 from vqcodec.config import check_range
 from vqcodec.errors import UsageError
 from vqcodec.metrics.basic import psnr
 from vqcodec.modality import IMAGE
 from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import read_state
-from vqcodec.models.priors.integer import from_arrays
+from vqcodec.models.priors.causal import floating
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.base import Quantizer
 from vqcodec.models.stacked import StackedEncoder, for_codec
@@ -28,7 +29,7 @@ from vqcodec.train.image.vae import ImageVAE
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
 from vqcodec.train.tasks import Evaluation, Loss, Task, Tensors, codes_in_use
-from vqcodec.weights import HELD_OUT_SIDE, Weights, coding_priors, find_weights
+from vqcodec.weights import HELD_OUT_SIDE, Weights, find_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,7 +224,9 @@ def _start_from(model: VQVAE | VAE, weights: Weights) -> None:
     state = read_state(weights)
     if isinstance(model, VQVAE) and model.prior is not None:
         for own, found in zip(model.prior.each(), coding_priors(weights), strict=False):
-            own.load_state_dict(from_arrays(found.arrays).state_dict())
+            known = floating(found.arrays)
+            if type(known) is type(own):  # one of another kind learns anew
+                own.load_state_dict(known.state_dict())
         state |= {f"prior.{key}": value for key, value in model.prior.state_dict().items()}
         if model.rates is not None:
             state |= {f"rates.{key}": value for key, value in model.rates.state_dict().items()}
