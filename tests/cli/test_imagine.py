@@ -89,8 +89,8 @@ def test_frames_that_follow_none(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("--actions", "forward*3", "--frames", "4"), 2, "names 3 actions, and 4 frames follow another"),
-        (("--actions", "forward*3", "--frames", "1"), 2, "names 3 actions, and 1 frame follows another"),
+        (("--actions", "forward*3", "--frames", "4"), 2, "3 actions, and 4 frames follow another"),
+        (("--actions", "forward*3", "--frames", "1"), 2, "3 actions, and 1 frame follows another"),
         (("--actions", "jump"), 2, "knows no action 'jump'; there are: forward, turn_left"),
         (("--actions", "forward*0"), 2, "'forward*0' is no action; write names"),
         (("--actions", "forward*x"), 2, "'forward*x' is no action"),
