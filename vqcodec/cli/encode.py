@@ -60,7 +60,7 @@ def encode(
         float | None,
         typer.Option(
             help="Instead of --quality: squared error, in 8-bit levels summed over pixels and "
-            "colours, that saving a bit may cost; 0 or more."
+            "colours, that saving a bit may cost; 0 to 1e9."
         ),
     ] = None,
     target_bytes: Annotated[
