@@ -28,6 +28,9 @@ CODING_PRIOR, SAMPLING_PRIOR = "coding_prior.safetensors", "sampling_prior.safet
 WAVENET, WAVENET_ALONE = "wavenet.safetensors", "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
+ANALYSIS, CODEBOOKS = "analysis", "codebooks"  # tensors of weights that refine, beside
+NETWORK = "network."  # what the names of those of the network begin with
+REFINER = "refiner.onnx"  # the graph of that network
 RATES = "rates"  # the rate weights that a model was trained for, in its config
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`
 HELD_OUT_SIDE = 128  # of the squares that pictures are measured on, where a preset names no other
@@ -63,8 +66,24 @@ class Weights:
         """What its sampling prior draws, ``image``, ``audio`` or ``video``; else `modality`."""
         return str(table_of(self.config, "sampling_prior").get("modality", self.modality))
 
+    @property
+    def refiner(self) -> Tree:
+        """The settings of a network that refines what another codec decodes; else empty."""
+        return table_of(table_of(self.config, "model"), "refiner")
+
+    @property
+    def first(self) -> str:
+        """The name of the codec that these stand on; empty where there is none."""
+        found = reference(self.config.get("model"))
+        return found[0] if found else ""
+
     def check(self, modality: Modality) -> None:
         """Raise WeightsError if they code other media, or nothing at all."""
+        if self.refiner and modality.name != self.modality:
+            raise WeightsError(
+                f"{self.folder}: codes {self.modality}s alone; {modality.codes} can be coded with "
+                f"'{self.first}', which it stands on"
+            )
         if not modality.coded_by(self.modality):
             raise WeightsError(f"{self.folder}: codes {self.modality}, not {modality.codes}")
         if not self.codebook_sizes:
@@ -265,6 +284,38 @@ def _read_weights(folder: Path, state: tuple[int, int, int]) -> Weights:
     except (KeyError, TypeError, ValueError):
         raise WeightsError(f"{path}: lacks a valid codebook size") from None
     return replace(weights, number=1) if ids else weights
+
+
+def reference(model: Any) -> tuple[str, str] | None:
+    """Return name and codebook id of the first codec, if a ``model`` table but refers to one."""
+    on = model.get("on") if isinstance(model, dict) else None
+    if not isinstance(on, dict) or set(on) != {"name", "codebook_id"}:
+        return None
+    return str(on["name"]), str(on["codebook_id"])
+
+
+def first_codec(weights: Weights) -> Weights | None:
+    """Return the weights that others stand on; None where they refer to none.
+
+    Raises:
+        WeightsError: they are not installed, or have another codebook.
+    """
+    found = reference(weights.config.get("model"))
+    if found is None:
+        return None
+    name, identity = found
+    needs = f"{weights.folder}: stands on the codec '{name}' (codebook {identity})"
+    beside = weights.folder.parent / name if NAME.fullmatch(name) else None
+    try:
+        first = read_weights(beside) if beside and (beside / CONFIG).is_file() else find_named(name)
+    except WeightsError as error:
+        raise WeightsError(f"{needs}, which is needed as well: {error}") from None
+    if first.codebook_id.hex() != identity:
+        raise WeightsError(
+            f"{needs}, and the one in {first.folder} has codebook {first.codebook_id.hex()}; "
+            "install the one that it was trained on"
+        )
+    return first
 
 
 def read_verified(weights: Weights, name: str) -> bytes:

@@ -47,11 +47,12 @@ def encode(
         ),
     ] = None,
     scale: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Code pictures and frames smaller by this factor, above 0 and at most 1."
+            help="Code pictures and frames smaller by this factor, above 0 and at most 1. "
+            "[default: 1, or what suits a rate with weights made for all]"
         ),
-    ] = 1.0,
+    ] = None,
     quality: Annotated[
         int | None,
         typer.Option(help="1 to 100: less for fewer bytes in a .vqc; 100 leaves the rate alone."),

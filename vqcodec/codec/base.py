@@ -74,7 +74,8 @@ class BaseCodec:
             WeightsError: there are no such weights, or they are damaged.
             UsageError: an unknown or unavailable device, precision or engine.
         """
-        return cls(find_weights(str(name)), device, precision, engine, work)
+        weights = find_weights(str(name))
+        return cls._kind(weights)(weights, device, precision, engine, work)
 
     @classmethod
     def load_named(
@@ -86,7 +87,13 @@ class BaseCodec:
         work: int | None = None,
     ) -> Self:
         """Load weights by published name only: for names that come from a file, not from a user."""
-        return cls(find_named(name), device, precision, engine, work)
+        weights = find_named(name)
+        return cls._kind(weights)(weights, device, precision, engine, work)
+
+    @classmethod
+    def _kind(cls, weights: Weights) -> type[Self]:
+        """Return the class of codecs with these weights: this one, or one that is made for them."""
+        return cls
 
     def turned_into(self, kind: "type[Kind]") -> "Kind":
         """Return a codec of another kind of media that has the weights and the engine of this one.

@@ -28,7 +28,17 @@ from vqcodec.maps import ratio
 from vqcodec.modality import by_name, load
 from vqcodec.models.conditioners.base import quantize
 from vqcodec.models.nn.pixels import to_pixels, to_signal
-from vqcodec.weights import CONFIG, DECODER, ENCODER, GRAPHS, GRAPHS_KEY, SPEAKER, Weights
+from vqcodec.models.pretrained import load_refiner
+from vqcodec.weights import (
+    CONFIG,
+    DECODER,
+    ENCODER,
+    GRAPHS,
+    GRAPHS_KEY,
+    REFINER,
+    SPEAKER,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -73,6 +83,44 @@ class _Speaker(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         return quantize(self.conditioner(samples[:, None]))
+
+
+class _Refiner(nn.Module):
+    """Pictures as media have them, and vectors of their errors, to better pictures."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor, z_q: torch.Tensor) -> torch.Tensor:
+        y = self.network(to_signal(pixels.movedim(-1, 1)), z_q.movedim(-1, 1))
+        return to_pixels(y).movedim(1, -1)
+
+
+def make_refiner(weights: Weights) -> dict[str, bytes]:
+    """Return the content of the file that holds the graph of weights that refine, by name.
+
+    It takes `pixels`, (N, H, W, 3) uint8, and `z_q`, (N, h, w, D) float32, and gives pixels.
+
+    Raises:
+        WeightsError: the weights are damaged.
+        ModuleNotFoundError: what makes graphs is not installed.
+    """
+    import onnx  # noqa: F401
+    import onnxscript  # noqa: F401
+
+    network = load_refiner(weights)
+    number = torch.export.Dim("number")
+    cells = [torch.export.Dim(f"cells_{axis}") for axis in range(2)]
+    step, dim = network.config.stride, network.config.dim
+    example = (
+        torch.zeros(2, CELLS * step, CELLS * step, 3, dtype=torch.uint8),
+        torch.zeros(2, CELLS, CELLS, dim),
+    )
+    axes = ({0: number, 1: step * cells[0], 2: step * cells[1]}, dict(enumerate([number, *cells])))
+    proto = _exported(_Refiner(network), example, axes, ["pixels", "z_q"], ["refined"])
+    told = {"model": weights.name, "codebook_id": weights.config["codebook_id"]}
+    return {REFINER: _content(proto, told)}
 
 
 def make_graphs(engine: TorchEngine) -> dict[str, bytes]:
@@ -229,9 +277,9 @@ def write_graphs(weights: Weights, folder: Path, *, force: bool) -> list[Path]:
         OutputError: a file is there and `force` is not given, or it cannot be written.
         ModuleNotFoundError: what makes graphs is not installed.
     """
-    for name in GRAPHS:
+    for name in (REFINER,) if weights.refiner else GRAPHS:
         check_absent(folder / name, force=force)
-    files = make_graphs(_engine_of(weights))
+    files = make_refiner(weights) if weights.refiner else make_graphs(_engine_of(weights))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -246,9 +294,11 @@ def add_graphs(weights: Weights) -> None:
     """Add to weights their graphs, or replace those that they have; errors as of `write_graphs`."""
     paths = write_graphs(weights, weights.folder, force=True)
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    files, facts = {**weights.config["files"], **sums}, facts_of(_engine_of(weights))
+    config = {**weights.config, "files": {**weights.config["files"], **sums}}
+    if not weights.refiner:
+        config[GRAPHS_KEY] = facts_of(_engine_of(weights))
     with writing(weights.folder / CONFIG, force=True) as file:
-        file.write(to_json({**weights.config, "files": files, GRAPHS_KEY: facts}).encode())
+        file.write(to_json(config).encode())
 
 
 def _engine_of(weights: Weights) -> TorchEngine:

@@ -3,12 +3,12 @@
 import functools
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.readahead import encode_in_turns
 from vqcodec.codec.sampling import SamplingParams
-from vqcodec.codec.tiles import Span, in_cells, tiles
+from vqcodec.codec.tiles import Span, check_grids, cropped, filled_up, in_cells, tiles
 from vqcodec.codec.tint import apply_tint, measure_tint
 from vqcodec.codec.unseen import Unseen, plain_codes
 from vqcodec.errors import FormatError, UsageError, VqcodecError
@@ -17,8 +17,8 @@ from vqcodec.files.contents import ImageInfo
 from vqcodec.files.tint import BLOCK
 from vqcodec.maps import filled, ratio
 from vqcodec.media.image import Image, check_size
-from vqcodec.modality import IMAGE
-from vqcodec.weights import RATES
+from vqcodec.modality import IMAGE, load
+from vqcodec.weights import RATES, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,18 +37,19 @@ if TYPE_CHECKING:
     Grids = tuple[NDArray[np.uint16], ...]
     Chooser = Callable[[tuple[slice, slice]], Choose]
 
+REFINED = "vqcodec.codec.refined:RefinedCodec"  # of weights that stand on others
 WINDOW = 160  # cells of the finest map along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
 DEFAULT_EFFORT = 4  # where a rate is asked for that needs a search
 SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
 
 
-def weight_of(quality: int) -> float:
+def weight_of(quality: float) -> float:
     """Return the rate weight of a quality from 1 to 100: 0 at 100, doubling every 9 below 90.
 
     For weights that need a search; others have a range of their own.
     """
-    return 0.0 if quality == 100 else 160.0 * 2 ** ((90 - quality) / 9)
+    return 0.0 if quality >= 100 else 160.0 * 2 ** ((90 - quality) / 9)
 
 
 class ImageCodec(BaseCodec):
@@ -56,12 +57,16 @@ class ImageCodec(BaseCodec):
 
     modality, pixels = IMAGE, True
 
+    @classmethod
+    def _kind(cls, weights: Weights) -> type[Self]:
+        return cast(type[Self], load(REFINED)) if weights.refiner else cls
+
     def encode(
         self,
         image: "Image | str | Path | Pillow.Image | NDArray[np.uint8]",
         *,
-        scale: float = 1.0,
-        rate_weight: float = 0.0,
+        scale: float | None = None,
+        rate_weight: float | None = None,
         effort: int | None = None,
         tinted: bool = True,
         report: Report | None = None,
@@ -71,9 +76,10 @@ class ImageCodec(BaseCodec):
         Args:
             image: the picture, or whatever `Image.of` makes one of: a path, a Pillow image, an
                 array (H, W, 3) uint8. Its transparency is kept beside the codes, without loss.
-            scale: code a picture smaller by this factor (0 to 1); decoding enlarges it again.
+            scale: code a picture smaller by this factor (0 to 1); decoding enlarges it again. By
+                default 1.
             rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that
-                saving a bit under the coding prior may cost; 0 for the best picture.
+                saving a bit under the coding prior may cost; 0, the default, for the best picture.
             effort: 0 codes in one pass, and with a rate weight only by weights that were trained
                 for that (`rates`); up to 9, how far to search for better codes. By default 0, or
                 `DEFAULT_EFFORT` for a rate weight that needs a search.
@@ -84,7 +90,7 @@ class ImageCodec(BaseCodec):
             UsageError: a rate is asked for, and the weights have no coding prior.
             TypeError: it is no picture.
         """
-        image = Image.of(image)
+        image, rate_weight = Image.of(image), rate_weight or 0.0
         pixels = self._scaled(image, scale)
         if effort is None:
             effort = self.effort_for(rate_weight)
@@ -119,7 +125,11 @@ class ImageCodec(BaseCodec):
 
         return rates_of(self.weights)
 
-    def weight_of(self, quality: int) -> float:
+    def at_weights(self, image: Image, scale: float) -> "Callable[[float], Codes]":
+        """Return what codes a picture with a rate weight, in one pass, for those who try many."""
+        return lambda weight: self.encode(image, scale=scale, rate_weight=weight, effort=0)
+
+    def weight_of(self, quality: float) -> float:
         """Return the rate weight of a quality from 1 to 100, which is 0 at 100."""
         return weight_of(quality) if self.rates is None else self.rates.weight_of(quality)
 
@@ -150,7 +160,7 @@ class ImageCodec(BaseCodec):
         return float_prior(self.weights).to(self.torch_engine.device)
 
     def encode_images(
-        self, images: list[Image], *, scale: float = 1.0, tinted: bool = True
+        self, images: list[Image], *, scale: float | None = None, tinted: bool = True
     ) -> list[Codes]:
         """Return the codes of many pictures; those of equal size are computed together.
 
@@ -230,7 +240,7 @@ class ImageCodec(BaseCodec):
             self._encode_window(pixels[i : i + step], filled(self.maps, size))
             for i in range(0, len(pixels), step)
         ]
-        return self._cropped(tuple(np.concatenate(m) for m in zip(*parts, strict=True)), size)
+        return cropped(self.maps, tuple(np.concatenate(m) for m in zip(*parts, strict=True)), size)
 
     def decode_batch(self, grids: "Grids", params: SamplingParams | None = None) -> "Pixels":
         """Return the pictures, (N, h * stride, w * stride, 3) uint8, of index maps, (N, h, w).
@@ -241,16 +251,8 @@ class ImageCodec(BaseCodec):
         import numpy as np
 
         params = params or SamplingParams()
-        if len(grids) != len(self.codebook_sizes) or any(g.ndim != 3 for g in grids):
-            raise UsageError("index maps must be a tuple of arrays of shape (N, h, w)")
-        for grid, size in zip(grids, self.codebook_sizes, strict=True):
-            if grid.dtype != np.uint16 or not grid.size or int(grid.max()) >= size:
-                raise UsageError(f"index maps must be uint16 and hold indices below {size}")
+        height, width = check_grids(self.maps, grids)
         number, *shape = grids[-1].shape
-        height, width = self.maps[-1].covers(tuple(shape))
-        shapes = [(number, *spec.shape((height, width))) for spec in self.maps]
-        if [g.shape for g in grids] != shapes:
-            raise UsageError(f"index maps of these sizes must be of shapes {shapes}")
         if max(shape) > WINDOW:
             sized = (
                 self._decode(m, (height, width), params.other(i), None)
@@ -258,14 +260,15 @@ class ImageCodec(BaseCodec):
             )
             return np.stack(list(sized))
         step = max(1, BATCH_CELLS // math.prod(shape))
-        whole = self._whole(grids)
+        whole = filled_up(self.maps, grids)
         parts = [
             self.engine.decode(tuple(g[i : i + step] for g in whole), None, params.other(i))
             for i in range(0, number, step)
         ]
         return np.concatenate(parts)[:, :height, :width]
 
-    def _scaled(self, image: Image, scale: float) -> "Pixels":
+    def _scaled(self, image: Image, scale: float | None) -> "Pixels":
+        scale = 1.0 if scale is None else scale
         if not 0 < scale <= 1:
             raise UsageError(f"scale is {scale}, must be above 0 and at most 1")
         height, width = (max(1, round(n * scale)) for n in image.size)
@@ -277,12 +280,24 @@ class ImageCodec(BaseCodec):
         name, codebook_id = self.weights.name, self.weights.codebook_id
         return Codes(grids, self.codebook_sizes, IMAGE.axes, name, codebook_id, media, condition)
 
-    def tinted(self, codes: Codes, pixels: "Pixels", rate_weight: float = 0.0) -> Codes:
+    def plain(self, codes: Codes, report: Report | None = None) -> "Pixels":
+        """Return what the maps of this codec stand for without a tint, (H, W, 3)."""
+        height, width = codes.media.coded_size
+        return self._decode(
+            codes.grids[: len(self.maps)], (height, width), SamplingParams(), report
+        )
+
+    def tinted(
+        self,
+        codes: Codes,
+        pixels: "Pixels",
+        rate_weight: float = 0.0,
+        decoded: "Pixels | None" = None,
+    ) -> Codes:
         """Return codes with what they do not say of the colours of what was coded, (H, W, 3)."""
         if self.engine.draws:
             return codes
-        height, width = codes.media.coded_size
-        decoded = self._decode(codes.grids, (height, width), SamplingParams(), None)
+        decoded = self.plain(codes) if decoded is None else decoded
         find = self._unseen.share if self._unseen else None
         tint = measure_tint(pixels, decoded, rate_weight or None, find)
         return replace(codes, media=replace(codes.image, tint=tint))
@@ -318,23 +333,6 @@ class ImageCodec(BaseCodec):
         height, width = coarse.shape(size)
         return list(tiles((height, width), WINDOW // max(down, right), halo))
 
-    def _cropped(self, grids: "Grids", size: tuple[int, ...]) -> "Grids":
-        """Return what maps, (..., h, w), of a picture that was filled up say of one of `size`."""
-        shapes = [spec.shape(size) for spec in self.maps]
-        return tuple(g[..., :h, :w] for g, (h, w) in zip(grids, shapes, strict=True))
-
-    def _whole(self, grids: "Grids") -> "Grids":
-        """Reverse `_cropped`: the last row and column go on to the end of the coarsest cells."""
-        import numpy as np
-
-        size = self.maps[0].covers(grids[0].shape[-2:])
-        found = []
-        for spec, grid in zip(self.maps, grids, strict=False):
-            missing = [n - had for n, had in zip(spec.shape(size), grid.shape[-2:], strict=True)]
-            around = [(0, 0)] * (grid.ndim - 2) + [(0, n) for n in missing]
-            found.append(np.pad(grid, around, mode="edge") if any(missing) else grid)
-        return tuple(found)
-
     def encode_pixels(
         self, pixels: "Pixels", report: Report | None = None, chooser: "Chooser | None" = None
     ) -> "Grids":
@@ -356,7 +354,7 @@ class ImageCodec(BaseCodec):
                 grid[down.kept, across.kept] = part[0, down.inner, across.inner]
             if report:
                 report(done / len(every))
-        return self._cropped(grids, size)
+        return cropped(self.maps, grids, size)
 
     def _decode(
         self, grids: "Grids", size: tuple[int, int], params: SamplingParams, report: Report | None
@@ -364,7 +362,7 @@ class ImageCodec(BaseCodec):
         """Decode all maps of one picture, or the first of them, to (*size, 3), tile by tile."""
         import numpy as np
 
-        coarse, whole = self.maps[0], self._whole(grids)
+        coarse, whole = self.maps[0], filled_up(self.maps, grids)
         pixels = np.empty((*size, 3), np.uint8)
         every = self._tiles(size, self.engine.decoder_halo)
         # graphs of other engines take all maps

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vqcodec.coding.lattice import LatticeModel
 
 SCALES = (1.0, 0.75, 0.5)
+ONE_PASS_SCALES = (*SCALES, 0.35, 0.25)
 MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
     30.0,
     200.0,
@@ -27,6 +28,7 @@ MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
 MORE_SWEEPS, MAX_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
+STEPS = 4  # of a bisection between a quality and the next
 CLOSE = 0.985  # of the bytes asked for is close enough
 # A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
 # times more is beaten by a smaller one, or out of reach.
@@ -109,35 +111,47 @@ def encode_to(
 def _best_quality(
     codec: ImageCodec, image: Image, target_bytes: int, report: Report | None
 ) -> Codes:
-    """Return the codes of the best quality that fits, by bisection, for weights with `rates`.
+    """Return the codes of the best picture that fits, for weights with `rates`.
 
-    Whatever fits fewer bytes fits more: so each step of a search for more bytes goes at least as
-    far up, even where sizes of files do not always grow with quality.
+    At each scale by bisection of the quality: whatever fits fewer bytes fits more, and so each
+    search for more bytes goes at least as far, even where sizes do not always grow with quality.
     """
-    priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
-    least, steps = 0, 0
-
-    def fitting(quality: int, scale: float) -> Codes | None:
-        nonlocal least, steps
-        codes = codec.encode(image, scale=scale, rate_weight=codec.weight_of(quality), effort=0)
-        size = len(codec.without_unseen(codes).to_bytes(".vqc", prior=priors))
-        least, steps = min(least or size, size), steps + 1
-        if report:
-            report(steps / (steps + 1))
-        return codes if size <= target_bytes else None
-
-    for scale in SCALES:
-        best = fitting(1, scale)
-        if best is None:
-            continue
-        low, high = 1, 101  # fits, and does not
+    best: Codes | None = None
+    least, error = 0, math.inf
+    for done, scale in enumerate(ONE_PASS_SCALES, 1):
+        at_weight = codec.at_weights(image, scale)
+        fitting: Codes | None = None
+        low, high = STEPS, 101 * STEPS  # fits, once something does, and does not
         while high - low > 1:
-            middle = (low + high) // 2
-            found = fitting(middle, scale)
-            low, high = (low, middle) if found is None else (middle, high)
-            best = found or best
-        return best
-    raise _unreachable(target_bytes, least)
+            middle = (low + high) // 2 if fitting else low
+            codes = at_weight(codec.weight_of(middle / STEPS))
+            size = file_bytes(codec, codes)
+            least = min(least or size, size)
+            if size <= target_bytes:
+                low, fitting = middle, codes
+            elif fitting is None:
+                break
+            else:
+                high = middle
+        if fitting and (found := squared_error(codec, image, fitting)) < error:
+            best, error = fitting, found
+        if report:
+            report(done / len(ONE_PASS_SCALES))
+    if best is None:
+        raise _unreachable(target_bytes, least)
+    return best
+
+
+def file_bytes(codec: ImageCodec, codes: Codes) -> int:
+    """Return how many bytes a ``.vqc`` file of codes takes."""
+    priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
+    return len(codec.without_unseen(codes).to_bytes(".vqc", prior=priors))
+
+
+def squared_error(codec: ImageCodec, image: Image, codes: Codes) -> float:
+    """Return the squared error of codes, in 8-bit levels summed over pixels and colours."""
+    decoded = codec.decode(codes).pixels
+    return float(np.square(decoded.astype(np.float32) - image.pixels).sum())
 
 
 def _unreachable(target: int, least: int) -> MediaError:
@@ -205,8 +219,7 @@ class _Attempt:
             self.codes = self._found(search, weight)
             self.bytes = self._measure(self.codes)
             if self.bytes <= target:
-                decoded = self.codec.decode(self.codes).pixels
-                error = float(np.square(decoded.astype(np.float32) - self.image.pixels).sum())
+                error = squared_error(self.codec, self.image, self.codes)
                 if self.best is None or error < self.best[0]:
                     self.best = error, self.codes
                 # then come closer from below, unless bits are as good as free already

@@ -34,8 +34,9 @@ class Rates:
 
     Attributes:
         prior: what codes cost.
-        curvature: of each map, by how much the squared error of a picture grows, in 8-bit levels
-            summed over pixels and colours, with each unit of squared distance between vectors.
+        curvature: of each map that is chosen, by how much the squared error of a picture grows, in
+            8-bit levels summed over pixels and colours, with each unit of squared distance between
+            vectors.
         least: the smallest rate weight, in such errors per bit.
         most: the largest.
     """
@@ -45,9 +46,9 @@ class Rates:
     least: float
     most: float
 
-    def weight_of(self, quality: int) -> float:
+    def weight_of(self, quality: float) -> float:
         """Return the rate weight of a quality from 1 to 99, in equal ratios, and 0 of 100."""
-        if quality == 100:
+        if quality >= 100:
             return 0.0
         return self.most * (self.least / self.most) ** ((quality - 1) / 98)
 
@@ -80,7 +81,8 @@ def rates_of(weights: Weights) -> Rates | None:
     try:
         curvature = tuple(float(c) for c in table["curvature"])
         least, most = float(table["least"]), float(table["most"])
-        if len(curvature) != len(prior.codebook_sizes) or not all(
+        chosen = len(prior.codebook_sizes) - (prior.first is not None)
+        if len(curvature) != chosen or not all(
             0 < number < 1e12 for number in (*curvature, least, most)
         ):
             raise ValueError("out of range")

@@ -7,6 +7,16 @@ it, or end with the picture as they do in one pass, are kept.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vqcodec.errors import UsageError
+from vqcodec.maps import Maps
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Grids = tuple[NDArray[np.uint16], ...]
 
 
 @dataclass(frozen=True)
@@ -77,3 +87,42 @@ def in_cells(tile: tuple[Span, Span], ratio: tuple[int, ...]) -> tuple[Span, Spa
     """Return the rows and columns of a tile in cells of a finer map, or in pixels."""
     rows, columns = tile
     return rows.times(ratio[0]), columns.times(ratio[1])
+
+
+def cropped(maps: Maps, grids: "Grids", size: tuple[int, ...]) -> "Grids":
+    """Return what maps, (..., h, w), of a picture that was filled up say of one of `size`."""
+    shapes = [spec.shape(size) for spec in maps]
+    return tuple(g[..., :h, :w] for g, (h, w) in zip(grids, shapes, strict=True))
+
+
+def filled_up(maps: Maps, grids: "Grids") -> "Grids":
+    """Reverse `cropped`: the last row and column go on to the end of the coarsest cells."""
+    import numpy as np
+
+    size = maps[0].covers(grids[0].shape[-2:])
+    found = []
+    for spec, grid in zip(maps, grids, strict=False):
+        missing = [n - had for n, had in zip(spec.shape(size), grid.shape[-2:], strict=True)]
+        around = [(0, 0)] * (grid.ndim - 2) + [(0, n) for n in missing]
+        found.append(np.pad(grid, around, mode="edge") if any(missing) else grid)
+    return tuple(found)
+
+
+def check_grids(maps: Maps, grids: "Grids") -> tuple[int, ...]:
+    """Return the size of the pictures that index maps, (N, h, w) each, are of.
+
+    Raises:
+        UsageError: they are not maps of such pictures.
+    """
+    if len(grids) != len(maps) or any(g.ndim != 3 for g in grids):
+        raise UsageError("index maps must be a tuple of arrays of shape (N, h, w)")
+    for grid, spec in zip(grids, maps, strict=True):
+        size = spec.codebook_size
+        if grid.dtype != "uint16" or not grid.size or int(grid.max()) >= size:
+            raise UsageError(f"index maps must be uint16 and hold indices below {size}")
+    number, *shape = grids[-1].shape
+    pixels = maps[-1].covers(tuple(shape))
+    shapes = [(number, *spec.shape(pixels)) for spec in maps]
+    if [g.shape for g in grids] != shapes:
+        raise UsageError(f"index maps of these sizes must be of shapes {shapes}")
+    return pixels

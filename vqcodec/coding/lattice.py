@@ -18,7 +18,7 @@ and every cell of a level says to the level after it
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vqcodec.coding.layers import CAP, EXACT, MAX_CODES, Head, Layer, rectified
 from vqcodec.coding.quadtree import MAX_DEPTH, PHASES, RATIOS, REACH, Cells, Level, levels
@@ -31,6 +31,20 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int32]
     Arrays = dict[str, NDArray[np.int64]]
     Take = Callable[[Cells, Ints], NDArray[np.int32]]
+
+
+class FirstPrior(Protocol):
+    """What is asked of a prior of the first map: that of `vqcodec.coding.causal` will do."""
+
+    def encode(self, maps: "list[NDArray[np.uint16]]") -> list[bytes]:
+        """Return the bytes of maps, (h, w) each and all of one shape."""
+
+    def decode(self, payloads: list[bytes], shape: tuple[int, ...]) -> "NDArray[np.uint16]":
+        """Reverse it: (N, h, w)."""
+
+    def bits(self, maps: "list[NDArray[np.uint16]]") -> "NDArray[np.float64]":
+        """Return the bits, (N, h, w), that each index of maps costs."""
+
 
 MAX_BLOCKS = 8
 CHUNK = 1 << 19  # frequencies at once
@@ -73,7 +87,12 @@ class LatticeModel:
 
     Raises:
         ValueError: the arrays do not fit each other, or sums could be inexact.
+
+    Attributes:
+        first: what codes the first map instead, where there is such a prior.
     """
+
+    first: "FirstPrior | None" = None
 
     def __init__(self, arrays: "Arrays") -> None:
         import numpy as np
@@ -199,15 +218,23 @@ class Walk:
         """
         import numpy as np
 
-        model = self._model
         found = np.zeros(shape, np.int32)
-        for network in model.networks:
+        self._go(found, take)
+        return found
+
+    def know(self, grid: "NDArray[np.unsignedinteger]") -> None:
+        """Go over the next map, (B, h, w), which is known already: nothing is asked of it."""
+        self._go(grid.astype("int32"), None)
+
+    def _go(self, found: "Ints", take: "Take | None") -> None:
+        """Go over the next map, `found`, which `take` fills in where it is given."""
+        for network in self._model.networks:
             if network.level.number == self._number:
-                self._level(network, found, take)
-                last = network is model.networks[-1]
+                if take is not None:
+                    self._level(network, found, take)
+                last = network is self._model.networks[-1]
                 self._told = None if last else self._tell(network, found)
         self._number += 1
-        return found
 
     def _level(self, network: LevelNetwork, found: "Ints", take: "Take") -> None:
         """Fill in the cells of a level."""

@@ -41,7 +41,12 @@ def encode(
         beside: see `Walk`.
     """
     walk, coded = Walk(model, condition, beside), []
-    for grid in maps:
+    if model.first is not None:
+        lanes = lanes_of(maps[0].shape[1:])
+        payloads = model.first.encode(list(maps[0]))
+        coded.append([[payload] + [b""] * (lanes - 1) for payload in payloads])
+        walk.know(maps[0])
+    for grid in maps[len(coded) :]:
         coder = LaneEncoder(len(grid), lanes_of(grid.shape[1:]))
 
         def take(
@@ -79,7 +84,13 @@ def decode(
     import numpy as np
 
     walk, found = Walk(model, condition, beside), []
-    for coded, (height, width) in zip(maps, shapes, strict=True):
+    if model.first is not None:
+        first = maps[0]
+        if isinstance(first, list):
+            first = model.first.decode([lanes[0] for lanes in first], shapes[0])
+        found.append(first)
+        walk.know(first)
+    for coded, (height, width) in list(zip(maps, shapes, strict=True))[len(found) :]:
         coder = LaneDecoder(coded) if isinstance(coded, list) else None
 
         def take(
@@ -112,7 +123,10 @@ def bits(
     import numpy as np
 
     walk, found = Walk(model, condition, beside), []
-    for grid in maps:
+    if model.first is not None:
+        found.append(model.first.bits(list(maps[0])))
+        walk.know(maps[0])
+    for grid in maps[len(found) :]:
         cost = np.zeros(grid.shape)
 
         def take(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from vqcodec.coding.causal import CausalModel
 from vqcodec.coding.contextmodel import ContextModel
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.coding.refining import FIRST, RefiningModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,8 @@ def read_priors(arrays: "Arrays", sizes: tuple[int, ...], *, grown: bool = False
     """
     priors: Priors
     if "ratios" in arrays:
-        priors = LatticeModel(arrays)
+        refines = any(name.startswith(FIRST) for name in arrays)
+        priors = RefiningModel(arrays) if refines else LatticeModel(arrays)
         found = priors.codebook_sizes
     else:
         if grown and ({"embedding", "codes"} & arrays.keys()):

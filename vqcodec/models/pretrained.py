@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from vqcodec.config import Tree, to_json
+from vqcodec.config import Tree, parse, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.framepriors import FRAME_PRIOR
@@ -18,7 +18,9 @@ from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.lattice import LatticePrior
-from vqcodec.models.stacked import FIRST, reference, with_first
+from vqcodec.models.refiner import Config as RefinerConfig
+from vqcodec.models.refiner import Refiner
+from vqcodec.models.stacked import FIRST, with_first
 from vqcodec.models.vae import VAE, build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior, renamed
 from vqcodec.weights import (
@@ -26,15 +28,15 @@ from vqcodec.weights import (
     CODING_PRIOR,
     CONFIG,
     MODEL,
-    NAME,
+    NETWORK,
     SAMPLING_PRIOR,
     WAVENET,
     WAVENET_ALONE,
     Weights,
     codebook_id,
-    find_named,
+    first_codec,
     read_verified,
-    read_weights,
+    reference,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +74,11 @@ def load_model(weights: Weights) -> VQVAE:
 
 def load_any_model(weights: Weights) -> VQVAE | VAE:
     """Build the model of `weights`, with codes or without; see `load_model`."""
+    if weights.refiner:
+        raise WeightsError(
+            f"{weights.folder}: refines what '{weights.first}' decodes, and has no model of its "
+            "own; name that codec"
+        )
     first, state = first_codec(weights), read_state(weights)
     if first is not None:
         state |= {FIRST + key: tensor for key, tensor in renamed(read_state(first)).items()}
@@ -90,28 +97,20 @@ def load_any_model(weights: Weights) -> VQVAE | VAE:
     return model
 
 
-def first_codec(weights: Weights) -> Weights | None:
-    """Return the weights that those of a stacked model refer to; None where they refer to none.
+def load_refiner(weights: Weights) -> Refiner:
+    """Build the network of weights that refine, in evaluation mode, on the CPU.
 
     Raises:
-        WeightsError: they are not installed, or have another codebook.
+        WeightsError: config and tensors do not fit each other.
     """
-    found = reference(weights.config.get("model"))
-    if found is None:
-        return None
-    name, identity = found
-    needs = f"{weights.folder}: stands on the codec '{name}' (codebook {identity})"
-    beside = weights.folder.parent / name if NAME.fullmatch(name) else None
-    try:
-        first = read_weights(beside) if beside and (beside / CONFIG).is_file() else find_named(name)
-    except WeightsError as error:
-        raise WeightsError(f"{needs}, which is needed as well: {error}") from None
-    if first.codebook_id.hex() != identity:
-        raise WeightsError(
-            f"{needs}, and the one in {first.folder} has codebook {first.codebook_id.hex()}; "
-            "install the one that it was trained on"
-        )
-    return first
+    state = read_state(weights)
+    own = {k.removeprefix(NETWORK): v for k, v in state.items() if k.startswith(NETWORK)}
+
+    def build(_: int) -> Refiner:
+        config: RefinerConfig = parse(RefinerConfig, weights.refiner, "refiner")
+        return config.build()
+
+    return _filled(weights, MODEL, own, build)
 
 
 def load_sampling_prior(weights: Weights, draws: str | None = None) -> Prior:

@@ -5,8 +5,6 @@ pictures. What is learned is a second VQ-VAE of such maps, whose decoder draws t
 VQ-VAE of pictures to whoever codes with it or trains it.
 """
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -16,6 +14,7 @@ from vqcodec.models.decoders.base import Density
 from vqcodec.models.decoders.pixelcnn import PixelCNNDecoder
 from vqcodec.models.encoders.base import Encoder
 from vqcodec.models.vqvae import VQVAE, build, build_parts
+from vqcodec.weights import reference
 
 FIRST = "encoder.first."  # what the names of the first codec's tensors begin with
 ONE_MAP = "a codec to stand on must have one map, and so must what stands on it"
@@ -158,14 +157,6 @@ def for_codec(model: Tree, on: Tree) -> Tree:
     encoder = {**model["encoder"], "channels": first.get("dim", 0)}
     decoder = {**model["decoder"], "levels": first["codebook_size"]}
     return {**model, "on": _plain(on), "encoder": encoder, "decoder": decoder}
-
-
-def reference(model: Any) -> tuple[str, str] | None:
-    """Return name and codebook id of the first codec, if a ``model`` table but refers to one."""
-    on = model.get("on") if isinstance(model, dict) else None
-    if not isinstance(on, dict) or set(on) != {"name", "codebook_id"}:
-        return None
-    return str(on["name"]), str(on["codebook_id"])
 
 
 def with_first(model: Tree, on: Tree) -> Tree:

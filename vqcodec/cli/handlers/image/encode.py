@@ -172,7 +172,7 @@ def _encode_one(codec: "ImageCodec", image: "Image", own: Encoding, bar: Move | 
         from vqcodec.codec.rate import encode_to
 
         return encode_to(codec, image, own.target_bytes, effort=effort, report=report)
-    weight = own.rate_weight or 0.0
+    weight = own.rate_weight
     if own.quality is not None:
         weight = codec.weight_of(own.quality)
     return codec.encode(image, scale=own.scale, rate_weight=weight, effort=effort, report=report)

@@ -20,7 +20,7 @@ MEGAPIXELS = "0.1,1,10,100"
 class Encoding:
     """How pictures are to be encoded, and what to search for."""
 
-    scale: float = 1.0
+    scale: float | None = None
     quality: int | None = None
     rate_weight: float | None = None
     target_bytes: int | None = None
@@ -29,7 +29,7 @@ class Encoding:
     verify: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale <= 1:
+        if self.scale is not None and not 0 < self.scale <= 1:
             raise UsageError(f"--scale is {self.scale}, must be above 0 and at most 1")
         if len(self._rates()) > 1:
             raise UsageError("--quality, --rate-weight and --target-bytes exclude each other")
@@ -62,7 +62,7 @@ class Encoding:
 
     def check(self, container: Container) -> None:
         """Raise UsageError if files of this kind cannot have what is asked."""
-        small = container.suffix == ".vqc" and container.prior and self.scale == 1
+        small = container.suffix == ".vqc" and container.prior and self.scale in (None, 1)
         if self.target_bytes is not None and not small:
             raise UsageError(
                 "--target-bytes needs a .vqc with a prior, and chooses the scale itself"

@@ -105,7 +105,7 @@ def _stream(
     """Write a .vqc as the frames come; memory does not grow with their number."""
     from vqcodec.files.contents import ticks_a_second
 
-    info = codec.info(reader.size, reader.rate, own.scale)
+    info = codec.info(reader.size, reader.rate, own.scale or 1.0)
     priors = _priors(codec, info, reader.expected) if container.prior else ()
     total = 0
 
@@ -121,7 +121,7 @@ def _stream(
             info,
             file,
             priors,
-            scale=own.scale,
+            scale=own.scale or 1.0,
             rate_weight=own.rate_weight or 0.0,
             told=_moved(bar, reader.expected),
         )
@@ -166,7 +166,7 @@ def _array(
     try:
         codes = codec.encode_reader(
             reader,
-            scale=own.scale,
+            scale=own.scale or 1.0,
             rate_weight=own.rate_weight or 0.0,
             report=lambda done: told(round(done * expected)),
         )

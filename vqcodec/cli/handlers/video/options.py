@@ -21,14 +21,14 @@ class Encoding:
         sound: code the sound track, too.
     """
 
-    scale: float = 1.0
+    scale: float | None = None
     rate_weight: float | None = None
     verify: bool = False
     video: bool = False
     sound: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale <= 1:
+        if self.scale is not None and not 0 < self.scale <= 1:
             raise UsageError(f"--scale is {self.scale}, must be above 0 and at most 1")
         if self.rate_weight is not None and not 0 <= self.rate_weight <= 1e9:
             raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 to 1e9")

@@ -1,0 +1,290 @@
+"""Pictures at every quality: those of a codec of one map, refined by further maps.
+
+The first codec codes a picture as it does alone, its tint included. What its decoded picture lacks
+is coded by residual codebooks, with as many bits as a rate weight grants (`vqcodec.codec.rates`),
+in the same pass. The first map by itself decodes as the first codec does; each further one makes
+the picture better.
+"""
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vqcodec.codec.base import Report
+from vqcodec.codec.image import WINDOW, ImageCodec
+from vqcodec.codec.rate import file_bytes, squared_error
+from vqcodec.codec.rates import Rates, rates_of
+from vqcodec.codec.refinement import NOTHING, Refinement
+from vqcodec.codec.refiners import Refine, open_refiner
+from vqcodec.codec.sampling import SamplingParams
+from vqcodec.codec.tiles import check_grids, in_cells, tiles
+from vqcodec.codec.tint import apply_tint
+from vqcodec.config import check_range
+from vqcodec.errors import UsageError, WeightsError
+from vqcodec.files.codes import Codes
+from vqcodec.maps import Maps, MapSpec
+from vqcodec.media.image import Image
+from vqcodec.weights import ANALYSIS, CODEBOOKS, MODEL, Weights, first_codec, read_verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from PIL import Image as Pillow
+
+    from vqcodec.codec.engine_torch import TorchEngine
+
+    Pixels = NDArray[np.uint8]
+    Grids = tuple[NDArray[np.uint16], ...]
+
+DEFAULT_WEIGHT = 200.0  # where nobody asks for a rate
+WORST, BEST = 30_000.0, 15.0  # rate weights of the qualities 1 and 99
+SMALLER = 300.0  # above this rate weight a smaller scale may be better
+SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture as the first codec has it.
+
+    Attributes:
+        image: the original.
+        pixels: (H, W, 3), what is coded of it: the same, or smaller.
+        first: the codes of the first codec, without a tint.
+        decoded: (H, W, 3), what they stand for.
+    """
+
+    image: Image
+    pixels: "Pixels"
+    first: Codes
+    decoded: "Pixels"
+
+
+class RefinedCodec(ImageCodec):
+    """Turns pictures into the map of a first codec and maps that refine it, and back.
+
+    Attributes:
+        base: the first codec.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        work: int | None = None,
+    ) -> None:
+        """Load the network of `weights`, and the first codec; see `load` for the arguments."""
+        weights.check(self.modality)
+        first = first_codec(weights)
+        if first is None:
+            raise WeightsError(f"{weights.folder}: names no codec that it refines")
+        self.weights = weights
+        self._settings = device, precision
+        self.base = ImageCodec(first, device, precision, engine, work)
+        self.engine = self.base.engine
+        self.refinement = read_refinement(weights)
+        if (self.refinement.stride,) * 2 != self.base.maps[0].stride or len(self.base.maps) > 1:
+            raise WeightsError(f"{weights.folder}: does not refine such maps as '{first.name}' has")
+
+    @functools.cached_property
+    def _refine(self) -> Refine:
+        return open_refiner(self.weights, self.engine)
+
+    @property
+    def maps(self) -> Maps:
+        """What is known of each index map; all lie on one grid."""
+        (first,) = self.base.maps
+        sizes = [len(codebook) for codebook in self.refinement.codebooks]
+        return (first, *(MapSpec(size, first.stride) for size in sizes))
+
+    @property
+    def rates(self) -> Rates:
+        """The rates that one pass can code at."""
+        return self.refinement.rates
+
+    @property
+    def torch_engine(self) -> "TorchEngine":
+        """There is none."""
+        raise UsageError(
+            f"'{self.weights.name}' has no network that makes codes; that of "
+            f"'{self.weights.first}' makes its first map"
+        )
+
+    def weight_of(self, quality: float) -> float:
+        """Return the rate weight of a quality from 1 to 99, in equal ratios, and 0 of 100."""
+        return 0.0 if quality >= 100 else WORST * (BEST / WORST) ** ((quality - 1) / 98)
+
+    def encode(
+        self,
+        image: "Image | str | Path | Pillow.Image | NDArray[np.uint8]",
+        *,
+        scale: float | None = None,
+        rate_weight: float | None = None,
+        effort: int | None = None,
+        tinted: bool = True,
+        report: Report | None = None,
+    ) -> Codes:
+        """Return the codes of a picture of any size.
+
+        Args:
+            image: see `ImageCodec.encode`.
+            scale: likewise; by default 1, or what is best with a large rate weight.
+            rate_weight: likewise; by default `DEFAULT_WEIGHT`.
+            effort: 0; there is no search.
+            tinted: see `ImageCodec.encode`.
+            report: likewise.
+
+        Raises:
+            UsageError: an effort is asked for.
+            TypeError: it is no picture.
+        """
+        if effort:
+            raise UsageError("codes of several maps cannot be searched for: leave --effort out")
+        image = Image.of(image)
+        weight = DEFAULT_WEIGHT if rate_weight is None else rate_weight
+        if scale is not None or weight <= SMALLER or not tinted:
+            return self.finish(self.prepare(image, scale, report), weight, tinted=tinted)
+        best, least = None, math.inf
+        for one in SCALES:
+            codes = self.finish(self.prepare(image, one, report), weight)
+            cost = squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
+            if best is not None and cost >= least:
+                break
+            best, least = codes, cost
+        assert best is not None
+        return best
+
+    def at_weights(self, image: Image, scale: float) -> "Callable[[float], Codes]":
+        """Return what codes a picture with a rate weight; the first codec is asked once."""
+        return functools.partial(self.finish, self.prepare(image, scale))
+
+    def prepare(
+        self, image: Image, scale: float | None = None, report: Report | None = None
+    ) -> Prepared:
+        """Return what all qualities of a picture begin with; arguments are those of `encode`."""
+        pixels = self._scaled(image, scale)
+        grids = self.base.encode_pixels(pixels, report)
+        first = self.base._codes(grids, image, pixels)
+        return Prepared(image, pixels, first, self.base.plain(first))
+
+    def finish(self, prepared: Prepared, weight: float, *, tinted: bool = True) -> Codes:
+        """Return the codes of a picture with a rate weight."""
+        first, decoded = prepared.first, prepared.decoded
+        if tinted:
+            first = self.base.tinted(first, prepared.pixels, weight, decoded)
+        if first.image.tint is not None:
+            decoded = apply_tint(decoded, first.image.tint)
+        (grid,) = first.grids
+        finer = self.refinement.codes(prepared.pixels, decoded, grid, weight)
+        return replace(
+            first,
+            grids=(grid, *finer),
+            codebook_sizes=self.codebook_sizes,
+            model=self.weights.name,
+            codebook_id=self.weights.codebook_id,
+            condition=self.rates.condition(weight),
+        )
+
+    def decode(
+        self,
+        codes: Codes,
+        *,
+        levels: int | None = None,
+        params: SamplingParams | None = None,
+        report: Report | None = None,
+    ) -> Image:
+        """Return the picture that codes stand for; see `ImageCodec.decode`."""
+        self._check(codes)
+        if levels is not None and not 1 <= levels <= len(codes.grids):
+            raise UsageError(f"levels is {levels}, must be 1 to {len(codes.grids)}")
+        if params is not None:
+            raise UsageError(f"'{self.weights.name}' decodes without drawing anything: no seed")
+        pixels = self.base.plain(codes, report)
+        if codes.image.tint is not None:
+            pixels = apply_tint(pixels, codes.image.tint)
+        pixels = self._refined(pixels, codes.grids[1:levels])
+        height, width = codes.media.size
+        return Image(Image(pixels).resize((height, width)).pixels, codes.image.alpha)
+
+    def encode_images(
+        self, images: list[Image], *, scale: float | None = None, tinted: bool = True
+    ) -> list[Codes]:
+        """Return the codes of many pictures; the arguments are those of `encode`."""
+        return [self.encode(image, scale=scale, tinted=tinted) for image in images]
+
+    def encode_batch(self, pixels: "Pixels") -> "Grids":
+        """Return the index maps, (N, h, w) each, of pictures, (N, H, W, 3) uint8 sRGB."""
+        found = [self.encode(Image(one), tinted=False).grids for one in pixels]
+        return tuple(np.stack(maps) for maps in zip(*found, strict=True))
+
+    def decode_batch(self, grids: "Grids", params: SamplingParams | None = None) -> "Pixels":
+        """Return the pictures, (N, h * stride, w * stride, 3) uint8, of index maps, (N, h, w)."""
+        check_grids(self.maps, grids)
+        pixels = self.base.decode_batch(grids[:1], params)
+        finer = zip(*grids[1:], strict=True)
+        return np.stack([self._refined(*pair) for pair in zip(pixels, finer, strict=True)])
+
+    def without_unseen(self, codes: Codes) -> Codes:
+        """Return codes of the same picture whose file is smaller.
+
+        What no pixel shows is plain, and maps that say nothing, behind all others, are left out.
+        """
+        plain = self.base.without_unseen(codes.first(1))
+        number = max(n for n, grid in enumerate(codes.grids, 1) if n == 1 or grid.any())
+        kept = (*plain.grids, *codes.grids[1:number])
+        return replace(codes, grids=kept, codebook_sizes=codes.codebook_sizes[:number])
+
+    def _refined(self, pixels: "Pixels", maps: "Iterable[NDArray[np.uint16]]") -> "Pixels":
+        """Return a picture, (H, W, 3), with what maps, (h, w) each, say that it lacks."""
+        maps = tuple(maps)
+        if not any(grid.any() for grid in maps):
+            return pixels
+        z_q, step = self.refinement.vectors(maps), self.refinement.stride
+        (height, width), shape = pixels.shape[:2], maps[0].shape
+        around = [(0, n * step - had) for n, had in zip(shape, (height, width), strict=True)]
+        whole = np.pad(pixels, (*around, (0, 0)), mode="edge")
+        found = np.empty_like(whole)
+        halo = int(self.weights.refiner["blocks"]) + 1
+        for tile in tiles((shape[0], shape[1]), WINDOW, halo):
+            (rows, columns), (down, across) = tile, in_cells(tile, (step, step))
+            part = whole[None, down.window, across.window]
+            window = self._refine(part, z_q[None, rows.window, columns.window])
+            found[down.kept, across.kept] = window[0, down.inner, across.inner]
+        return found[:height, :width]
+
+
+def read_refinement(weights: Weights) -> Refinement:
+    """Return what weights say of how errors are coded.
+
+    Raises:
+        WeightsError: they are damaged, or say what cannot be.
+    """
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    unfit = WeightsError(f"{weights.folder / MODEL}: not the tensors of weights that refine")
+    try:
+        tensors: dict[str, Any] = safetensors.numpy.load(read_verified(weights, MODEL))
+        analysis = tensors[ANALYSIS].astype(np.float32)
+        codebooks = tensors[CODEBOOKS].astype(np.float32)
+        stride = int(weights.refiner["stride"])
+        check_range("blocks", int(weights.refiner["blocks"]), 0, 64)
+        check_range("stride", stride, 1, 16)
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        raise unfit from None
+    rates, sizes = rates_of(weights), weights.codebook_sizes
+    dim = analysis.shape[-1]
+    fits = analysis.shape == (3 * stride**2, dim) and codebooks.ndim == 3
+    fits = fits and codebooks.shape[::2] == (len(sizes) - 1, dim)
+    fits = fits and set(sizes[1:]) == {codebooks.shape[1]} and not codebooks[:, NOTHING].any()
+    if rates is None or rates.prior.first is None or not fits:
+        raise unfit
+    if not (np.isfinite(analysis).all() and np.isfinite(codebooks).all()):
+        raise unfit
+    return Refinement(analysis, tuple(codebooks), rates, stride)
