@@ -12,7 +12,9 @@ from vqcodec.modality import NAMES, Modality
 from vqcodec.weights import Weights, find_named, find_weights
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from vqcodec.codec.engine_torch import TorchEngine
     from vqcodec.models.vqvae import VQVAE
@@ -144,6 +146,17 @@ class BaseCodec:
     def stride(self) -> int:
         """Pixels per index of the finest map, along each axis, or samples."""
         return self.maps[-1].stride[-1]
+
+    @property
+    def decoder_halo(self) -> int:
+        """Cells of the coarsest map beyond its own that a pixel or sample depends on, per side."""
+        return self.engine.decoder_halo
+
+    def code_vectors(self, level: int = 0) -> "NDArray[np.float32]":
+        """Return the code vectors of a map, (K, D)."""
+        book = self.model.quantizer.codebooks[level].codebook
+        vectors: NDArray[np.float32] = book.detach().float().cpu().numpy()
+        return vectors
 
     @property
     def device(self) -> "torch.device":

@@ -116,6 +116,20 @@ class RefinedCodec(ImageCodec):
             f"'{self.weights.first}' makes its first map"
         )
 
+    @property
+    def decoder_halo(self) -> int:
+        """Cells beyond its own that a pixel depends on, per side."""
+        return self.base.decoder_halo + self._halo
+
+    @property
+    def _halo(self) -> int:
+        """Cells beyond its own that the network looks at, per side."""
+        return int(self.weights.refiner["blocks"]) + 1
+
+    def code_vectors(self, level: int = 0) -> "NDArray[np.float32]":
+        """Return the code vectors of a map, (K, D)."""
+        return self.refinement.codebooks[level - 1] if level else self.base.code_vectors()
+
     def weight_of(self, quality: float) -> float:
         """Return the rate weight of a quality from 1 to 99, in equal ratios, and 0 of 100."""
         return 0.0 if quality >= 100 else WORST * (BEST / WORST) ** ((quality - 1) / 98)
@@ -250,8 +264,7 @@ class RefinedCodec(ImageCodec):
         around = [(0, n * step - had) for n, had in zip(shape, (height, width), strict=True)]
         whole = np.pad(pixels, (*around, (0, 0)), mode="edge")
         found = np.empty_like(whole)
-        halo = int(self.weights.refiner["blocks"]) + 1
-        for tile in tiles((shape[0], shape[1]), WINDOW, halo):
+        for tile in tiles((shape[0], shape[1]), WINDOW, self._halo):
             (rows, columns), (down, across) = tile, in_cells(tile, (step, step))
             part = whole[None, down.window, across.window]
             window = self._refine(part, z_q[None, rows.window, columns.window])

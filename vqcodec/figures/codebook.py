@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vqcodec.codec.base import BaseCodec
 from vqcodec.codec.image import ImageCodec
 from vqcodec.figures.colour import from_oklab, to_oklab
 
@@ -38,14 +37,14 @@ class CodebookChart:
         """Take the codebook of a map, 0 being the coarsest, out of a codec for pictures."""
         import numpy as np
 
-        vectors = vectors_of(codec, level)
+        vectors = codec.code_vectors(level)
         if codec.engine.draws:
             colours = code_colours(vectors)
             return cls(vectors, colours[:, None, None], colours)
-        shape, side, halo = codec.maps[0], max(codec.maps[level].stride), codec.engine.decoder_halo
+        shape, side, halo = codec.maps[0], max(codec.maps[level].stride), codec.decoder_halo
         middle = slice(halo * max(shape.stride), halo * max(shape.stride) + side)
         size = shape.covers((2 * halo + 1,) * 2)
-        ordinary = [ordinary_code(vectors_of(codec, i)) for i in range(len(codec.maps))]
+        ordinary = [ordinary_code(codec.code_vectors(i)) for i in range(len(codec.maps))]
         patches = []
         for start in range(0, len(vectors), BATCH):
             codes = np.arange(start, min(start + BATCH, len(vectors)), dtype=np.uint16)
@@ -90,13 +89,6 @@ class CodebookChart:
                 a, b = a[better], b[better]
                 order[a], order[b] = order[b], order[a]
         return order
-
-
-def vectors_of(codec: BaseCodec, level: int = 0) -> "NDArray[np.float32]":
-    """Return the code vectors of a map of a model, (K, D)."""
-    book = codec.model.quantizer.codebooks[level].codebook
-    vectors: NDArray[np.float32] = book.detach().float().cpu().numpy()
-    return vectors
 
 
 def ordinary_code(vectors: "NDArray[np.float32]") -> int:

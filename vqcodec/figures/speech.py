@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.canvas import GREY, INK, SMALL, TITLE, Page
-from vqcodec.figures.codebook import code_colours, principal_parts, vectors_of
+from vqcodec.figures.codebook import code_colours, principal_parts
 from vqcodec.figures.image import draw_usage
 from vqcodec.figures.spectrogram import loudness, spectrogram, waveform
 from vqcodec.media.audio import Audio
@@ -103,7 +103,7 @@ def draw_sound(codec: SpeechCodec, coded: CodedSound) -> Page:
         )
         y = page.heading(MARGIN, y, INNER, "The sound", text)
         y = _sound(page, y, coded.original, top, loudest) + GAP
-    colours = code_colours(vectors_of(codec))
+    colours = code_colours(codec.code_vectors())
     y = _track(page, y, codec, coded, colours) + GAP
     text = "The decoder makes this of the indices, and of what the file tells of the speaker."
     if coded.original is not None and coded.original.any():
@@ -172,7 +172,7 @@ def _track(page: Page, y: float, codec: SpeechCodec, coded: CodedSound, colours:
     indices = track[np.minimum(cells, len(track) - 1)]
     page.picture(MARGIN, y, np.repeat(colours[indices][None], STRIP, axis=0), frame=False)
     y += STRIP + 6
-    place = np.argsort(np.argsort(principal_parts(vectors_of(codec))[:, 0], kind="stable"))
+    place = np.argsort(np.argsort(principal_parts(codec.code_vectors())[:, 0], kind="stable"))
     level = ((TRACK - 5) * (1 - place[indices] / max(size - 1, 1))).round() + 2
     marks = np.abs(np.arange(TRACK)[:, None] - level) <= 2
     page.picture(MARGIN, y, np.where(marks[..., None], colours[indices], np.uint8(255)))

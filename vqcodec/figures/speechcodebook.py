@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.canvas import TITLE, Page
-from vqcodec.figures.codebook import CodebookChart, code_colours, vectors_of
+from vqcodec.figures.codebook import CodebookChart, code_colours
 from vqcodec.figures.image import draw_neighbours, draw_sheet, draw_usage
 from vqcodec.figures.speech import GAP, INNER, LINE, MARGIN, WIDTH
 from vqcodec.metrics.spectra import DYNAMIC_RANGE, decibels
@@ -32,7 +32,7 @@ def draw_model(
         counts: how often each code occurs in a set of recordings, (K,) of each map; none without.
         recordings: how many those were.
     """
-    vectors = vectors_of(codec)
+    vectors = codec.code_vectors()
     codebook = CodebookChart(vectors, draw_spectra(spectra(codec)), code_colours(vectors))
     page = Page(WIDTH)
     size, dim = vectors.shape
