@@ -27,6 +27,7 @@ class Modality:
         media: what such files hold, as messages say it.
         file: what one such file is called.
         weights: the name of those that are used where nobody names any.
+        rated: the name of those where a rate is asked for, if there are others for that.
         suffix: of the files to write where nobody names any.
         prior_preset: of a prior to sample from.
         maps_preset: of a prior for models of several maps.
@@ -55,6 +56,7 @@ class Modality:
     handler: str
     training: str
     also: tuple[str, ...] = ()
+    rated: str = ""
 
     def coded_by(self, name: str) -> bool:
         """Tell whether weights of the kind of this name code it."""
@@ -76,6 +78,7 @@ IMAGE = Modality(
     codec="vqcodec.codec.image:Codec",
     handler="vqcodec.cli.handlers.image.handler:ImageHandler",
     training="vqcodec.train.image.training:TRAINING",
+    rated="image",
 )
 AUDIO = Modality(
     name="audio",

@@ -28,8 +28,8 @@ CODING_PRIOR, SAMPLING_PRIOR = "coding_prior.safetensors", "sampling_prior.safet
 WAVENET, WAVENET_ALONE = "wavenet.safetensors", "wavenet_alone.safetensors"  # without codes
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
-ANALYSIS, CODEBOOKS = "analysis", "codebooks"  # tensors of weights that refine, beside
-NETWORK = "network."  # what the names of those of the network begin with
+ANALYSIS, CODEBOOKS, USUAL = "analysis", "codebooks", "usual"  # tensors of weights that refine
+NETWORK = "network."  # what the names of the others begin with
 REFINER = "refiner.onnx"  # the graph of that network
 RATES = "rates"  # the rate weights that a model was trained for, in its config
 TIMBRES = "timbres.safetensors"  # NAME.features and NAME.cepstra, see `media.timbre`

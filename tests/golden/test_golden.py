@@ -20,7 +20,12 @@ FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER.parents[1] / "weights"
 SHIPPED = sorted(p.name for p in WEIGHTS.iterdir() if p.is_dir())
 PICTURES, SPEECH = (
-    [n for n in SHIPPED if read_weights(WEIGHTS / n).modality == m] for m in ("image", "audio")
+    [
+        name
+        for name in SHIPPED
+        if (weights := read_weights(WEIGHTS / name)).modality == modality and not weights.refiner
+    ]
+    for modality in ("image", "audio")
 )
 CODED = ("plain",)  # the other is so small that packed bits win
 ENGINES = ("torch", "onnx")

@@ -50,12 +50,13 @@ def coders(codec: ImageCodec, image: Image, threads: int) -> dict[str, Coder]:
     """Return every coder of a picture by its name, the codec as it is first."""
     codecs = {kind_of(codec): codec}
     for precision in ("auto", "fp32"):
-        torchs = ImageCodec(codec.weights, "auto", precision, "torch")
+        torchs = type(codec)(codec.weights, "auto", precision, "torch")
         codecs.setdefault(kind_of(torchs), torchs)
     found = {ours(kind): _codec(one, image) for kind, one in codecs.items()}
     return {
         **found,
-        PLAIN: _plain(codec, image),
+        # of weights that refine there is no network that codes and decodes
+        **({} if codec.weights.refiner else {PLAIN: _plain(codec, image)}),
         **quick_formats(image),
         AVIF: _avif(image, threads),
     }

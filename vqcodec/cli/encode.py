@@ -15,6 +15,7 @@ from vqcodec.files.codes import suffix_of
 from vqcodec.media.soundfiles import peek
 from vqcodec.modality import (
     HEAD,
+    IMAGE,
     MODALITIES,
     VIDEO,
     Modality,
@@ -43,7 +44,8 @@ def encode(
         str | None,
         typer.Option(
             help="Weights: a name that `vqcodec models` lists, or a folder. "
-            f"[default: {options.DEFAULT_WEIGHTS}]"
+            f"[default: {options.DEFAULT_WEIGHTS}; {IMAGE.rated} for pictures where a rate is "
+            "asked for, and no --effort]"
         ),
     ] = None,
     scale: Annotated[
@@ -135,7 +137,13 @@ def encode(
     named = file_format is not None or (output is not None and output != STREAM)
     container = Container(suffix, named, prior, force)
     loading = {
-        modality: Loading(model or modality.weights, device, precision, engine, bytes_of(found))
+        modality: Loading(
+            model or handler_of(modality).weights_for(dealt[modality]),
+            device,
+            precision,
+            engine,
+            bytes_of(found),
+        )
         for modality, found in kinds.items()
     }
     for modality, weights in loading.items():

@@ -113,8 +113,9 @@ def _best_quality(
 ) -> Codes:
     """Return the codes of the best picture that fits, for weights with `rates`.
 
-    At each scale by bisection of the quality: whatever fits fewer bytes fits more, and so each
-    search for more bytes goes at least as far, even where sizes do not always grow with quality.
+    At each scale, until a smaller one is worse, by bisection of the quality: whatever fits fewer
+    bytes fits more, and so each search for more bytes goes at least as far, even where sizes do
+    not always grow with quality.
     """
     best: Codes | None = None
     least, error = 0, math.inf
@@ -133,10 +134,14 @@ def _best_quality(
                 break
             else:
                 high = middle
-        if fitting and (found := squared_error(codec, image, fitting)) < error:
-            best, error = fitting, found
         if report:
             report(done / len(ONE_PASS_SCALES))
+        if fitting is None:
+            continue
+        found = squared_error(codec, image, fitting)
+        if found >= error:  # nor would a smaller one be better
+            break
+        best, error = fitting, found
     if best is None:
         raise _unreachable(target_bytes, least)
     return best

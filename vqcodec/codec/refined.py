@@ -27,7 +27,7 @@ from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.maps import Maps, MapSpec
 from vqcodec.media.image import Image
-from vqcodec.weights import ANALYSIS, CODEBOOKS, MODEL, Weights, first_codec, read_verified
+from vqcodec.weights import ANALYSIS, CODEBOOKS, MODEL, USUAL, Weights, first_codec, read_verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -286,6 +286,7 @@ def read_refinement(weights: Weights) -> Refinement:
         tensors: dict[str, Any] = safetensors.numpy.load(read_verified(weights, MODEL))
         analysis = tensors[ANALYSIS].astype(np.float32)
         codebooks = tensors[CODEBOOKS].astype(np.float32)
+        usual = tensors[USUAL].astype(np.float32)
         stride = int(weights.refiner["stride"])
         check_range("blocks", int(weights.refiner["blocks"]), 0, 64)
         check_range("stride", stride, 1, 16)
@@ -296,8 +297,9 @@ def read_refinement(weights: Weights) -> Refinement:
     fits = analysis.shape == (3 * stride**2, dim) and codebooks.ndim == 3
     fits = fits and codebooks.shape[::2] == (len(sizes) - 1, dim)
     fits = fits and set(sizes[1:]) == {codebooks.shape[1]} and not codebooks[:, NOTHING].any()
+    fits = fits and all(np.isfinite(array).all() for array in (analysis, codebooks, usual))
     if rates is None or rates.prior.first is None or not fits:
         raise unfit
-    if not (np.isfinite(analysis).all() and np.isfinite(codebooks).all()):
+    if usual.shape != (rates.prior.conditions, *codebooks.shape[:2]):
         raise unfit
-    return Refinement(analysis, tuple(codebooks), rates, stride)
+    return Refinement(analysis, tuple(codebooks), rates, usual, stride)

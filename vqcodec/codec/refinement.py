@@ -4,6 +4,10 @@ The error of each cell of a picture is a vector z, of which codebooks say more a
 what those before it left. Codes are chosen by squared error and bits, see `vqcodec.codec.rates`;
 as the transform keeps distances, the error of vectors is that of pixels. Code 0 of each codebook
 says nothing.
+
+What a code is worth depends on what the codebooks after it will make of the rest. So a few
+candidates, the best by the bits that codes usually take, are followed through the next two
+codebooks, and the prior chooses between them by what they lead to.
 """
 
 from collections.abc import Callable
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     Report = Callable[[float], None]
 
 NOTHING = 0  # the code of the zero vector
+CANDIDATES, AHEAD = 3, 2  # that are followed, and through how many codebooks
+LITTLE = 2.0  # bits that an error is worth at most to be left alone
+OUT = 1e6  # bits of a code that is no candidate
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,14 @@ class Refinement:
         analysis: (values of a cell, D), from errors in 8-bit levels to vectors.
         codebooks: (K, D) each.
         rates: what codes cost, and how much vectors matter.
+        usual: (conditions, codebooks, K), the bits that codes usually take.
         stride: pixels to a cell along each axis.
     """
 
     analysis: "Floats"
     codebooks: "tuple[Floats, ...]"
     rates: Rates
+    usual: "Floats"
     stride: int
 
     def codes(
@@ -104,16 +113,52 @@ class Refinement:
 
     def _chosen(self, z: "Floats", first: "Grid", weight: float) -> "list[Grid]":
         """Return the codes of vectors, (h, w, D), that weigh least."""
-        walk = Walk(self.rates.prior, self.rates.condition(weight))
+        condition = self.rates.condition(weight)
+        walk = Walk(self.rates.prior, condition)
         walk.know(first[None])
         left, found = z, []
-        for codebook, curvature in zip(self.codebooks, self.rates.curvature, strict=True):
-            distances = (codebook**2).sum(1) - 2 * (left @ codebook.T)
+        for number, codebook in enumerate(self.codebooks):
             if weight:
-                cost = distances[None] * np.float32(curvature / weight)
-                codes = latticecoder.choose(walk, cost)[0]
+                cost = self._costs(left, number, condition, weight)
+                codes = latticecoder.choose(walk, cost[None])[0]
             else:
-                codes = distances.argmin(-1).astype(np.uint16)
+                codes = _distances(left, codebook).argmin(-1).astype(np.uint16)
             found.append(codes)
             left = left - codebook[codes]
         return found
+
+    def _costs(self, left: "Floats", number: int, condition: int, weight: float) -> "Floats":
+        """Return what codes of a codebook cost beside their bits, (h, w, K), in bits.
+
+        Args:
+            left: (h, w, D), what is to be said.
+            number: of the codebook.
+            condition: the class that rate weights of this size have.
+            weight: the rate weight.
+        """
+        codebook, worth = self.codebooks[number], self.rates.curvature[number] / weight
+        costs = np.full((*left.shape[:2], len(codebook)), OUT, np.float32)
+        costs[..., NOTHING] = 0
+        busy = np.nonzero((left**2).sum(-1) * worth > LITTLE)
+        z = left[busy]
+        own = _distances(z, codebook) * np.float32(worth)
+        if number + 1 < len(self.codebooks):
+            usual = self.usual[condition]
+            ranked = own + usual[number]
+            candidates = np.argpartition(ranked, CANDIDATES, axis=-1)[:, :CANDIDATES]
+            own.fill(OUT)
+            for codes in candidates.T:
+                rest, bits = z - codebook[codes], np.zeros(len(z), np.float32)
+                for following in range(number + 1, min(len(self.codebooks), number + 1 + AHEAD)):
+                    book, length = self.codebooks[following], usual[following]
+                    best = (_distances(rest, book) * np.float32(worth) + length).argmin(-1)
+                    rest, bits = rest - book[best], bits + length[best]
+                own[np.arange(len(z)), codes] = bits + (rest**2).sum(-1) * np.float32(worth)
+        costs[busy] = own
+        return costs
+
+
+def _distances(z: "Floats", codebook: "Floats") -> "Floats":
+    """Return the squared distances of vectors, (..., D), to codes, (..., K), less |z|^2."""
+    distances: Floats = (codebook**2).sum(1) - 2 * (z @ codebook.T)
+    return distances

@@ -106,6 +106,10 @@ class Handler(ABC):
     evaluation: ClassVar[type] = NoOptions
     benchmarking: ClassVar[type] = NoOptions
 
+    def weights_for(self, own: Any) -> str:
+        """Return the weights to encode with, by its own options, where nobody names any."""
+        return self.modality.weights
+
     @abstractmethod
     def encode_jobs(
         self,

@@ -37,6 +37,10 @@ class ImageHandler(Handler):
     encoding, decoding, sampling = Encoding, Decoding, Sampling
     evaluation, benchmarking = Evaluation, Benchmarking
 
+    def weights_for(self, own: Encoding) -> str:
+        """Return those made for all rates where one is asked for, and no search."""
+        return IMAGE.rated if own.rated and own.effort is None else IMAGE.weights
+
     def encode_jobs(
         self,
         loading: Loading,
