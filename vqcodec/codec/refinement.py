@@ -118,17 +118,21 @@ class Refinement:
         walk.know(first[None])
         left, found = z, []
         for number, codebook in enumerate(self.codebooks):
-            if weight:
-                cost = self._costs(left, number, condition, weight)
+            if not weight:
+                codes = _distances(left, codebook).argmin(-1).astype(np.uint16)
+            elif (cost := self._costs(left, number, condition, weight)) is not None:
                 codes = latticecoder.choose(walk, cost[None])[0]
             else:
-                codes = _distances(left, codebook).argmin(-1).astype(np.uint16)
+                codes = np.full(first.shape, NOTHING, np.uint16)
+                walk.know(codes[None])
             found.append(codes)
             left = left - codebook[codes]
         return found
 
-    def _costs(self, left: "Floats", number: int, condition: int, weight: float) -> "Floats":
+    def _costs(self, left: "Floats", number: int, condition: int, weight: float) -> "Floats | None":
         """Return what codes of a codebook cost beside their bits, (h, w, K), in bits.
+
+        Or None, where nothing is worth a code.
 
         Args:
             left: (h, w, D), what is to be said.
@@ -137,15 +141,16 @@ class Refinement:
             weight: the rate weight.
         """
         codebook, worth = self.codebooks[number], self.rates.curvature[number] / weight
-        costs = np.full((*left.shape[:2], len(codebook)), OUT, np.float32)
-        costs[..., NOTHING] = 0
         busy = np.nonzero((left**2).sum(-1) * worth > LITTLE)
         z = left[busy]
+        if not len(z):
+            return None
         own = _distances(z, codebook) * np.float32(worth)
         if number + 1 < len(self.codebooks):
             usual = self.usual[condition]
             ranked = own + usual[number]
-            candidates = np.argpartition(ranked, CANDIDATES, axis=-1)[:, :CANDIDATES]
+            most = min(CANDIDATES, len(codebook))
+            candidates = np.argpartition(ranked, most - 1, axis=-1)[:, :most]
             own.fill(OUT)
             for codes in candidates.T:
                 rest, bits = z - codebook[codes], np.zeros(len(z), np.float32)
@@ -154,6 +159,8 @@ class Refinement:
                     best = (_distances(rest, book) * np.float32(worth) + length).argmin(-1)
                     rest, bits = rest - book[best], bits + length[best]
                 own[np.arange(len(z)), codes] = bits + (rest**2).sum(-1) * np.float32(worth)
+        costs = np.full((*left.shape[:2], len(codebook)), OUT, np.float32)
+        costs[..., NOTHING] = 0
         costs[busy] = own
         return costs
 
