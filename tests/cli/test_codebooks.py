@@ -90,6 +90,7 @@ def test_voices_are_converted_by_way_of_all_codebooks(codec: SpeechCodec) -> Non
 def test_codes_of_more_codebooks_say_more(codec: SpeechCodec) -> None:
     audio = voice(32_000)
     every = codec.with_codebooks(3).encode(audio)
+    assert codec.with_codebooks(3).engine is codec.engine  # and no model is loaded again
     assert every.codebook_sizes == (32, 16, 16) and len({g.shape for g in every.grids}) == 1
     z_e = codec.model.quantizer(codec.model.encoder(torch.from_numpy(audio.samples)[None]))
     assert len(z_e.indices) == 3

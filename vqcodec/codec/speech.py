@@ -1,6 +1,5 @@
 """Speech to `Codes` and back, with a trained model."""
 
-import copy
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -70,7 +69,7 @@ class SpeechCodec(BaseCodec):
         """
         if number == self.weights.number:
             return self
-        codec = copy.copy(self)
+        codec = self.turned_into(type(self))  # a copy by `copy` would load the model again
         codec.weights = self.weights.with_codebooks(number)
         return codec
 
