@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from tests.cli.test_commands import fails
@@ -26,10 +27,11 @@ from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.files.vqc import is_coded
 from vqcodec.media.audio import Audio
 from vqcodec.metrics.spectra import log_mel_distance
+from vqcodec.models.pretrained import write_part
 from vqcodec.train.export import export
 from vqcodec.train.run import TrainingJob
 from vqcodec.train.speech.task import train_speech
-from vqcodec.weights import read_weights
+from vqcodec.weights import VOICE_DECODER, read_weights
 
 
 def residual_config() -> Tree:
@@ -85,6 +87,38 @@ def test_voices_are_converted_by_way_of_all_codebooks(codec: SpeechCodec) -> Non
     for asked in (codec, codec.with_codebooks(2)):
         said = convert(asked, audio.blocks(4000), 1, 16_000, Target(vector))
         np.testing.assert_allclose(np.concatenate(list(said), axis=1), wanted, atol=1e-5)
+
+
+def test_voices_are_decoded_by_a_decoder_of_their_own(
+    grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(grown, tmp_path / "weights")
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path / "weights"))
+    weights = read_weights(tmp_path / "weights" / "spoken")
+    before = SpeechCodec.load("spoken", "cpu", "fp32")
+    audio, vector = voice(20_000), bytes([90, 200, 127, 128])
+
+    def said(codec: SpeechCodec) -> np.ndarray:
+        return np.concatenate(
+            list(convert(codec, audio.blocks(4000), 1, 16_000, Target(vector))), 1
+        )
+
+    # a file with one tensor of the decoder, moved; the others are those of the fast decoder
+    moved = before.model.decoder.state_dict()["head.bias"] + 0.5
+    table = {"codebook_id": weights.codebook_id.hex()}
+    data = safetensors.torch.save({"head.bias": moved})
+    write_part(weights, table, VOICE_DECODER, data, force=False)
+    codec = SpeechCodec.load("spoken", "cpu", "fp32")
+    codes = codec.with_codebooks(3).encode(audio)
+    np.testing.assert_array_equal(codec.decode(codes).samples, before.decode(codes).samples)
+    codes = replace(codes, media=replace(codes.audio, speaker=vector))
+    before.model.decoder.load_state_dict({"head.bias": moved}, strict=False)
+    np.testing.assert_allclose(said(codec), before.decode(codes).samples, atol=1e-5)
+
+    data = safetensors.torch.save({"head.bias": moved[1:]})
+    write_part(weights, table, VOICE_DECODER, data, force=True)
+    with pytest.raises(WeightsError, match="voice_decoder.safetensors: its tensors are not those"):
+        said(SpeechCodec.load("spoken", "cpu", "fp32"))
 
 
 def test_codes_of_more_codebooks_say_more(codec: SpeechCodec) -> None:

@@ -1,5 +1,6 @@
 """Torch as an engine, on CPU or GPU, in float32 or bfloat16."""
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from vqcodec.codec.device import choose_bf16, choose_device
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.models.conditioners.base import quantize
+from vqcodec.models.decoders.base import Decoder
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import load_decoder, load_model
+from vqcodec.models.vqvae import VQVAE
 from vqcodec.weights import Weights
 
 if TYPE_CHECKING:
@@ -103,6 +106,13 @@ class TorchEngine(Engine):
             return b""
         vector = self.model.conditioner(self._tensor(samples)[None, None])
         return quantize(vector)[0].cpu().numpy().tobytes()
+
+    def with_decoder(self, decoder: Decoder) -> "TorchEngine":
+        """Return this engine with another decoder of the same codes, built alike."""
+        engine, own = copy.copy(self), self.model
+        model = VQVAE(own.encoder, own.quantizer, decoder, conditioner=own.conditioner)
+        engine.model = model.eval().to(self.device)
+        return engine
 
     @functools.cached_property
     def wavenet(self) -> WaveNet:
