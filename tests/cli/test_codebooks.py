@@ -89,36 +89,42 @@ def test_voices_are_converted_by_way_of_all_codebooks(codec: SpeechCodec) -> Non
         np.testing.assert_allclose(np.concatenate(list(said), axis=1), wanted, atol=1e-5)
 
 
+@pytest.mark.graphs
 def test_voices_are_decoded_by_a_decoder_of_their_own(
     grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("onnxscript")
     shutil.copytree(grown, tmp_path / "weights")
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path / "weights"))
     weights = read_weights(tmp_path / "weights" / "spoken")
-    before = SpeechCodec.load("spoken", "cpu", "fp32")
+    add_graphs(weights)
+    fast = SpeechCodec.load("spoken", "cpu", "fp32", "torch")
     audio, vector = voice(20_000), bytes([90, 200, 127, 128])
 
-    def said(codec: SpeechCodec) -> np.ndarray:
-        return np.concatenate(
-            list(convert(codec, audio.blocks(4000), 1, 16_000, Target(vector))), 1
-        )
-
-    # a file with one tensor of the decoder, moved; the others are those of the fast decoder
-    moved = before.model.decoder.state_dict()["head.bias"] + 0.5
+    # two tensors of the decoder, moved; the others are those of the fast decoder
+    state = fast.model.decoder.state_dict()
+    moved = {key: state[key] * 1.5 for key in ("head.bias", "blocks.0.widen.weight")}
+    moved["blocks.0.widen.weight"] = moved["blocks.0.widen.weight"].half()
+    weights = read_weights(weights.folder)
     table = {"codebook_id": weights.codebook_id.hex()}
-    data = safetensors.torch.save({"head.bias": moved})
-    write_part(weights, table, VOICE_DECODER, data, force=False)
-    codec = SpeechCodec.load("spoken", "cpu", "fp32")
-    codes = codec.with_codebooks(3).encode(audio)
-    np.testing.assert_array_equal(codec.decode(codes).samples, before.decode(codes).samples)
-    codes = replace(codes, media=replace(codes.audio, speaker=vector))
-    before.model.decoder.load_state_dict({"head.bias": moved}, strict=False)
-    np.testing.assert_allclose(said(codec), before.decode(codes).samples, atol=1e-5)
+    write_part(weights, table, VOICE_DECODER, safetensors.torch.save(moved), force=False)
+    codes = fast.with_codebooks(3).encode(audio)
+    before = fast.decode(codes).samples
+    fast.model.decoder.load_state_dict(moved, strict=False)
+    wanted = fast.decode(replace(codes, media=replace(codes.audio, speaker=vector))).samples
+    for engine, near in (("torch", 1e-6), ("onnx", 1e-5)):
+        codec = SpeechCodec.load("spoken", "cpu", "fp32", engine)
+        np.testing.assert_allclose(codec.decode(codes).samples, before, atol=near)
+        said = convert(codec, audio.blocks(4000), 1, 16_000, Target(vector))
+        np.testing.assert_allclose(np.concatenate(list(said), axis=1), wanted, atol=near)
 
-    data = safetensors.torch.save({"head.bias": moved[1:]})
-    write_part(weights, table, VOICE_DECODER, data, force=True)
-    with pytest.raises(WeightsError, match="voice_decoder.safetensors: its tensors are not those"):
-        said(SpeechCodec.load("spoken", "cpu", "fp32"))
+    moved["head.bias"] = moved["head.bias"][1:]
+    weights = read_weights(weights.folder)
+    write_part(weights, table, VOICE_DECODER, safetensors.torch.save(moved), force=True)
+    for engine in ("torch", "onnx"):
+        codec = SpeechCodec.load("spoken", "cpu", "fp32", engine)
+        with pytest.raises(WeightsError, match="voice_decoder.safetensors: its tensors are not"):
+            list(convert(codec, audio.blocks(4000), 1, 16_000, Target(vector)))
 
 
 def test_codes_of_more_codebooks_say_more(codec: SpeechCodec) -> None:

@@ -12,10 +12,9 @@ from vqcodec.codec.device import choose_bf16, choose_device
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.models.conditioners.base import quantize
-from vqcodec.models.decoders.base import Decoder
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_pixels, to_signal
-from vqcodec.models.pretrained import load_decoder, load_model
+from vqcodec.models.pretrained import load_decoder, load_model, load_voice_decoder
 from vqcodec.models.vqvae import VQVAE
 from vqcodec.weights import Weights
 
@@ -107,9 +106,10 @@ class TorchEngine(Engine):
         vector = self.model.conditioner(self._tensor(samples)[None, None])
         return quantize(vector)[0].cpu().numpy().tobytes()
 
-    def with_decoder(self, decoder: Decoder) -> "TorchEngine":
-        """Return this engine with another decoder of the same codes, built alike."""
+    def for_voices(self) -> "TorchEngine":
+        """Return this engine with the decoder of voices; see `Engine`."""
         engine, own = copy.copy(self), self.model
+        decoder = load_voice_decoder(self.weights)
         model = VQVAE(own.encoder, own.quantizer, decoder, conditioner=own.conditioner)
         engine.model = model.eval().to(self.device)
         return engine

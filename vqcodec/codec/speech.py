@@ -225,14 +225,11 @@ class SpeechCodec(BaseCodec):
     def voice_engine(self) -> Engine:
         """What decodes codes with the vector of another speaker than spoke.
 
-        Torch, of weights that have a decoder for it; else the codec's own engine.
+        Weights may have a decoder for it; else it is the codec's own engine.
         """
         files = self.weights.config.get("files")
-        if not isinstance(files, dict) or VOICE_DECODER not in files:
-            return self.engine
-        from vqcodec.models.pretrained import load_voice_decoder
-
-        return self.torch_engine.with_decoder(load_voice_decoder(self.weights))
+        known = isinstance(files, dict) and VOICE_DECODER in files
+        return self.engine.for_voices() if known else self.engine
 
     def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
         """Return what codes one recording, of this rate in Hz, as it comes."""

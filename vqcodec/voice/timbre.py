@@ -48,7 +48,7 @@ class Reach(NamedTuple):
 
 
 FAR = Reach(1.15, 2.0)  # beyond it, for what else is left in speech of whoever spoke
-NEAR = Reach(0.5, 1.0)  # of speech that a decoder has learned to say as others
+NEAR = Reach(0.6, 1.5)  # of speech that a decoder has learned to say as others
 
 
 @dataclass(frozen=True)
