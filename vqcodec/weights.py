@@ -4,9 +4,10 @@ A folder of weights holds ``config.json`` (builds the model; tells of its maps; 
 SHA-256), ``model.safetensors``, ``README.md`` (the model card), and, each where there is such a
 part, ``coding_prior.safetensors``, ``former_prior.safetensors`` (that of older files),
 ``sampling_prior.safetensors``, ``wavenet.safetensors``, ``wavenet_alone.safetensors`` (it hears no
-codes), ``timbres.safetensors`` (of named speakers) and graphs to run the model without torch,
-`GRAPHS`. Nothing in it can run code. Speech may have residual codebooks, and codes of the first:
-the config has ``codebook_ids``, one for each number of them, and weights stand for one until
+codes), ``voice_decoder.safetensors`` (what voices are decoded with, as far as it differs),
+``timbres.safetensors`` (of named speakers) and graphs to run the model without torch, `GRAPHS`.
+Nothing in it can run code. Speech may have residual codebooks, and codes of the first: the config
+has ``codebook_ids``, one for each number of them, and weights stand for one until
 `Weights.with_codebooks` says otherwise.
 """
 
@@ -26,6 +27,7 @@ from vqcodec.modality import Modality
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR, SAMPLING_PRIOR = "coding_prior.safetensors", "sampling_prior.safetensors"
 WAVENET, WAVENET_ALONE = "wavenet.safetensors", "wavenet_alone.safetensors"  # without codes
+VOICE_DECODER = "voice_decoder.safetensors"  # that voices are converted with
 ENCODER, DECODER, SPEAKER = GRAPHS = ("encoder.onnx", "decoder.onnx", "speaker.onnx")
 GRAPHS_KEY = "graphs"  # of the config, where it tells what an engine has to know of them
 ANALYSIS, CODEBOOKS, USUAL = "analysis", "codebooks", "usual"  # tensors of weights that refine

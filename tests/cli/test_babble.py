@@ -106,7 +106,7 @@ def test_speakers_are_drawn_by_the_seed(babbling_weights: Path, run: Run) -> Non
         (
             ["--model", "babbling", "--size", "8x8"],
             2,
-            "--size is for pictures, and babbling",
+            "--size is for pictures and videos, and babbling",
         ),
         (["--model", "babbling", "--seconds", "0"], 2, "0.0 seconds; must be 0.1 to 3600"),
         (["--model", "babbling", "--seconds", "nan"], 2, "nan seconds"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from tests.cli.test_commands import fails
@@ -17,6 +18,7 @@ from vqcodec import Codes
 from vqcodec.codec.convert import Target, convert, with_all_codebooks
 from vqcodec.codec.graphs import add_graphs
 from vqcodec.codec.speech import SpeechCodec
+from vqcodec.codec.voicegraph import voice_graph
 from vqcodec.codingpriors import coding_priors
 from vqcodec.config import Tree, load_preset, override
 from vqcodec.errors import FormatError, UsageError, WeightsError
@@ -26,10 +28,11 @@ from vqcodec.files.stream import StreamFrames, StreamWriter
 from vqcodec.files.vqc import is_coded
 from vqcodec.media.audio import Audio
 from vqcodec.metrics.spectra import log_mel_distance
+from vqcodec.models.pretrained import write_part
 from vqcodec.train.export import export
 from vqcodec.train.run import TrainingJob
 from vqcodec.train.speech.task import train_speech
-from vqcodec.weights import read_weights
+from vqcodec.weights import VOICE_DECODER, read_weights
 
 
 def residual_config() -> Tree:
@@ -87,9 +90,50 @@ def test_voices_are_converted_by_way_of_all_codebooks(codec: SpeechCodec) -> Non
         np.testing.assert_allclose(np.concatenate(list(said), axis=1), wanted, atol=1e-5)
 
 
+@pytest.mark.graphs
+def test_voices_are_decoded_by_a_decoder_of_their_own(
+    grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    shutil.copytree(grown, tmp_path / "weights")
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path / "weights"))
+    weights = read_weights(tmp_path / "weights" / "spoken")
+    add_graphs(weights)
+    fast = SpeechCodec.load("spoken", "cpu", "fp32", "torch")
+    audio, vector = voice(20_000), bytes([90, 200, 127, 128])
+
+    # two tensors of the decoder, moved; the others are those of the fast decoder
+    state = fast.model.decoder.state_dict()
+    moved = {key: state[key] * 1.5 for key in ("head.bias", "blocks.0.widen.weight")}
+    moved["blocks.0.widen.weight"] = moved["blocks.0.widen.weight"].half()
+    weights = read_weights(weights.folder)
+    table = {"codebook_id": weights.codebook_id.hex()}
+    write_part(weights, table, VOICE_DECODER, safetensors.torch.save(moved), force=False)
+    codes = fast.with_codebooks(3).encode(audio)
+    before = fast.decode(codes).samples
+    fast.model.decoder.load_state_dict(moved, strict=False)
+    wanted = fast.decode(replace(codes, media=replace(codes.audio, speaker=vector))).samples
+    for engine, near in (("torch", 1e-6), ("onnx", 1e-5)):
+        codec = SpeechCodec.load("spoken", "cpu", "fp32", engine)
+        np.testing.assert_allclose(codec.decode(codes).samples, before, atol=near)
+        said = convert(codec, audio.blocks(4000), 1, 16_000, Target(vector))
+        np.testing.assert_allclose(np.concatenate(list(said), axis=1), wanted, atol=near)
+
+    with pytest.raises(WeightsError, match=r"decoder\.onnx: a graph of other weights"):
+        voice_graph(read_weights(weights.folder), b"no such numbers")
+    moved["head.bias"] = moved["head.bias"][1:]
+    weights = read_weights(weights.folder)
+    write_part(weights, table, VOICE_DECODER, safetensors.torch.save(moved), force=True)
+    for engine in ("torch", "onnx"):
+        codec = SpeechCodec.load("spoken", "cpu", "fp32", engine)
+        with pytest.raises(WeightsError, match="voice_decoder.safetensors: its tensors are not"):
+            list(convert(codec, audio.blocks(4000), 1, 16_000, Target(vector)))
+
+
 def test_codes_of_more_codebooks_say_more(codec: SpeechCodec) -> None:
     audio = voice(32_000)
     every = codec.with_codebooks(3).encode(audio)
+    assert codec.with_codebooks(3).engine is codec.engine  # and no model is loaded again
     assert every.codebook_sizes == (32, 16, 16) and len({g.shape for g in every.grids}) == 1
     z_e = codec.model.quantizer(codec.model.encoder(torch.from_numpy(audio.samples)[None]))
     assert len(z_e.indices) == 3

@@ -194,9 +194,10 @@ def test_odd_sounds(tmp_path: Path, run: Run) -> None:
     ("arguments", "words"),
     [
         (["encode", "talk.wav", "--quality", "50"], "is for pictures"),
-        (["encode", "talk.wav", "--scale", "0.5"], "is for pictures"),
+        (["encode", "talk.wav", "--scale", "0.5"], "--scale is for pictures and video"),
+        (["encode", "talk.wav", "--rate-weight", "9"], "is for pictures and video, and the input"),
         (["encode", "talk.wav", "--background", "white"], "is for pictures"),
-        (["encode", "talk.wav", "--verify"], "is for pictures"),
+        (["encode", "talk.wav", "--verify"], "--verify is for pictures and video"),
         (["encode", "photo.png", "--mono"], "--mono is for sound"),
         (
             ["decode", "photo.npz", "--rate", "16000"],

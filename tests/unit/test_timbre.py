@@ -12,13 +12,14 @@ from vqcodec.voice.timbre import (
     ACTIVE,
     COARSELY,
     COMPARED,
-    FINELY,
-    MEAN,
+    FAR,
     MIN,
+    NEAR,
     NEIGHBOURS,
     SMOOTH,
     SPREAD,
     EnvelopeTransfer,
+    Reach,
     Scale,
     Timbre,
 )
@@ -102,21 +103,25 @@ def test_speech_takes_on_the_sounds_of_the_other() -> None:
     assert np.abs(after.mean(0)).mean() < 0.4 * np.abs(before.mean(0)).mean()
 
 
-def test_conversion_goes_beyond_the_sounds_of_the_other() -> None:
+@pytest.mark.parametrize("reach", [FAR, NEAR])
+def test_conversion_goes_as_far_as_it_shall(reach: Reach) -> None:
     mine, timbre = vowels(ORDERS[0]), Timbre.heard([vowels(ORDERS[1], -1.0)])
     own = cepstra_of(mine)
     scale = Scale.of(own)
     assert scale is not None
     change = timbre.like(scale.features(own)) - own
     change[:, 0] = 0
-    there = own + FINELY * change + MEAN * change.mean(0)
+    there = own + reach.way * change + reach.mean * change.mean(0)
     loud = own[:, 0] > np.percentile(own[:, 0], 95) - ACTIVE
     mean, deviation = (f(there[loud, 1:COMPARED], 0) for f in (np.mean, np.std))
     there[:, 1:COMPARED] -= mean
     there[:, 1:COMPARED] *= (timbre.scale.deviation[1:] / deviation) ** SPREAD
     there[:, 1:COMPARED] += mean
     wanted = give_cepstra(mine, own, there)
-    np.testing.assert_allclose(EnvelopeTransfer(timbre).apply(mine), wanted, atol=1e-5)
+    taken = EnvelopeTransfer(timbre, reach=reach).apply(mine)
+    np.testing.assert_allclose(taken, wanted, atol=1e-5)
+    if reach == FAR:
+        np.testing.assert_array_equal(EnvelopeTransfer(timbre).apply(mine), taken)
 
 
 def test_what_found_the_features_of_a_voice_is_known_from_them() -> None:

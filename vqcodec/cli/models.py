@@ -16,6 +16,7 @@ from vqcodec.weights import (
     CODING_PRIOR,
     SAMPLING_PRIOR,
     TIMBRES,
+    VOICE_DECODER,
     WAVENET,
     WAVENET_ALONE,
     Weights,
@@ -30,6 +31,7 @@ PARTS = {
     WAVENET: "WaveNet",
     WAVENET_ALONE: "WaveNet without codes",
     TIMBRES: "voices",
+    VOICE_DECODER: "decoder of voices",
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vqcodec.codec.engine import Engine
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.errors import WeightsError
@@ -22,7 +23,7 @@ from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.level import gain_for
 from vqcodec.voice.named import find_voice, timbre_of
 from vqcodec.voice.pitch import median_pitch, pitch
-from vqcodec.voice.timbre import Timbre
+from vqcodec.voice.timbre import FAR, NEAR, Timbre
 from vqcodec.voice.voiceshift import VoiceShifter
 
 if TYPE_CHECKING:
@@ -179,14 +180,17 @@ def _converted(
     """Yield sound at 16 kHz as another speaker says it."""
     if target.needs_sound:
         blocks = VoiceShifter(channels, target.pitch, target.timbre, coarsely=True).run(blocks)
-    said = _said_by(codec, blocks, channels, target.vector, drawing)
+    engine = codec.voice_engine if drawing is None else codec.engine
+    said = _said_by(codec, engine, blocks, channels, target.vector, drawing)
     if target.timbre is not None:
-        said = VoiceShifter(channels, None, target.timbre).run(said)
+        reach = FAR if engine is codec.engine else NEAR
+        said = VoiceShifter(channels, None, target.timbre, reach=reach).run(said)
     return said
 
 
 def _said_by(
     codec: SpeechCodec,
+    engine: Engine,
     blocks: "Iterable[Samples]",
     channels: int,
     speaker: bytes,
@@ -199,7 +203,7 @@ def _said_by(
     for indices in encoder.run(blocks):
         if decoder is None and encoder.media is not None:
             media = replace(encoder.media, speaker=speaker)
-            decoder = codec.decoder(media, drawing=drawing)
+            decoder = codec.decoder(media, drawing=drawing, engine=engine)
         if decoder is not None and indices.size:
             yield decoder.feed(indices)
     assert decoder is not None and encoder.media is not None

@@ -86,6 +86,10 @@ class Engine:
         """Return who speaks in sound, (T,), as a vector that files keep; empty without speakers."""
         raise NotImplementedError
 
+    def for_voices(self) -> "Engine":
+        """Return this engine with the decoder of voices, of weights that have one."""
+        raise NotImplementedError
+
     def condition(self, speaker: bytes) -> "Floats | None":
         """Return what `decode` is told of a vector that a file keeps: (S,), None without speakers.
 

@@ -1,5 +1,6 @@
 """ONNX Runtime as an engine: the graphs of some weights, on the CPU, without torch."""
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.onnxgraphs import Graphs
 from vqcodec.codec.sampling import SamplingParams
+from vqcodec.codec.voicegraph import voice_graph
 from vqcodec.config import check_range
 from vqcodec.errors import WeightsError
 from vqcodec.maps import Maps, MapSpec
@@ -105,3 +107,9 @@ class OnnxEngine(Engine):
             return b""
         given = {"samples": samples[None]}
         return self._graphs.run(SPEAKER, given, [(1, self.speaker_size)], np.int8)[0].tobytes()
+
+    def for_voices(self) -> "OnnxEngine":
+        """Return this engine with the decoder of voices; see `Engine`."""
+        engine = copy.copy(self)
+        engine._graphs = Graphs(self.weights, {DECODER: voice_graph})
+        return engine

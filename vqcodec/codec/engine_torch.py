@@ -1,5 +1,6 @@
 """Torch as an engine, on CPU or GPU, in float32 or bfloat16."""
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from vqcodec.codec.sampling import SamplingParams
 from vqcodec.models.conditioners.base import quantize
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_pixels, to_signal
-from vqcodec.models.pretrained import load_decoder, load_model
+from vqcodec.models.pretrained import load_decoder, load_model, load_voice_decoder
+from vqcodec.models.vqvae import VQVAE
 from vqcodec.weights import Weights
 
 if TYPE_CHECKING:
@@ -103,6 +105,14 @@ class TorchEngine(Engine):
             return b""
         vector = self.model.conditioner(self._tensor(samples)[None, None])
         return quantize(vector)[0].cpu().numpy().tobytes()
+
+    def for_voices(self) -> "TorchEngine":
+        """Return this engine with the decoder of voices; see `Engine`."""
+        engine, own = copy.copy(self), self.model
+        decoder = load_voice_decoder(self.weights)
+        model = VQVAE(own.encoder, own.quantizer, decoder, conditioner=own.conditioner)
+        engine.model = model.eval().to(self.device)
+        return engine
 
     @functools.cached_property
     def wavenet(self) -> WaveNet:

@@ -12,15 +12,24 @@ from vqcodec.errors import WeightsError
 from vqcodec.weights import CONFIG, Weights, read_verified
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
+    Change = Callable[[Weights, bytes], bytes]
+
 
 class Graphs:
-    """The graphs of some weights, each read when it is first needed."""
+    """The graphs of some weights, each read when it is first needed.
 
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
+    Args:
+        weights: whose.
+        changes: what makes of the content of a file the graph to run, by the file's name.
+    """
+
+    def __init__(self, weights: Weights, changes: "Mapping[str, Change] | None" = None) -> None:
+        self.weights, self._changes = weights, changes or {}
         self._sessions: dict[tuple[int, int, str], InferenceSession] = {}
 
     def run(
@@ -65,6 +74,8 @@ class Graphs:
             check_graph(data)
         except ValueError as error:
             raise WeightsError(f"{path}: {error}") from None
+        if file in self._changes:
+            data = self._changes[file](self.weights, data)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # Threads that wait for work must not take the time of others that have some.

@@ -1,6 +1,6 @@
 """Speech to `Codes` and back, with a trained model."""
 
-import copy
+import functools
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from vqcodec.codec.base import BaseCodec, Report
+from vqcodec.codec.engine import Engine
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.streaming import (
     FastRenderer,
@@ -28,7 +29,7 @@ from vqcodec.media.audio import Audio
 from vqcodec.media.soundfiles import open_sound
 from vqcodec.media.soundformats import MAX_RATE, MIN_RATE, check_format
 from vqcodec.modality import AUDIO
-from vqcodec.weights import Weights
+from vqcodec.weights import VOICE_DECODER, Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +71,7 @@ class SpeechCodec(BaseCodec):
         """
         if number == self.weights.number:
             return self
-        codec = copy.copy(self)
+        codec = self.turned_into(type(self))  # a copy by `copy` would load the model again
         codec.weights = self.weights.with_codebooks(number)
         return codec
 
@@ -220,6 +221,16 @@ class SpeechCodec(BaseCodec):
             yield decoder.feed(indices)
         yield decoder.finish(frames.media)
 
+    @functools.cached_property
+    def voice_engine(self) -> Engine:
+        """What decodes codes with the vector of another speaker than spoke.
+
+        Weights may have a decoder for it; else it is the codec's own engine.
+        """
+        files = self.weights.config.get("files")
+        known = isinstance(files, dict) and VOICE_DECODER in files
+        return self.engine.for_voices() if known else self.engine
+
     def encoder(self, channels: int, sample_rate: int) -> SpeechEncoder:
         """Return what codes one recording, of this rate in Hz, as it comes."""
         return SpeechEncoder(self.engine, channels, sample_rate, len(self.maps))
@@ -230,6 +241,7 @@ class SpeechCodec(BaseCodec):
         sample_rate: int | None = None,
         drawing: SamplingParams | None = None,
         threads: int | None = None,
+        engine: Engine | None = None,
     ) -> SpeechDecoder:
         """Return what decodes one recording as its indices come.
 
@@ -239,6 +251,7 @@ class SpeechCodec(BaseCodec):
             drawing: draw with the WaveNet; by default the fast decoder is taken.
             threads: windows that a WaveNet draws at once on a CPU, all of which must have come;
                 by default as many as torch uses.
+            engine: another one than the codec's, see `voice_engine`.
 
         Raises:
             FormatError: `media` tells what cannot be.
@@ -251,7 +264,7 @@ class SpeechCodec(BaseCodec):
         if sample_rate is not None and not MIN_RATE <= sample_rate <= MAX_RATE:
             raise UsageError(f"a rate of {sample_rate} Hz; must be {MIN_RATE} to {MAX_RATE}")
         cond = self.engine.condition(media.speaker)
-        renderer: Renderer = FastRenderer(self.engine, cond)
+        renderer: Renderer = FastRenderer(engine or self.engine, cond)
         if drawing is not None:
             from vqcodec.codec.wavenet import WaveNetRenderer
 

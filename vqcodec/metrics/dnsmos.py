@@ -7,6 +7,7 @@ are run by ONNX Runtime here: the package itself asks for far more than that.
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from vqcodec.metrics.packaged import locate, network
 from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ def overall(samples: "Signal") -> float:
     """
     import numpy as np
 
-    network = load()
+    heard = load()
     x = np.asarray(samples, np.float32).clip(-1, 1)
     while len(x) < HEARD:
         x = np.concatenate([x, x])
     number = max(1, len(x) // RATE - HEARD // RATE)  # so counts the package
     parts = [x[start : start + HEARD] for start in range(0, number * RATE, RATE)]
-    raw = [network.run(None, {"input_1": part[None]})[0][0, OVERALL] for part in parts]
+    raw = [heard.run(None, {"input_1": part[None]})[0][0, OVERALL] for part in parts]
     return float(np.polyval(SCALE, raw).mean())
 
 
@@ -47,17 +48,4 @@ def load() -> Any:
     Raises:
         ImportError: its package is not installed, or holds no weights.
     """
-    from importlib.metadata import PackageNotFoundError, distribution
-    from pathlib import Path
-
-    import onnxruntime
-
-    try:
-        path = Path(str(distribution(PACKAGE).locate_file(FILE)))
-    except PackageNotFoundError:
-        raise ImportError(f"{PACKAGE} is not installed") from None
-    if not path.is_file():
-        raise ImportError(f"{PACKAGE} holds no {FILE}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options)
+    return network(locate(PACKAGE, FILE))

@@ -7,6 +7,7 @@ package itself is not imported, for it wants a sound card's library.
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vqcodec.metrics.packaged import locate, network
 from vqcodec.voice.frames import RATE
 
 if TYPE_CHECKING:
@@ -48,23 +49,9 @@ def load() -> Recogniser:
     Raises:
         ImportError: its package is not installed, or holds no weights.
     """
-    from importlib.metadata import PackageNotFoundError, distribution
-    from pathlib import Path
-
-    import onnxruntime
-
-    try:
-        folder = Path(str(distribution(PACKAGE).locate_file(FOLDER)))
-    except PackageNotFoundError:
-        raise ImportError(f"{PACKAGE} is not installed") from None
-    if not folder.is_dir():
-        raise ImportError(f"{PACKAGE} holds no {FOLDER}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # for steps as small as these, more only wait
-    encoder, decoder = (
-        onnxruntime.InferenceSession(folder / f"{name}.ort", options)
-        for name in ("encoder_model", "decoder_model_merged")
-    )
+    folder = locate(PACKAGE, FOLDER)
+    files = (folder / f"{name}.ort" for name in ("encoder_model", "decoder_model_merged"))
+    encoder, decoder = map(network, files)
     return Recogniser(encoder, decoder, _tokens((folder / "tokenizer.bin").read_bytes()))
 
 

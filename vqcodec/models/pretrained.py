@@ -12,6 +12,7 @@ from vqcodec.config import Tree, parse, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
 from vqcodec.framepriors import FRAME_PRIOR
+from vqcodec.models.decoders.base import Decoder
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.fixedpoint import frame_arrays, to_arrays
 from vqcodec.models.priors.base import Prior
@@ -30,6 +31,7 @@ from vqcodec.weights import (
     MODEL,
     NETWORK,
     SAMPLING_PRIOR,
+    VOICE_DECODER,
     WAVENET,
     WAVENET_ALONE,
     Weights,
@@ -144,6 +146,25 @@ def load_decoder(weights: Weights) -> WaveNet:
     return _load_wavenet(weights, WAVENET, "WaveNet decoder", "speech --stage decoder")
 
 
+def load_voice_decoder(weights: Weights) -> Decoder:
+    """Build the decoder that `weights` convert voices with, in evaluation mode, on the CPU.
+
+    It is built as the fast one; its file holds the tensors that differ from those.
+
+    Raises:
+        WeightsError: there is none, it is damaged, or it was made for other codes.
+    """
+    _part(weights, VOICE_DECODER, "decoder of voices")
+    fast = {
+        key.removeprefix("decoder."): tensor
+        for key, tensor in read_state(weights).items()
+        if key.startswith("decoder.")
+    }
+    state = fast | read_state(weights, VOICE_DECODER)
+    table = weights.config["model"].get("decoder")
+    return _filled(weights, VOICE_DECODER, state, lambda n: build_decoder(table, n))
+
+
 def load_wavenet_alone(weights: Weights) -> WaveNet:
     """Build the WaveNet of `weights` that hears no codes, in evaluation mode, on the CPU.
 
@@ -168,14 +189,12 @@ def _load_wavenet(weights: Weights, file: str, name: str, command: str) -> WaveN
     return decoder
 
 
-def _part(weights: Weights, file: str, name: str, command: str) -> Tree:
+def _part(weights: Weights, file: str, name: str, command: str = "") -> Tree:
     """Return the table of what `write_part` added, if it was made for these codes."""
     table = weights.config.get(_key(file))
     if not isinstance(table, dict):
-        raise WeightsError(
-            f"{weights.folder}: has no {name}; "
-            f"train one with: vqcodec train {command} --codec {weights.name}"
-        )
+        advice = f"; train one with: vqcodec train {command} --codec {weights.name}"
+        raise WeightsError(f"{weights.folder}: has no {name}{advice if command else ''}")
     if not _fits(table, weights):
         raise WeightsError(f"{weights.folder}: its {name} was made for another codebook")
     return table

@@ -9,7 +9,7 @@ what is similar; here, cepstra do, each speaker's brought to mean 0 and deviatio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vqcodec.voice.formants import CEPSTRA, HOP, cepstra_of, give_cepstra
 from vqcodec.voice.frames import RATE
@@ -31,10 +31,24 @@ ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the 
 MIN = RATE // HOP  # frames that do, below which they say too little: a second
 MAX = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
 AT_ONCE = 256  # frames that are compared with all of a voice at a time
-# How far conversion goes: beyond the other voice, for what else is left in speech of whoever spoke.
-COARSELY = 1.3  # of the way to its mean and deviation
-FINELY, MEAN = 1.15, 2.0  # of the way to its moments, and how often their mean is added once more
+COARSELY = 1.3  # of the way to the other voice's mean and deviation: beyond, for what else is left
 SPREAD = 0.5  # power of the factor to its deviation, of which averages of moments have too little
+
+
+class Reach(NamedTuple):
+    """How far conversion goes towards the moments of another voice.
+
+    Attributes:
+        way: of the way to them.
+        mean: how often the mean of the change is added once more.
+    """
+
+    way: float
+    mean: float
+
+
+FAR = Reach(1.15, 2.0)  # beyond it, for what else is left in speech of whoever spoke
+NEAR = Reach(0.6, 1.5)  # of speech that a decoder has learned to say as others
 
 
 @dataclass(frozen=True)
@@ -164,10 +178,11 @@ class EnvelopeTransfer:
         timbre: the other voice.
         coarsely: bring mean and deviation of all cepstra to those of the voice, the same for every
             sound, which costs no words; by default each moment takes on its most similar ones.
+        reach: if not coarsely, how far.
     """
 
-    def __init__(self, timbre: Timbre, *, coarsely: bool = False) -> None:
-        self._timbre, self._coarsely = timbre, coarsely
+    def __init__(self, timbre: Timbre, *, coarsely: bool = False, reach: Reach = FAR) -> None:
+        self._timbre, self._coarsely, self._reach = timbre, coarsely, reach
         self._scale: Scale | None = None
 
     def apply(self, samples: "Signal") -> "Signal":
@@ -181,7 +196,7 @@ class EnvelopeTransfer:
         else:
             change = self._timbre.like(self._scale.features(own)) - own
             change[:, 0] = 0
-            wanted = own + FINELY * change + MEAN * change.mean(0)
+            wanted = own + self._reach.way * change + self._reach.mean * change.mean(0)
             found = Scale.of(wanted)
             if found is not None:
                 factor = self._timbre.scale.deviation / found.deviation

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from vqcodec.voice.frames import HEAD, RATE
 from vqcodec.voice.pitch import median_pitch, pitch
 from vqcodec.voice.pitchshift import shift_pitch
-from vqcodec.voice.timbre import EnvelopeTransfer, Timbre
+from vqcodec.voice.timbre import FAR, EnvelopeTransfer, Reach, Timbre
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,8 @@ class VoiceShifter:
         channels: of the sound; the pitch of all is shifted alike.
         wanted: the median pitch in Hz; None to leave it.
         timbre: the sounds to take on; None to keep its own.
-        coarsely: how; see `EnvelopeTransfer`.
+        coarsely: how; see `EnvelopeTransfer`, also for the last.
+        reach: how far.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class VoiceShifter:
         timbre: Timbre | None = None,
         *,
         coarsely: bool = False,
+        reach: Reach = FAR,
     ) -> None:
         import numpy as np
 
@@ -48,7 +50,7 @@ class VoiceShifter:
         self._transfer = (
             None
             if timbre is None
-            else [EnvelopeTransfer(timbre, coarsely=coarsely) for _ in range(channels)]
+            else [EnvelopeTransfer(timbre, coarsely=coarsely, reach=reach) for _ in range(channels)]
         )
         self._factor: float | None = None
         self._buffer = np.zeros((channels, 0), np.float32)

@@ -294,17 +294,20 @@ def deal(
         UsageError: an option is given that no kind which is present takes.
     """
     present = list(present)
-    taken = {field.name for modality in present for field in fields(takers[modality])}
+    takes = {modality: {f.name for f in fields(takers[modality])} for modality in MODALITIES}
+    taken = set().union(*(takes[modality] for modality in present))
     for modality in MODALITIES:
         foreign = [
-            field.metadata.get("flag") or "--" + field.name.replace("_", "-")
+            field
             for field in fields(takers[modality])
             if field.name not in taken and options[field.name] != field.default
         ]
         if foreign:
-            *most, last = foreign
+            flags = [f.metadata.get("flag") or "--" + f.name.replace("_", "-") for f in foreign]
+            *most, last = flags
             names = f"{', '.join(most)} and {last} are" if most else f"{last} is"
-            raise UsageError(f"{names} for {noun(modality)}, and {but}")
+            known = (m for m in MODALITIES if takes[m].issuperset(f.name for f in foreign))
+            raise UsageError(f"{names} for {' and '.join(map(noun, known))}, and {but}")
     return {
         modality: takers[modality](**{f.name: options[f.name] for f in fields(takers[modality])})
         for modality in present
