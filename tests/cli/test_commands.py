@@ -138,6 +138,19 @@ def test_a_new_name_without_suffix_is_a_folder(photo: Path, run: Run) -> None:
     assert (photo.parent / "back" / "deep" / "photo.png").is_file()
 
 
+def test_several_inputs_are_not_written_to_one_file(photo: Path, run: Run) -> None:
+    Image(picture(8, 8)).save(photo.parent / "b.png")
+    message = "both.VQC: several inputs are not written to one file; name a folder with -o"
+    fails(run("encode", "photo.png", "b.png", *MODEL, "-o", "both.VQC"), 2, message, "such as both")
+    assert names(photo.parent) == ["b.png", "photo.png"]
+    (photo.parent / "both.vqc").mkdir()  # a folder that is there may be called as one likes
+    assert run("encode", "photo.png", "b.png", *MODEL, "-o", "both.vqc").returncode == 0
+    assert names(photo.parent / "both.vqc") == ["b.npz", "photo.npz"]
+    assert run("decode", "both.vqc", "-o", "back-1.5").returncode == 0
+    assert names(photo.parent / "back-1.5") == ["b.png", "photo.png"]
+    fails(run("decode", "both.vqc", "-o", "all.png"), 2, "all.png: several inputs")
+
+
 def test_colliding_outputs_are_an_error_before_any_work(tmp_path: Path, run: Run) -> None:
     for suffix in ("png", "bmp"):
         Image(picture(8, 8)).save(tmp_path / f"x.{suffix}")

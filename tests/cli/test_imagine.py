@@ -135,6 +135,17 @@ def test_files_that_hold_no_frames(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out.gif").exists()
 
 
+@pytest.mark.parametrize("name", ["clip.npz", "clip.vqc"])
+def test_codes_are_told_from_frames(run: Run, gif: Path, tmp_path: Path, name: str) -> None:
+    assert run("encode", gif, "--video", "--model", "tiny", "-o", name).returncode == 0
+    found = run("imagine", name, "-o", "out.gif", *WALKING)
+    message = (
+        f"vqcodec: error: {name}: holds codes, not frames; first make them with vqcodec decode"
+    )
+    assert found.returncode == 1 and found.stderr.decode().splitlines() == [message]
+    assert not (tmp_path / "out.gif").exists()
+
+
 def test_a_clip_of_one_frame(run: Run, tmp_path: Path) -> None:
     (tmp_path / "one.gif").write_bytes(animation(frames(1), [100], "GIF"))
     found = run("imagine", "one.gif", "--given", "1", "--frames", "2", "-o", "out.gif", *WALKING)

@@ -65,6 +65,8 @@ def plan(
             jobs.append(Job(source, target))
     if not jobs:
         raise UsageError(f"{', '.join(map(str, inputs))}: holds no file to work on")
+    if to_folder and output is not None and not output.exists():
+        _check_folder(output, jobs)
     _check_distinct(jobs)
     if passed_over:
         kinds = ", ".join(f"{n} × {kind}" for kind, n in passed_over.most_common(5))
@@ -103,6 +105,16 @@ def _files(
             yield path, path.relative_to(root)
         else:
             passed_over[path.suffix.lower() or "without suffix"] += 1
+
+
+def _check_folder(output: Path, jobs: list[Job]) -> None:
+    """Raise UsageError if a folder to be made is called what its files are called."""
+    suffix = output.suffix.lower()
+    if suffix and suffix in {job.target.suffix.lower() for job in jobs}:
+        raise UsageError(
+            f"{output}: several inputs are not written to one file; "
+            f"name a folder with -o, such as {output.with_suffix('')}"
+        )
 
 
 def _check_distinct(jobs: list[Job]) -> None:

@@ -136,10 +136,13 @@ def first_frames(source: Path, number: int) -> "Video":
     Raises:
         MediaError: it has fewer, or cannot be read.
     """
+    from vqcodec.files.codes import axes_of
     from vqcodec.media.video import Video, open_video
 
     streamed = source == STREAM
     name = "standard input" if streamed else str(source)
+    if not streamed and axes_of(source):
+        raise MediaError(f"{name}: holds codes, not frames; first make them with vqcodec decode")
     with open_video(stdin() if streamed else source, name) as reader:
         reader.pictures, reader.announced = islice(reader.pictures, number), 0
         video = Video.of(reader, MEMORY)
