@@ -75,6 +75,18 @@ def test_a_window_costs_what_its_last_frame_costs_among_all(prior: FramesPrior) 
     assert torch.allclose(prior.log_prob(indices, actions), nats.float(), rtol=1e-5)
 
 
+def test_a_middle_that_is_all_below_zero_goes_on_learning() -> None:
+    config = Config((8,), (1,), (), 1, 8, 8, layers=1, units=8, activation="leaky")
+    context = config.build().context
+    assert context.down.bias is not None
+    context.down.weight.data.zero_()
+    context.down.bias.data.fill_(-1.0)
+    told = context((torch.zeros(1, 1, 4, 4, dtype=torch.long),), torch.zeros(1, dtype=torch.long))
+    told.square().sum().backward()
+    for part in (context.up, context.down):
+        assert part.weight.grad is not None and part.weight.grad.any()
+
+
 def test_frames_are_drawn_as_often_as_they_are_likely() -> None:
     prior = frames_prior((2,))
     given = torch.tensor([[[1, 0]], [[0, 1]]])[None].repeat(4000, 1, 1, 1)  # two frames of 1x2

@@ -3,7 +3,11 @@
 import torch
 from torch import nn
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky": nn.LeakyReLU,  # whose units cannot die
+    "silu": nn.SiLU,
+}
 
 
 class ResidualBlock2d(nn.Module):

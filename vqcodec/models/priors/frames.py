@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqcodec.config import check_range
+from vqcodec.models.nn.residual import ACTIVATIONS
 from vqcodec.models.priors import lattice
 from vqcodec.models.priors.base import Prior, Tensors
 from vqcodec.models.priors.pixelcnn import Draw
@@ -43,6 +44,8 @@ class Config:
         depth: see there.
         coding: integers are made of it that code frames, see `vqcodec.coding.framemodel`:
             activations are bounded; there are no actions, no middle, and only one map.
+        activation: a key of `ACTIVATIONS`, where there is no coding. With ``relu`` all units of the
+            middle die within some hundred steps.
     """
 
     codebook_sizes: tuple[int, ...]
@@ -58,10 +61,13 @@ class Config:
     trunk: int = 1
     depth: int = 2
     coding: bool = False
+    activation: str = "relu"
 
     def __post_init__(self) -> None:
         """Check all ranges: configs come with weights, and weights from anywhere."""
         check_range("number of actions", len(self.actions), 0, MAX_ACTIONS)
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}")
         if len(set(self.actions)) < len(self.actions):
             raise ValueError("actions must have names of their own")
         if self.coding and (self.actions or self.layers or len(self.codebook_sizes) > 1):
@@ -131,7 +137,7 @@ class Context(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         actions, width, inner = 1 + len(config.actions), config.width, config.inner
-        self.relu = relu = lattice.rectified if config.coding else F.relu
+        self.relu = relu = lattice.rectified if config.coding else ACTIVATIONS[config.activation]()
         # one more code: of frames before the first
         self.embeddings = nn.ModuleList(
             nn.Embedding(size + 1, config.embedding) for size in config.codebook_sizes
