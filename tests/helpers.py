@@ -286,13 +286,17 @@ def followed_costs(
     """What codes cost beside their bits, (h, w, K), with what later codebooks make of the rest.
 
     Cell by cell and code by code: the three best by their usual bits are followed through the next
-    two codebooks, of which each takes the best likewise.
+    two codebooks, of which each takes the best likewise. An error of two bits or less is let be.
     """
     distances = ((left[..., None, :] - codebooks[number]) ** 2).sum(-1) * worth
-    if number + 1 == len(codebooks):
-        return np.asarray(distances)
     costs = np.full_like(distances, 1e6)
     for cell in np.ndindex(*left.shape[:2]):
+        if (left[cell] ** 2).sum() * worth <= 2:
+            costs[(*cell, 0)] = 0
+            continue
+        if number + 1 == len(codebooks):
+            costs[cell] = distances[cell]
+            continue
         for code in np.argsort(distances[cell] + usual[number])[:3]:
             rest, bits = left[cell] - codebooks[number, code], 0.0
             for book, length in list(zip(codebooks, usual, strict=True))[number + 1 : number + 3]:

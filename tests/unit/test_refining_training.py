@@ -337,28 +337,6 @@ def test_what_does_not_fit(refined_weights: Path, photos: Path, run: Run, tmp_pa
         build_refining({**table, "quantizer": {"kind": "vq", "codebook_size": 8, "dim": 12}})
 
 
-def test_a_code_that_says_nothing_and_is_usual_becomes_the_first(model: Refining) -> None:
-    book, (grid,) = model.quantizer.each()[1], [torch.randint(16, (1, 8, 8))]
-    with torch.no_grad():
-        book.codebook[5] = 1e-3
-    model.counts[:, 1, 5] = 1000
-    maps = [grid] * 4
-    before = model.prior.eval()(tuple(maps))
-    others = model.codebooks.clone()
-    model.settle()
-    assert not model.codebooks[1, 0].any() and not model.codebooks[1, 5].any()
-    assert model.counts[0, 1, 0] == 1000
-    swapped = torch.where(grid == 5, 0, torch.where(grid == 0, 5, grid))
-    maps[2] = swapped
-    for one, two in zip(model.prior(tuple(maps)), before, strict=True):
-        torch.testing.assert_close(one, two)
-    kept = [n for n in range(16) if n not in (0, 5)]
-    assert torch.equal(model.codebooks[:, kept], others[:, kept])
-    again = model.codebooks.clone()
-    model.settle()
-    assert torch.equal(model.codebooks, again)
-
-
 def test_training_chooses_as_the_codec_does(model: Refining, refined_weights: Path) -> None:
     codec = Codec.load(refined_weights, "cpu", "fp32")
     assert isinstance(codec, RefinedCodec)
@@ -375,4 +353,4 @@ def test_training_chooses_as_the_codec_does(model: Refining, refined_weights: Pa
             pixels[n], had[n], grid[n].numpy().astype(np.uint16), weight
         )
         for own, theirs in zip(found, expected, strict=True):
-            assert np.mean(own[n].numpy() == theirs) > 0.9  # integers of the prior are rounded
+            assert np.mean(own[n].numpy() == theirs) > 0.95  # integers of the prior are rounded

@@ -8,12 +8,18 @@ from torch.nn import functional as F
 
 from vqcodec.models.priors.lattice import Coded
 
+NOTHING = 0  # the code of the zero vector
 CANDIDATES, AHEAD = 3, 2  # that are followed, and through how many codebooks
+LITTLE = 2.0  # bits that an error is worth at most to be left alone
 OUT = 1e6  # bits of a code that is no candidate
 
 
 class Foresight:
     """Follows the best candidates of each codebook through the next ones.
+
+    Cells that lack next to nothing take code `NOTHING` unasked. Otherwise another code soon says
+    about nothing as well, and is the cheap one: after 600 steps of 6 crops of 48 pixels 0.2 % of
+    the cells took `NOTHING` of the first codebook, and so 56 %.
 
     Args:
         z: (B, D, h, w), what codebooks shall say.
@@ -39,9 +45,18 @@ class Foresight:
         if number:
             self._left = self._left - self._look(number - 1, coded[-1].indices)
         following = range(number + 1, min(size, number + 1 + AHEAD))
-        if not following:
-            return cost
         worth = self._worth[:, number, None, None]
+        if following:
+            cost = self._followed(cost, number, following, worth)
+        quiet = self._left.square().sum(1, keepdim=True) * worth[:, None] <= LITTLE
+        silence = torch.full_like(cost[:1, :, :1, :1], OUT)
+        silence[:, NOTHING] = 0
+        return torch.where(quiet, silence, cost)
+
+    def _followed(
+        self, cost: torch.Tensor, number: int, following: range, worth: torch.Tensor
+    ) -> torch.Tensor:
+        """Return what candidates of a codebook lead to; see `__call__`."""
         ranked = cost + self._usual[:, number, :, None, None]
         candidates = ranked.topk(min(CANDIDATES, cost.shape[1]), 1, largest=False).indices
         found = torch.full_like(cost, OUT)

@@ -286,7 +286,6 @@ def write_refining(folder: Path, config: Tree, model: Refining) -> Tree:
     """
     import safetensors.torch
 
-    model.settle()
     state = {NETWORK + k: v for k, v in model.network_state().items()}
     tensors = {k: v.half() if v.ndim > 1 else v.float() for k, v in state.items()}
     tensors |= {ANALYSIS: model.analysis, CODEBOOKS: model.codebooks, USUAL: model.usual.half()}

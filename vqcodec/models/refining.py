@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from vqcodec.config import Tree, parse
 from vqcodec.errors import UsageError
 from vqcodec.maps import Maps, MapSpec
-from vqcodec.models.foresight import Foresight
+from vqcodec.models.foresight import NOTHING, Foresight
 from vqcodec.models.nn.pixels import to_pixels
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.base import Tensors
@@ -31,12 +31,10 @@ from vqcodec.models.terms import LossTerms
 from vqcodec.models.vqvae import VQVAE, build, build_prior, for_maps, part_config
 from vqcodec.weights import codebook_id, reference
 
-NOTHING = 0  # the code of the zero vector
 GAIN = 8.0  # errors in [-1, 1] are enlarged so much for vectors of numbers about as large as one
 UNSEEN = 0.02  # is added to how often a code was chosen
 KEPT = 0.995  # of the counts of a class, with each of its samples
 SAMPLE = 256.0  # codes that the counts of weights are taken for
-SILENT = 0.01  # squared length of a code that says about nothing
 ALONE = "last.weight", "last.bias", "synthesis.weight"  # of the network: make changes of pictures
 
 
@@ -207,26 +205,6 @@ class Refining(nn.Module):
             self.rates.curvature.copy_(torch.tensor(curvature))
         except (RuntimeError, ValueError):
             raise UsageError("--from is built otherwise than the preset says") from None
-
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Make a code that came to say nothing as well, and is the usual one, code `NOTHING`.
-
-        Where codes follow what chooses them, a cheap one comes to be near zero; cells with little
-        to say take code `NOTHING` unasked when pictures are encoded, and so it must be cheap.
-        """
-        parts = zip(self.prior.embeddings, self.prior.tells, self.prior.heads, strict=True)
-        for number, (book, own) in enumerate(
-            zip(self.quantizer.each(), list(parts)[1:], strict=True)
-        ):
-            usual = int(self.counts[:, number].sum(0).argmax())
-            if usual == NOTHING or float(book.codebook[usual].square().sum()) > SILENT:
-                continue
-            tensors = [tensor for part in own for tensor in part.parameters()]
-            for tensor in (book.codebook, book.counts, book.sums, *tensors):
-                tensor[[NOTHING, usual]] = tensor[[usual, NOTHING]]
-            self.counts[:, number, [NOTHING, usual]] = self.counts[:, number, [usual, NOTHING]]
-            book.codebook[NOTHING] = book.sums[NOTHING] = 0
 
     def network_state(self) -> dict[str, torch.Tensor]:
         """Return the tensors of a network that changes pictures as `refined` does."""
