@@ -24,7 +24,7 @@ from vqcodec.models.stacked import for_codec
 from vqcodec.models.vqvae import VQVAE
 from vqcodec.train.image.data import Crops
 from vqcodec.train.image.refining import RefinedPictures, resume_from, with_tints
-from vqcodec.weights import read_weights
+from vqcodec.weights import find_weights, read_weights
 
 SMALL = (
     *("model.refiner.dim=12", "model.refiner.width=8", "model.refiner.blocks=1"),
@@ -278,7 +278,7 @@ def test_it_goes_on_from_weights_as_they_are(refined_weights: Path, tiny_model: 
     with pytest.raises(UsageError, match="'tiny' does not refine 'plain'"):
         resume_from(model, read_weights(refined_weights.parent / "tiny"), plain)
     with pytest.raises(UsageError, match="'refined' does not refine 'image-f4'"):
-        resume_from(model, weights, read_weights(Path("weights/image-f4").resolve()))
+        resume_from(model, weights, find_weights("image-f4"))
     table = override(load_preset("image-refined"), [*SMALL, "model.refiner.width=16"])["model"]
     other = build_refining(for_codec(table, plain.config["model"]))
     with pytest.raises(UsageError, match="built otherwise"):
