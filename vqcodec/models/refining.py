@@ -35,7 +35,7 @@ GAIN = 8.0  # errors in [-1, 1] are enlarged so much for vectors of numbers abou
 UNSEEN = 0.02  # is added to how often a code was chosen
 KEPT = 0.995  # of the counts of a class, with each of its samples
 SAMPLE = 256.0  # codes that the counts of weights are taken for
-ALONE = "last.weight", "last.bias", "synthesis.weight"  # of the network: make changes of pictures
+CHANGES = "last.weight", "last.bias", "synthesis.weight"  # of the network: its last layers
 
 
 class Refining(nn.Module):
@@ -195,7 +195,7 @@ class Refining(nn.Module):
             UsageError: they are built otherwise.
         """
         try:
-            scaled = {k: v * GAIN if k in ALONE else v for k, v in state.items()}
+            scaled = {k: v * GAIN if k in CHANGES else v for k, v in state.items()}
             self.network.load_state_dict(scaled)
             self.prior.load_state_dict(prior.state_dict())
             self.analysis.copy_(analysis)
@@ -209,7 +209,7 @@ class Refining(nn.Module):
     def network_state(self) -> dict[str, torch.Tensor]:
         """Return the tensors of a network that changes pictures as `refined` does."""
         state = self.network.state_dict()
-        return {k: v / GAIN if k in ALONE else v for k, v in state.items()}
+        return {k: v / GAIN if k in CHANGES else v for k, v in state.items()}
 
 
 def build_refining(model: Tree) -> Refining:
