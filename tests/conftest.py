@@ -24,15 +24,25 @@ from tests.helpers import (
     lively_speech,
     picture,
     tiny_config,
+    tiny_refining,
     tiny_speech_config,
     tiny_wavenet,
 )
 from vqcodec.cli import main
 from vqcodec.codec.graphs import add_graphs
+from vqcodec.codec.unseen import PLAIN_CODES
 from vqcodec.media.image import Image
 from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_signal
-from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
+from vqcodec.models.plain import find_plain_codes
+from vqcodec.models.pretrained import (
+    prior_bytes,
+    tensor_bytes,
+    write_part,
+    write_refining,
+    write_weights,
+)
+from vqcodec.models.priors import causal
 from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
 from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
 
@@ -192,6 +202,37 @@ def latticed_weights(paired_weights: Path) -> Path:
     weights = read_weights(folder)
     name, data = prior_bytes(lattice_prior(twomaps.SIZES, (1, 2), conditions=3, slope=0.3))
     write_part(weights, {"codebook_id": weights.codebook_id.hex()}, name, data, force=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def refined_weights(tiny_weights: Path, tiny_model: VQVAE) -> Path:
+    """Weights named `refined` that refine `plain`: the model of `tiny` with a causal prior."""
+    folder = tiny_weights.parent / "plain"
+    shutil.copytree(tiny_weights, folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "name": "plain"}), encoding="utf-8")
+    torch.manual_seed(2)
+    prior = causal.Config(32, units=8, inner=8, blocks=1, embedding=4).build()
+    with torch.no_grad():
+        prior.head.weight.mul_(8)  # it expects something
+    plain, part = read_weights(folder), prior_bytes(prior)
+    codes = find_plain_codes(part[1], plain.codebook_sizes)
+    table = {"codebook_id": plain.codebook_id.hex(), PLAIN_CODES: codes}
+    write_part(plain, table, *part, force=True)
+    model = tiny_refining(tiny_model)
+    config = {
+        "name": "refined",
+        "modality": "image",
+        "model": {
+            "on": {"name": "plain", "codebook_id": plain.codebook_id.hex()},
+            "refiner": dataclasses.asdict(model.network.config),
+        },
+        "rates": {"curvature": model.rates.by_map(), "least": 15.0, "most": 1500.0},
+    }
+    folder = tiny_weights.parent / "refined"
+    folder.mkdir()
+    write_refining(folder, config, model)
     return folder
 
 

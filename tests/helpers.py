@@ -1,5 +1,6 @@
 """Synthetic pictures and tiny models that tests share."""
 
+import copy
 import dataclasses
 import subprocess
 from collections.abc import Callable
@@ -9,16 +10,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vqcodec.codec.tint import apply_tint, measure_tint
 from vqcodec.coding.layout import of_maps, of_rows
-from vqcodec.config import Tree, load_preset, override
+from vqcodec.config import Tree, load_preset, override, parse
 from vqcodec.media.audio import Audio
+from vqcodec.models import rated
+from vqcodec.models import refiner as refiner_settings
+from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import coding_bytes, write_part
 from vqcodec.models.priors import frames as successive
 from vqcodec.models.priors import lattice
 from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.vq import VectorQuantizer
-from vqcodec.models.vqvae import VQVAE
+from vqcodec.models.rated import LEVELS
+from vqcodec.models.refining import GAIN, Refining
+from vqcodec.models.vqvae import VQVAE, part_config
 from vqcodec.weights import CODING_PRIOR, read_weights
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -240,6 +247,63 @@ def lattice_prior(
         assert isinstance(head, torch.nn.Conv2d) and head.bias is not None
         head.bias.data -= slope * torch.arange(size)
     return prior.eval().requires_grad_(False)
+
+
+def tiny_refining(first: VQVAE) -> Refining:
+    """Something small that refines a tiny model, of three codebooks of errors that it makes."""
+    tree = load_preset("image-refined")["model"]
+    sizes = [16, 16, 16]
+    tree["quantizer"] |= {"codebook_sizes": sizes, "dim": 12}
+    tree["refiner"] |= {"dim": 12, "width": 8, "blocks": 1}
+    refiner: refiner_settings.Config = parse(refiner_settings.Config, tree["refiner"], "refiner")
+    quantizer = part_config(tree["quantizer"], "quantizer", "vqcodec.models.quantizers").build()
+    prior = lattice_prior((first.maps[0].codebook_size, *sizes), (1,) * 4, conditions=3, slope=0.3)
+    rates: rated.Config = parse(rated.Config, tree["rates"], "rates")
+    torch.manual_seed(4)
+    model = Refining(
+        copy.deepcopy(first), refiner.build(), quantizer, prior, rates.build(quantizer)
+    ).eval()
+    pixels = torch.from_numpy(np.stack([picture(96, 96, seed) for seed in range(6)]))
+    x = to_signal(pixels.movedim(-1, 1))
+    y = model.decoded(x)[1].movedim(1, -1).contiguous()
+    for own, decoded in zip(pixels.numpy(), y.numpy(), strict=True):
+        tint = measure_tint(own, decoded, 100.0)
+        decoded[:] = decoded if tint is None else apply_tint(decoded, tint)
+    errors = model.errors(x, to_signal(y.movedim(-1, 1)))
+    model.begin(errors.movedim(1, -1).flatten(0, 2), seed=0)
+    model.rates.curvature.fill_((LEVELS / GAIN) ** 2)
+    torch.nn.init.normal_(model.network.last.weight, std=0.01)
+    return model.requires_grad_(False)
+
+
+def followed_costs(
+    left: NDArray[np.float64],
+    number: int,
+    codebooks: NDArray[np.float64],
+    usual: NDArray[np.float64],
+    worth: float,
+) -> NDArray[np.float64]:
+    """What codes cost beside their bits, (h, w, K), with what later codebooks make of the rest.
+
+    Cell by cell and code by code: the three best by their usual bits are followed through the next
+    two codebooks, of which each takes the best likewise. An error of two bits or less is let be.
+    """
+    distances = ((left[..., None, :] - codebooks[number]) ** 2).sum(-1) * worth
+    costs = np.full_like(distances, 1e6)
+    for cell in np.ndindex(*left.shape[:2]):
+        if (left[cell] ** 2).sum() * worth <= 2:
+            costs[(*cell, 0)] = 0
+            continue
+        if number + 1 == len(codebooks):
+            costs[cell] = distances[cell]
+            continue
+        for code in np.argsort(distances[cell] + usual[number])[:3]:
+            rest, bits = left[cell] - codebooks[number, code], 0.0
+            for book, length in list(zip(codebooks, usual, strict=True))[number + 1 : number + 3]:
+                best = (((rest - book) ** 2).sum(-1) * worth + length).argmin()
+                rest, bits = rest - book[best], bits + length[best]
+            costs[(*cell, code)] = bits + (rest**2).sum() * worth
+    return costs
 
 
 def add_coding_prior(

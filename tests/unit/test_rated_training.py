@@ -180,5 +180,9 @@ def test_crops_below_one_are_enlarged_and_plain_ones_have_no_texture(photos: Pat
     sharp = Crops(one, 8, 32, (1.0, 1.0), 0).batch(0)
     smooth = Crops(one, 8, 32, (0.25, 0.25), 0).batch(0)
     plain = Crops(one, 8, 32, (1.0, 1.0), 0, plain=1.0).batch(0)
+    as_is = Crops(one, 8, 32, (0.25, 0.25), 0, as_is=1.0).batch(0)
+    noise = {one[0][y : y + 32, x : x + 32].tobytes() for y in range(9) for x in range(9)}
+    cut = as_is.transpose(0, 2, 3, 1)
+    assert all(own.tobytes() in noise or own[:, ::-1].tobytes() in noise for own in cut)
     assert smooth.shape == plain.shape == sharp.shape
     assert roughness(plain) < 3 < roughness(smooth) < roughness(sharp) / 2

@@ -28,7 +28,7 @@ FLOORS = {
     "voice": ("media", "weights"),
     "data": ("media", "modality"),
     "metrics": ("media", "voice"),
-    "models": ("coding", "config", "files", "framepriors", "maps", "weights"),
+    "models": (*("coding", "codingpriors", "config", "files", "framepriors", "maps", "weights"),),
     "codec": (
         *("coding", "codingpriors", "config", "files", "framepriors", "maps", "media", "modality"),
         *("models", "voice", "weights"),

@@ -107,11 +107,11 @@ def _export_graphs(name: str, folder: Path | None, force: bool) -> None:
     """Write the graphs of weights into a folder, or add them to the weights."""
     require("onnx", "onnxscript")
     from vqcodec.codec.graphs import add_graphs, write_graphs
-    from vqcodec.weights import ENCODER, find_weights
+    from vqcodec.weights import ENCODER, REFINER, find_weights
 
     weights = find_weights(name)
     if folder is None:
-        if (weights.folder / ENCODER).exists() and not force:
+        if any((weights.folder / file).exists() for file in (ENCODER, REFINER)) and not force:
             raise OutputError(f"{weights.folder}: has graphs already; --force replaces them")
         add_graphs(weights)
         console.say(f"{weights.folder}: with graphs")

@@ -94,7 +94,10 @@ def image(
     start_from: From = None,
     on: Annotated[
         str | None,
-        typer.Option(help="Weights whose codes a VQ-VAE of --preset stacked is to code again."),
+        typer.Option(
+            help="Weights whose codes --preset stacked codes again, or whose pictures --preset "
+            "image-refined refines."
+        ),
     ] = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,

@@ -27,7 +27,17 @@ from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.maps import Maps, MapSpec
 from vqcodec.media.image import Image
-from vqcodec.weights import ANALYSIS, CODEBOOKS, MODEL, USUAL, Weights, first_codec, read_verified
+from vqcodec.weights import (
+    ANALYSIS,
+    CODEBOOKS,
+    CONFIG,
+    MODEL,
+    USUAL,
+    Weights,
+    codebook_id,
+    first_codec,
+    read_verified,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -89,7 +99,8 @@ class RefinedCodec(ImageCodec):
         self.base = ImageCodec(first, device, precision, engine, work)
         self.engine = self.base.engine
         self.refinement = read_refinement(weights)
-        if (self.refinement.stride,) * 2 != self.base.maps[0].stride or len(self.base.maps) > 1:
+        own = (MapSpec(weights.codebook_sizes[0], (self.refinement.stride,) * 2),)
+        if self.base.maps != own:
             raise WeightsError(f"{weights.folder}: does not refine such maps as '{first.name}' has")
 
     @functools.cached_property
@@ -290,10 +301,11 @@ def read_refinement(weights: Weights) -> Refinement:
         stride = int(weights.refiner["stride"])
         check_range("blocks", int(weights.refiner["blocks"]), 0, 64)
         check_range("stride", stride, 1, 16)
+        (_, dim) = analysis.shape
+        check_range("dim", int(weights.refiner["dim"]), dim, dim)
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise unfit from None
     rates, sizes = rates_of(weights), weights.codebook_sizes
-    dim = analysis.shape[-1]
     fits = analysis.shape == (3 * stride**2, dim) and codebooks.ndim == 3
     fits = fits and codebooks.shape[::2] == (len(sizes) - 1, dim)
     fits = fits and set(sizes[1:]) == {codebooks.shape[1]} and not codebooks[:, NOTHING].any()
@@ -302,4 +314,7 @@ def read_refinement(weights: Weights) -> Refinement:
         raise unfit
     if usual.shape != (rates.prior.conditions, *codebooks.shape[:2]):
         raise unfit
+    meant = bytes.fromhex(str(weights.config["model"]["on"]["codebook_id"]))
+    if codebook_id(meant + codebooks.astype("<f4").tobytes()) != weights.codebook_id:
+        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
     return Refinement(analysis, tuple(codebooks), rates, usual, stride)

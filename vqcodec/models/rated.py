@@ -15,17 +15,17 @@ choice counted them a second time: cells fell silent, which made silence cheaper
 steps a map of 400 codes used 60. A prior that knows nothing yet finds few codes cheap, and
 codebooks that follow such choices do not recover: so it can learn alone first, and the codebooks
 of a second stage stand still (`decay` 1, `dead_below` 0). And an error of 30 dB beside one of 15
-has no say in a sum: so J counts by its root.
+has no say in a sum: so J counts by its root, or less (`power`).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from vqcodec.config import check_range
-from vqcodec.models.decoders.deconv2d import Deconv2dDecoder
 from vqcodec.models.priors.lattice import Coded, LatticePrior, Walk
 from vqcodec.models.quantizers.base import Choose, Tensors
 from vqcodec.models.quantizers.composite import CompositeQuantizer
@@ -36,6 +36,11 @@ SWAPPED = 0.1  # of the codes of a map, to measure it
 SLOW = 0.02  # of moving averages
 LEVELS = 127.5  # 8-bit levels in one unit of a signal in [-1, 1]
 NO_ERROR = 8.0  # squared levels a pixel below which an error hardly counts
+GROWTH = 0.4  # about the power of the rate weight that J grows by
+
+Decode = Callable[[torch.Tensor], torch.Tensor]  # z_q to a picture
+# what codes of a map cost beside their bits, (B, K, h, w), given what was chosen of those before it
+Foresee = Callable[[torch.Tensor, list[Coded]], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,20 @@ class Config:
         least: the smallest rate weight, in squared 8-bit levels for a bit.
         most: the largest.
         alone: steps at the beginning in which only the prior learns.
+        power: the loss of a sample is divided by this power of its J, or large rate weights have
+            all the say.
     """
 
     least: float = 15.0
     most: float = 2500.0
     alone: int = 0
+    power: float = 0.5
 
     def __post_init__(self) -> None:
         check_range("least", self.least, 1e-3, 1e9)
         check_range("most", self.most, 2 * self.least, 1e9)
         check_range("alone", self.alone, 0, 10_000_000)
+        check_range("power", self.power, 0, 1)
 
     def build(self, quantizer: CompositeQuantizer) -> "RateTraining":
         """Make what trains with codes of a quantizer."""
@@ -86,19 +95,42 @@ class RateTraining(nn.Module):
         """Return the curvature of each map."""
         return [float(curvature) for curvature in self.curvature]
 
-    def chooser(
-        self, prior: LatticePrior, weight: torch.Tensor
-    ) -> tuple[Choose, torch.Tensor, list[Coded]]:
-        """Return what chooses codes by rate weights, (B,), their classes, and where it reports."""
+    def draw(self, number: int) -> torch.Tensor:
+        """Return so many rate weights, evenly drawn on a logarithmic scale."""
+        drawn = torch.rand(number)  # on the CPU, whose numbers a checkpoint keeps
+        return self.config.least * (self.config.most / self.config.least) ** drawn
+
+    def classes(self, prior: LatticePrior, weight: torch.Tensor) -> torch.Tensor:
+        """Return the classes of rate weights, (B,), for the prior: (B,) int64."""
         least, most = self.config.least, self.config.most
         part = torch.log(weight / least) / math.log(most / least)
         number = prior.config.conditions
-        condition = (part * number).long().clamp(0, number - 1)
+        return (part * number).long().clamp(0, number - 1)
+
+    def chooser(
+        self,
+        prior: LatticePrior,
+        weight: torch.Tensor,
+        known: Tensors = (),
+        foresee: Foresee | None = None,
+    ) -> tuple[Choose, torch.Tensor, list[Coded]]:
+        """Return what chooses codes by rate weights, (B,), their classes, and where it reports.
+
+        Args:
+            prior: of all maps.
+            weight: of each sample.
+            known: the first maps, (B, h, w) each, of which nothing is to be chosen.
+            foresee: makes of what codes cost by their distances what they cost all in all.
+        """
+        condition = self.classes(prior, weight)
         walk, coded = Walk(prior, condition), list[Coded]()
+        for grid in known:
+            walk.know(grid)
 
         def choose(distances: torch.Tensor) -> torch.Tensor:
             worth = self.curvature[len(coded)] / weight
-            coded.append(walk.choose(distances * worth.view(-1, 1, 1, 1)))
+            cost = distances * worth.view(-1, 1, 1, 1)
+            coded.append(walk.choose(cost if foresee is None else foresee(cost, coded)))
             return coded[-1].indices
 
         return choose, condition, coded
@@ -108,25 +140,37 @@ class RateTraining(nn.Module):
         x: torch.Tensor,
         features: Tensors,
         quantizer: CompositeQuantizer,
-        decoder: Deconv2dDecoder,
+        decoder: Decode,
         prior: LatticePrior,
+        weight: torch.Tensor | None = None,
+        known: Tensors = (),
+        foresee: Foresee | None = None,
     ) -> LossTerms:
-        """Return the terms of a training step for x, (B, 3, H, W), and its features."""
+        """Return the terms of a training step for x, (B, 3, H, W), and its features.
+
+        Args:
+            x: what the decoder shall give back.
+            features: what is quantized.
+            quantizer: that learns.
+            decoder: makes pictures of what it quantized.
+            prior: of all maps.
+            weight: (B,), rate weights; by default drawn.
+            known: see `chooser`.
+            foresee: likewise.
+        """
         if int(self.steps) % EVERY == 0:
             self._measure(features, quantizer, decoder)
         alone = int(self.steps) < self.config.alone
         self.steps += 1
-        ratio = self.config.most / self.config.least
-        drawn = torch.rand(len(x)).to(x.device)  # on the CPU, whose numbers a checkpoint keeps
-        weight = self.config.least * ratio**drawn
-        choose, condition, coded = self.chooser(prior, weight)
+        weight = (self.draw(len(x)) if weight is None else weight).to(x.device)
+        choose, condition, coded = self.chooser(prior, weight, known, foresee)
         dimensions = x[0].numel()
         if alone:
             quantizer.eval()
             with torch.no_grad():
                 found = quantizer(features, choose=choose)
             quantizer.train()
-            bits = _total(prior(found.indices, condition))
+            bits = _total(prior((*known, *found.indices), condition)[len(known) :])
             rate = bits.mean() * math.log(2) / dimensions
             zero = torch.zeros_like(rate)
             return LossTerms(rate, zero, zero, rate.detach(), found.indices, found.latents)
@@ -136,7 +180,8 @@ class RateTraining(nn.Module):
         error = (decoder(found.z_q).float() - x).square().flatten(1).mean(1) * LEVELS**2
         cost = error + self._held(found.errors) / dimensions
         size = (error + weight * bits / dimensions).detach() + NO_ERROR
-        counted = (cost / size.sqrt() * (weight / self.config.least) ** -0.2).mean()
+        fair = (weight / self.config.least) ** (GROWTH * (self.config.power - 1))
+        counted = (cost / size**self.config.power * fair).mean()
         usual = counted.detach() if not self.usual else self.usual.lerp(counted.detach(), SLOW)
         self.usual.copy_(usual)
         reconstruction = 0.5 * counted / self.usual
@@ -161,7 +206,7 @@ class RateTraining(nn.Module):
         self,
         features: Tensors,
         quantizer: CompositeQuantizer,
-        decoder: Deconv2dDecoder,
+        decoder: Decode,
     ) -> None:
         """Move the curvature towards what other codes, the next to those chosen, do to pictures.
 

@@ -143,17 +143,21 @@ def build_stacked(model: Tree, max_parameters: int | None = None) -> VQVAE:
 
 
 def for_codec(model: Tree, on: Tree) -> Tree:
-    """Return the ``model`` table of a stacked preset with what the first codec settles.
+    """Return the ``model`` table of a preset that stands on a codec with what that one settles.
 
     Args:
         model: the table of the preset.
         on: the ``model`` table of the first codec.
     """
     if "on" not in model:
-        raise UsageError("this preset stands on no other codec; --on goes with --preset stacked")
+        raise UsageError(
+            "this preset stands on no other codec; --on goes with --preset stacked or image-refined"
+        )
     first = on.get("quantizer", {})
     if "codebook_size" not in first:
         raise UsageError(ONE_MAP)
+    if "refiner" in model:
+        return {**model, "on": _plain(on)}
     encoder = {**model["encoder"], "channels": first.get("dim", 0)}
     decoder = {**model["decoder"], "levels": first["codebook_size"]}
     return {**model, "on": _plain(on), "encoder": encoder, "decoder": decoder}

@@ -247,13 +247,13 @@ def build_parts(model: Tree, middle: str, max_parameters: int | None = None) -> 
     Where there is a conditioner, it too. Args and errors are those of `build`.
     """
     configs: dict[str, Any] = {
-        part: _config(model.get(part), part, f"vqcodec.models.{part}s")
+        part: part_config(model.get(part), part, f"vqcodec.models.{part}s")
         for part in ("encoder", middle, "decoder")
     }
     table = conditioner_of(model)
     if table is not None:
-        configs["conditioner"] = _config(table, "conditioner", "vqcodec.models.conditioners")
-    _check_size(sum(config.min_parameters for config in configs.values()), max_parameters)
+        configs["conditioner"] = part_config(table, "conditioner", "vqcodec.models.conditioners")
+    check_size(sum(config.min_parameters for config in configs.values()), max_parameters)
     parts = {part: config.build() for part, config in configs.items()}
     stacked = getattr(parts[middle], "stacked", 1)
     dims = {model["encoder"].get("dim"), model[middle].get("dim")}
@@ -316,8 +316,8 @@ def build_prior(table: Any, max_parameters: int | None = None) -> Prior:
         if table.get("kind") == "integer" and table.get("dilations"):  # of sound, on one grid
             tables = [{**own, "coarser": sizes[:i]} for i, own in enumerate(tables)]
         return IndependentPriors([build_prior(own, max_parameters) for own in tables])
-    config = _config(table, "prior", "vqcodec.models.priors")
-    _check_size(config.min_parameters, max_parameters)
+    config = part_config(table, "prior", "vqcodec.models.priors")
+    check_size(config.min_parameters, max_parameters)
     prior: Prior = config.build()
     return prior
 
@@ -327,14 +327,14 @@ def build_decoder(table: Any, max_parameters: int | None = None) -> Decoder:
 
     Args and errors are those of `build`.
     """
-    config = _config(table, "decoder", "vqcodec.models.decoders")
-    _check_size(config.min_parameters, max_parameters)
+    config = part_config(table, "decoder", "vqcodec.models.decoders")
+    check_size(config.min_parameters, max_parameters)
     decoder: Decoder = config.build()
     return decoder
 
 
-def _config(table: Any, part: str, package: str) -> Any:
-    """Return the settings of one part, of the class that its ``kind`` names."""
+def part_config(table: Any, part: str, package: str) -> Any:
+    """Return the settings of one part of a model, of the class that its ``kind`` names."""
     if not isinstance(table, dict):
         raise UsageError(f"the model lacks its table '{part}'")
     table = dict(table)
@@ -342,7 +342,8 @@ def _config(table: Any, part: str, package: str) -> Any:
     return parse(module.Config, table, part)
 
 
-def _check_size(least: int, most: int | None) -> None:
+def check_size(least: int, most: int | None) -> None:
+    """Raise UsageError if a model of so many numbers at least is larger than it may be."""
     if most is not None and least > most:
         raise UsageError(f"describes a model of {least:,} numbers or more, larger than its file")
 

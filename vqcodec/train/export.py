@@ -14,7 +14,14 @@ from vqcodec.files.atomic import writing
 from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.modality import IMAGE, by_name, load
 from vqcodec.models.plain import find_plain_codes
-from vqcodec.models.pretrained import prior_bytes, tensor_bytes, write_part, write_weights
+from vqcodec.models.pretrained import (
+    prior_bytes,
+    tensor_bytes,
+    write_part,
+    write_refining,
+    write_weights,
+)
+from vqcodec.models.refining import Refining, build_refining
 from vqcodec.models.vae import build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
@@ -38,6 +45,7 @@ TRAINED_ALONG = ("prior", RATES, "adversary")  # parts of a model that are none 
 # What held-out figures must exceed to be of use. 20 dB is an error of a tenth of the range; at a
 # STOI of 0.6 decoded speech was still unintelligible.
 USABLE = {"psnr": (20.0, "PSNR", "dB"), "stoi": (0.6, "STOI", "")}
+PARTS = "encoder", "quantizer", "bottleneck", "decoder", "conditioner", "speaker", "refiner"
 HEADINGS = {
     SAMPLING_PRIOR: "## Sampling prior",
     CODING_PRIOR: "## Coding prior",
@@ -72,17 +80,24 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     if target.exists() and not force:
         raise OutputError(f"{target}: exists already; use --force to overwrite it")
     preset = description["config"]
-    model = build_model(preset["model"])
+    refines = "refiner" in preset["model"]
+    model = build_refining(preset["model"]) if refines else build_model(preset["model"])
     model.load_state_dict(_average(run))
     learned_along = trained_for = None
     if isinstance(model, VQVAE):
         learned_along, model.prior = model.prior, None
         trained_for, model.rates = model.rates, None
         model.adversary = None
+    elif isinstance(model, Refining):
+        trained_for = model.rates
     config = {
         "name": name,
         "modality": preset["modality"],
-        "model": {k: table for k, table in preset["model"].items() if k not in TRAINED_ALONG},
+        "model": {
+            part: table
+            for part, table in preset["model"].items()
+            if part not in TRAINED_ALONG and not (refines and part == "quantizer")
+        },
         "training": _training(run, description),
     }
     if "on" in description:  # the first codec keeps its own weights
@@ -98,7 +113,10 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
-        config = write_weights(fresh, config, model)
+        if isinstance(model, Refining):
+            config = write_refining(fresh, config, model)
+        else:
+            config = write_weights(fresh, config, model)
         if learned_along is not None:
             file, data = prior_bytes(learned_along)
             plain = _plain_codes(file, data, read_weights(fresh))
@@ -234,17 +252,19 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     rows = "\n".join(f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in figures.items())
     layers = "\n".join(
         f"- {part}: " + ", ".join(f"{k} {v}" for k, v in model[part].items())
-        for part in ("encoder", "quantizer", "bottleneck", "decoder", "conditioner", "speaker")
+        for part in PARTS
         if part in model
     )
     kind = "VQ-VAE" if config["maps"] else "VAE"
     codebook = f", codebook id `{config['codebook_id']}`" if config["maps"] else ""
     on = ""
     if "on" in run:
-        on = (
-            f"\nIt codes the codes of `{run['on']}` again (codebook id `{run['on_codebook_id']}`), "
+        does = (
+            f"refines the pictures of `{run['on']}`"
+            if "refiner" in model
+            else f"codes the codes of `{run['on']}` again"
         )
-        on += "which must be installed, too.\n"
+        on = f"\nIt {does} (codebook id `{run['on_codebook_id']}`), which must be installed, too.\n"
     return f"""# {config["name"]}
 
 {kind} weights for vqcodec, modality: {config["modality"]}.

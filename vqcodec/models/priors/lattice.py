@@ -222,6 +222,13 @@ class Walk:
         """Go over the next map, (B, h, w) int64, as it is."""
         return self._go(indices.shape, indices.device, lambda cells, _: indices[:, *cells])
 
+    def know(self, indices: torch.Tensor) -> None:
+        """Go over the next map, (B, h, w) int64, which is known: what it costs is not asked."""
+        for network in self._prior.of_map(self._number):
+            grid = indices[:, :: network.level.spacing, :: network.level.spacing]
+            self._tell(network, grid, network.above(self._told, grid))
+        self._number += 1
+
     def choose(self, cost: torch.Tensor) -> Coded:
         """Choose the codes of the next map: in each pass the cheapest, given those chosen before.
 
@@ -289,12 +296,16 @@ class Walk:
                 row, column = PHASES[phase]
                 known = known.clone()  # what was convolved is needed for gradients
                 known[..., row::2, column::2] = prior.seen(number, chosen).to(known.dtype)
-            if network is not prior.networks[-1]:
-                self._told = above + prior.tells[number](grid.clone()).movedim(-1, 1)
-                for block in network.trunk:
-                    self._told = block(self._told)
+            self._tell(network, grid.clone(), above)
         self._number += 1
         return Coded(indices, bits, passes)
+
+    def _tell(self, network: LevelNetwork, grid: torch.Tensor, above: torch.Tensor) -> None:
+        """Keep what a level that is known, (B, h, w), says to the next one."""
+        if network is not self._prior.networks[-1]:
+            self._told = above + self._prior.tells[self._number](grid).movedim(-1, 1)
+            for block in network.trunk:
+                self._told = block(self._told)
 
 
 class LatticePrior(Prior):

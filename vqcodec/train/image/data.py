@@ -106,9 +106,11 @@ class Crops:
         zoom: tuple[float, float],
         seed: int,
         plain: float = 0.0,
+        as_is: float = 0.0,
     ) -> None:
         self.pictures, self.batch_size, self.crop_size = pictures, batch_size, crop_size
-        self.zoom, self.seed, self.plain = zoom, seed, plain
+        self.zoom, self.seed = zoom, seed
+        self.plain, self.as_is = plain, as_is
 
     def batch(self, step: int) -> "Pixels":
         """Return batch number `step`, (batch_size, 3, crop_size, crop_size), some mirrored."""
@@ -126,7 +128,9 @@ class Crops:
             return _plain(rng, self.crop_size)
         pixels = self.pictures[int(rng.integers(len(self.pictures)))]
         height, width = pixels.shape[:2]
-        side = min(round(self.crop_size * rng.uniform(*self.zoom)), height, width)
+        as_is = self.as_is and rng.random() < self.as_is
+        zoom = 1.0 if as_is else rng.uniform(*self.zoom)
+        side = min(round(self.crop_size * zoom), height, width)
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         crop = pixels[top : top + side, left : left + side]
         if side != self.crop_size:

@@ -9,25 +9,27 @@ import torch
 from torch import nn
 
 from vqcodec.codingpriors import coding_priors
-from vqcodec.config import check_range
+from vqcodec.config import Tree, check_range
 from vqcodec.errors import UsageError
 from vqcodec.metrics.basic import psnr
 from vqcodec.modality import IMAGE
 from vqcodec.models.nn.pixels import to_pixels, to_signal
-from vqcodec.models.pretrained import read_state
+from vqcodec.models.pretrained import first_arrays, read_state
 from vqcodec.models.priors.causal import floating
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.base import Quantizer
+from vqcodec.models.refining import Refining, build_refining
 from vqcodec.models.stacked import StackedEncoder, for_codec
 from vqcodec.models.terms import LossTerms
 from vqcodec.models.vae import VAE, build_model
-from vqcodec.models.vqvae import VQVAE
+from vqcodec.models.vqvae import VQVAE, renamed
 from vqcodec.train.config import split
 from vqcodec.train.image.base import MEASURED_AT_ONCE, PictureTask, side_by_side
 from vqcodec.train.image.data import Crops, Pictures, centre_squares, read_picture
+from vqcodec.train.image.refining import RefinedPictures, resume_from
 from vqcodec.train.image.vae import ImageVAE
 from vqcodec.train.loop import Progress
-from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
+from vqcodec.train.run import Ready, TrainingJob, checkpoint_step, claim, hold_out, train
 from vqcodec.train.tasks import Evaluation, Loss, Task, Tensors, codes_in_use
 from vqcodec.weights import HELD_OUT_SIDE, Weights, find_weights
 
@@ -47,6 +49,7 @@ class ImageData:
         picture_side: larger pictures are shrunk to this short side first.
         zoom: a crop is cut as a square of crop_size times a factor from this range, and brought to
             crop_size; below 1 it is enlarged, and so smooth.
+        as_is: the share of crops that are cut at crop_size: what a zoom blurs stays in them.
         plain: the share of crops that are one colour, or a slope of colours, and no photograph.
         held_out_side: of pictures to measure on the middle square is taken, shrunk to this side.
     """
@@ -54,6 +57,7 @@ class ImageData:
     crop_size: int
     picture_side: int
     zoom: tuple[float, float]
+    as_is: float = 0.0
     plain: float = 0.0
     held_out_side: int = HELD_OUT_SIDE
 
@@ -61,6 +65,7 @@ class ImageData:
         check_range("crop_size", self.crop_size, 8, 2048)
         check_range("picture_side", self.picture_side, self.crop_size, 8192)
         check_range("zoom", self.zoom[0], 0.1, self.zoom[1])
+        check_range("as_is", self.as_is, 0, 1)
         check_range("plain", self.plain, 0, 1)
         check_range("held_out_side", self.held_out_side, 8, 2048)
 
@@ -159,12 +164,14 @@ class ImageVQVAE(PictureTask[VQVAE]):
 
 
 def train_image(job: TrainingJob, start_from: str | None = None, on: str | None = None) -> Progress:
-    """Train a VQ-VAE, or a VAE, on pictures, or continue the run in the job's folder.
+    """Train a model of pictures, or continue the run in the job's folder.
+
+    It is a VQ-VAE, a VAE, or what refines the pictures of another codec.
 
     Args:
         job: what is asked.
         start_from: weights (name or folder) to start from instead of random ones.
-        on: weights whose codes a stacked model is of.
+        on: weights whose codes a stacked model is of, or whose pictures are refined.
 
     Raises:
         TrainingError: no pictures, other settings than the run in the folder has, or a failed run.
@@ -173,24 +180,25 @@ def train_image(job: TrainingJob, start_from: str | None = None, on: str | None 
     settings, loop_config = split(job.config, ImageData)
     torch.manual_seed(loop_config.seed)
     own: dict[str, str] = {}
-    if on is not None:
-        first = find_weights(on)
+    first = None if on is None else find_weights(on)
+    if first is not None:
         first.check(IMAGE)
         table = for_codec(job.config["model"], first.config["model"])
         job = replace(job, config={**job.config, "model": table})
         own = {"on": first.name, "on_codebook_id": first.codebook_id.hex()}
-    model = build_model(job.config.get("model", {}))
-    if on is not None and isinstance(model.encoder, StackedEncoder):
-        model.encoder.first.load_state_dict(read_state(first))
+    model = _build(job.config.get("model", {}))
+    above = model if isinstance(model, Refining) else model.encoder
+    if first is not None and isinstance(above, Refining | StackedEncoder):
+        above.first.load_state_dict(renamed(read_state(first)))
     side = settings.held_out_side
     _check_sizes(model, settings)
+    if first is not None and isinstance(model, Refining):
+        first_arrays(first)  # without them weights could not be made of it
     read = partial(read_picture, side=side, minimum=side)
     sources, measured, passed = hold_out(job.data, job.held_out, read)
     claim(job, start_from=start_from, **own)
     pictures = Pictures(sources, settings.picture_side, settings.crop_size)
     test = Pictures(measured, side, side)
-    if start_from is not None:
-        _start_from(model, find_weights(start_from))
     crops = Crops(
         pictures,
         loop_config.batch_size,
@@ -198,22 +206,41 @@ def train_image(job: TrainingJob, start_from: str | None = None, on: str | None 
         settings.zoom,
         loop_config.seed,
         settings.plain,
+        settings.as_is,
     )
     squares = centre_squares(test, side)
-    task: Task = (
-        ImageVAE(model, crops, squares)
-        if isinstance(model, VAE)
-        else ImageVQVAE(model, crops, squares)
-    )
+    begun = None if start_from is None else find_weights(start_from)
+    task: Task
+    if isinstance(model, Refining):
+        assert first is not None
+        task = RefinedPictures(model, crops, squares, first)
+        if begun is not None:
+            resume_from(model, begun, first)
+        elif not checkpoint_step(job.folder):
+            task.begin(loop_config.seed)
+    else:
+        if begun is not None:
+            _start_from(model, begun)
+        task = (
+            ImageVAE(model, crops, squares)
+            if isinstance(model, VAE)
+            else ImageVQVAE(model, crops, squares)
+        )
     skipped = passed + pictures.skipped + test.skipped
     ready = Ready(task, len(pictures), len(test), skipped, "pictures")
     taken = 0 if start_from is None else len(model.maps)
     return train(job, loop_config, ready, taken=taken)
 
 
-def _check_sizes(model: VQVAE | VAE, settings: ImageData) -> None:
+def _build(table: Tree) -> VQVAE | VAE | Refining:
+    """Make a model with fresh weights from the ``model`` table of a preset."""
+    return build_refining(table) if "refiner" in table else build_model(table)
+
+
+def _check_sizes(model: VQVAE | VAE | Refining, settings: ImageData) -> None:
     """Raise UsageError unless pictures are whole numbers of the coarsest cells."""
-    stride = max(model.encoder.strides[0])
+    encoder = model.first.encoder if isinstance(model, Refining) else model.encoder
+    stride = max(encoder.strides[0])
     for name in ("crop_size", "held_out_side"):
         if getattr(settings, name) % stride:
             raise UsageError(f"train.{name} must be a multiple of {stride}, the model's stride")
