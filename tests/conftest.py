@@ -36,6 +36,7 @@ from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.plain import find_plain_codes
 from vqcodec.models.pretrained import (
+from vqcodec.models.refiningweights import write_refining
     prior_bytes,
     tensor_bytes,
     write_part,

@@ -22,7 +22,7 @@ from typing import Any
 
 from vqcodec.config import Tree, check_range
 from vqcodec.errors import UsageError, WeightsError
-from vqcodec.modality import Modality
+from vqcodec.modality import Modality, by_name
 
 CONFIG, MODEL, CARD = "config.json", "model.safetensors", "README.md"
 CODING_PRIOR, SAMPLING_PRIOR = "coding_prior.safetensors", "sampling_prior.safetensors"
@@ -83,8 +83,8 @@ class Weights:
         """Raise WeightsError if they code other media, or nothing at all."""
         if self.refiner and modality.name != self.modality:
             raise WeightsError(
-                f"{self.folder}: codes {self.modality}s alone; {modality.codes} can be coded with "
-                f"'{self.first}', which it stands on"
+                f"{self.folder}: codes {by_name(self.modality).codes} alone; {modality.codes} can "
+                f"be coded with '{self.first}', which it stands on"
             )
         if not modality.coded_by(self.modality):
             raise WeightsError(f"{self.folder}: codes {self.modality}, not {modality.codes}")

@@ -91,7 +91,8 @@ def _rate(weights: Weights) -> str:
     if kind is None or not sizes or len(areas) != len(sizes):
         return ""
     bits = (math.ceil(math.log2(size)) / area for size, area in zip(sizes, areas, strict=True))
-    most = "up to " if weights.codebook_ids else ""  # codes may be of fewer codebooks
+    # codes may be of fewer codebooks, or chosen by a rate
+    most = "up to " if weights.codebook_ids or weights.refiner else ""
     return most + handler_of(kind).rate(sum(bits))
 
 

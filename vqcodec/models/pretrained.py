@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from vqcodec.coding.causal import CausalModel
-from vqcodec.coding.refining import FIRST as FIRST_MAP
-from vqcodec.codingpriors import coding_priors
 from vqcodec.config import Tree, parse, to_json
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.atomic import writing
@@ -24,20 +21,16 @@ from vqcodec.models.priors.integer import IntegerPrior
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.refiner import Config as RefinerConfig
 from vqcodec.models.refiner import Refiner
-from vqcodec.models.refining import Refining
 from vqcodec.models.stacked import FIRST, with_first
 from vqcodec.models.vae import VAE, build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior, check_size, renamed
 from vqcodec.weights import (
-    ANALYSIS,
     CODEBOOK_IDS,
-    CODEBOOKS,
     CODING_PRIOR,
     CONFIG,
     MODEL,
     NETWORK,
     SAMPLING_PRIOR,
-    USUAL,
     VOICE_DECODER,
     WAVENET,
     WAVENET_ALONE,
@@ -45,7 +38,6 @@ from vqcodec.weights import (
     codebook_id,
     first_codec,
     read_verified,
-    read_weights,
     reference,
 )
 
@@ -266,59 +258,6 @@ def write_weights(folder: Path, config: Tree, model: VQVAE | VAE) -> Tree:
     (folder / MODEL).write_bytes(data)
     (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
     return config
-
-
-def write_refining(folder: Path, config: Tree, model: Refining) -> Tree:
-    """Write what refines the pictures of a codec into an existing folder.
-
-    Args:
-        folder: where to write.
-        config: with ``name``, ``modality``, ``model``, whose ``on`` refers to the first codec,
-            ``rates`` and whatever else is worth keeping.
-        model: what was trained.
-
-    Returns:
-        The config as written, with ``maps``, ``codebook_id``, ``files`` and ``coding_prior``.
-
-    Raises:
-        WeightsError: the first codec is not installed, or is another.
-        UsageError: it has no coding prior that the first map could be coded with.
-    """
-    import safetensors.torch
-
-    state = {NETWORK + k: v for k, v in model.network_state().items()}
-    tensors = {k: v.half() if v.ndim > 1 else v.float() for k, v in state.items()}
-    tensors |= {ANALYSIS: model.analysis, CODEBOOKS: model.codebooks, USUAL: model.usual.half()}
-    data = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
-    identity = codebook_id(model.codebook_bytes()).hex()
-    config = {
-        **config,
-        "maps": [asdict(spec) for spec in model.maps],
-        "codebook_id": identity,
-        "files": {MODEL: hashlib.sha256(data).hexdigest()},
-    }
-    (folder / MODEL).write_bytes(data)
-    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
-    first = first_codec(read_weights(folder))
-    assert first is not None
-    arrays = {**to_arrays(model.prior), **first_arrays(first)}
-    weights = read_weights(folder)
-    write_part(weights, {"codebook_id": identity}, CODING_PRIOR, coding_bytes([arrays]), force=True)
-    return read_weights(folder).config
-
-
-def first_arrays(first: Weights) -> "dict[str, NDArray[np.int64]]":
-    """Return the arrays of the coding prior of a codec under the names of `RefiningModel`.
-
-    Raises:
-        UsageError: it has none of that kind.
-    """
-    found = coding_priors(first)
-    if len(found) != 1 or not isinstance(found[0], CausalModel):
-        raise UsageError(
-            f"'{first.name}' has no coding prior of kind 'causal', which it takes to refine a codec"
-        )
-    return {FIRST_MAP + name: array for name, array in found[0].arrays.items()}
 
 
 def prior_bytes(prior: Prior) -> tuple[str, bytes]:

@@ -18,10 +18,10 @@ from vqcodec.models.pretrained import (
     prior_bytes,
     tensor_bytes,
     write_part,
-    write_refining,
     write_weights,
 )
 from vqcodec.models.refining import Refining, build_refining
+from vqcodec.models.refiningweights import write_refining
 from vqcodec.models.vae import build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
 from vqcodec.train.loop import AVERAGE, CHECKPOINT

@@ -14,11 +14,12 @@ from vqcodec.errors import UsageError
 from vqcodec.metrics.basic import psnr
 from vqcodec.modality import IMAGE
 from vqcodec.models.nn.pixels import to_pixels, to_signal
-from vqcodec.models.pretrained import first_arrays, read_state
+from vqcodec.models.pretrained import read_state
 from vqcodec.models.priors.causal import floating
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.base import Quantizer
 from vqcodec.models.refining import Refining, build_refining
+from vqcodec.models.refiningweights import first_arrays
 from vqcodec.models.stacked import StackedEncoder, for_codec
 from vqcodec.models.terms import LossTerms
 from vqcodec.models.vae import VAE, build_model
