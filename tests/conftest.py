@@ -36,14 +36,13 @@ from vqcodec.models.decoders.wavenet import WaveNet
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.plain import find_plain_codes
 from vqcodec.models.pretrained import (
-from vqcodec.models.refiningweights import write_refining
     prior_bytes,
     tensor_bytes,
     write_part,
-    write_refining,
     write_weights,
 )
 from vqcodec.models.priors import causal
+from vqcodec.models.refiningweights import write_refining
 from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
 from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
 

@@ -387,7 +387,7 @@ def refused(folder: Path, run: Run, photo: Path) -> str:
         ("rates", {}, "says of rates what cannot be"),
         ("rates.curvature", [1.0, 1.0], "says of rates what cannot be"),
         ("maps", [{"codebook_size": 32}], "not a coding prior"),
-        ("modality", "audio", "codes audio"),
+        ("modality", "audio", "codes speech"),
     ],
 )
 def test_configs_that_say_what_cannot_be(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqcodec.coding.causal import CausalModel
+from vqcodec.coding.refining import FIRST
 from vqcodec.codingpriors import coding_priors
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError
