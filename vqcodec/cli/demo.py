@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vqcodec.cli import console, options
+from vqcodec.errors import UsageError
 from vqcodec.modality import IMAGE
 
 
@@ -29,6 +30,11 @@ def demo(
 
     check_absent(output / PAGE, force=force)
     codec = ImageCodec.load(model, engine="onnx")
+    if codec.weights.refiner:
+        raise UsageError(
+            f"the page has no place for what '{codec.weights.name}' refines; make one of "
+            f"'{codec.weights.first}'"
+        )
     with console.progress_bar(f"fetching {PACKAGE} with npm"):
         runtime = fetch_runtime()
     path = write_page(codec, runtime, output, force=force)
