@@ -129,7 +129,8 @@ def decode(
         jobs = plan(inputs, output, name, lambda path: path.suffix.lower() in SUFFIXES)
         if output is not None and jobs[0].target == output != STREAM:  # the user named a file
             check_suffix(output.suffix, str(output))
-        codecs = Codecs(model, device, precision, engine, 4 * bytes_of(jobs))
+        # codes of 250 KB stand for a picture of some five megapixels
+        codecs = Codecs(model, device, precision, engine, 16 * bytes_of(jobs))
         outcome = Outcome(jobs, "decoded", as_json=as_json)
         jobs = left_to_do(jobs, outcome, force=force, skip=skip_existing, check=check_codes)
         read = partial(_reading, levels=levels, partial=partial_files)

@@ -204,6 +204,7 @@ class Walk:
         self._model, self._condition, self._beside = model, condition, beside
         self._number = 0
         self._told: Array | None = None  # relu of t, (B, h, w, C)
+        self._passed: list[tuple[LevelNetwork, Ints]] = []  # which have not told it yet
 
     def go(self, shape: tuple[int, int, int], take: "Take") -> "Ints":
         """Go over the next map.
@@ -231,10 +232,16 @@ class Walk:
         for network in self._model.networks:
             if network.level.number == self._number:
                 if take is not None:
+                    self._listen()
                     self._level(network, found, take)
-                last = network is self._model.networks[-1]
-                self._told = None if last else self._tell(network, found)
+                self._passed.append((network, found))
         self._number += 1
+
+    def _listen(self) -> None:
+        """Let the levels passed say what they have to say: only now does anyone ask."""
+        for network, found in self._passed:
+            self._told = self._tell(network, found)
+        self._passed.clear()
 
     def _level(self, network: LevelNetwork, found: "Ints", take: "Take") -> None:
         """Fill in the cells of a level."""
@@ -306,7 +313,7 @@ class Walk:
         """Return what a level that is known says to the next one."""
         level = network.level
         grid = found[:, :: level.spacing, :: level.spacing]
-        vectors = self._model.tells[self._number]
+        vectors = self._model.tells[level.number]
         assert vectors is not None
         t = vectors[grid]
         if self._beside is not None:
