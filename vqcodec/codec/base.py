@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from vqcodec.codec.engine import Engine
     from vqcodec.codec.engine_torch import TorchEngine
     from vqcodec.models.vqvae import VQVAE
 
@@ -42,14 +43,15 @@ class BaseCodec:
     ) -> None:
         """Load the model of `weights`; see `load` for the arguments."""
         weights.check(self.modality)
-        from vqcodec.codec.engine import Engine
-        from vqcodec.codec.engines import open_engine
-
         self.weights = weights
         self._settings = device, precision
-        self.engine: Engine = open_engine(
-            weights, engine, device, precision, work, pixels=self.pixels
-        )
+        self.engine = self._open(engine, work)
+
+    def _open(self, engine: str, work: int | None) -> "Engine":
+        """Return what computes; the arguments are those of `load`."""
+        from vqcodec.codec.engines import open_engine
+
+        return open_engine(self.weights, engine, *self._settings, work, pixels=self.pixels)
 
     @classmethod
     def load(

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vqcodec.codec.base import Report
+from vqcodec.codec.engine import Engine
 from vqcodec.codec.image import WINDOW, ImageCodec
 from vqcodec.codec.rate import file_bytes, squared_error
 from vqcodec.codec.rates import Rates, rates_of
-from vqcodec.codec.refinement import NOTHING, Refinement
+from vqcodec.codec.refinement import Refinement
 from vqcodec.codec.refiners import Refine, open_refiner
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.tiles import check_grids, in_cells, tiles
 from vqcodec.codec.tint import apply_tint
+from vqcodec.coding.refining import NOTHING
 from vqcodec.config import check_range
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.codes import Codes
@@ -81,27 +83,18 @@ class RefinedCodec(ImageCodec):
         base: the first codec.
     """
 
-    def __init__(
-        self,
-        weights: Weights,
-        device: str = "auto",
-        precision: str = "auto",
-        engine: str = "auto",
-        work: int | None = None,
-    ) -> None:
-        """Load the network of `weights`, and the first codec; see `load` for the arguments."""
-        weights.check(self.modality)
+    def _open(self, engine: str, work: int | None) -> Engine:
+        """Load the first codec, and what refines it; return the engine of the first."""
+        weights = self.weights
         first = first_codec(weights)
         if first is None:
             raise WeightsError(f"{weights.folder}: names no codec that it refines")
-        self.weights = weights
-        self._settings = device, precision
-        self.base = ImageCodec(first, device, precision, engine, work)
-        self.engine = self.base.engine
+        self.base = ImageCodec(first, *self._settings, engine, work)
         self.refinement = read_refinement(weights)
         own = (MapSpec(weights.codebook_sizes[0], (self.refinement.stride,) * 2),)
         if self.base.maps != own:
             raise WeightsError(f"{weights.folder}: does not refine such maps as '{first.name}' has")
+        return self.base.engine
 
     @functools.cached_property
     def _refine(self) -> Refine:

@@ -20,6 +20,7 @@ import numpy as np
 from vqcodec.codec.rates import Rates
 from vqcodec.coding import latticecoder
 from vqcodec.coding.lattice import Walk
+from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING, OUT
 from vqcodec.coding.threads import usable_cores
 from vqcodec.files.joint import SIDE
 
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     Grid = NDArray[np.uint16]
     Pixels = NDArray[np.uint8]
     Report = Callable[[float], None]
-
-NOTHING = 0  # the code of the zero vector
-CANDIDATES, AHEAD = 3, 2  # that are followed, and through how many codebooks
-LITTLE = 2.0  # bits that an error is worth at most to be left alone
-OUT = 1e6  # bits of a code that is no candidate
 
 
 @dataclass(frozen=True)

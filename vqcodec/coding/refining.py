@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 FIRST = "first."  # what the names of the first map's own arrays begin with
 
+# of the choice of codes, when pictures are encoded and in training
+NOTHING = 0  # the code of the zero vector
+CANDIDATES, AHEAD = 3, 2  # that are followed, and through how many codebooks
+LITTLE = 2.0  # bits that an error is worth at most to be left alone
+OUT = 1e6  # bits of a code that is no candidate
+
 
 class RefiningModel(LatticeModel):
     """A lattice prior whose first map is coded by a `CausalModel`, and then known.

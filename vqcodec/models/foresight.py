@@ -6,12 +6,8 @@
 import torch
 from torch.nn import functional as F
 
+from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING, OUT
 from vqcodec.models.priors.lattice import Coded
-
-NOTHING = 0  # the code of the zero vector
-CANDIDATES, AHEAD = 3, 2  # that are followed, and through how many codebooks
-LITTLE = 2.0  # bits that an error is worth at most to be left alone
-OUT = 1e6  # bits of a code that is no candidate
 
 
 class Foresight:

@@ -14,10 +14,11 @@ import torch
 from torch import distributed, nn
 from torch.nn import functional as F
 
+from vqcodec.coding.refining import NOTHING
 from vqcodec.config import Tree, parse
 from vqcodec.errors import UsageError
 from vqcodec.maps import Maps, MapSpec
-from vqcodec.models.foresight import NOTHING, Foresight
+from vqcodec.models.foresight import Foresight
 from vqcodec.models.nn.pixels import to_pixels
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.base import Tensors
