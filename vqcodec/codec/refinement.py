@@ -10,6 +10,7 @@ candidates, the best by the bits that codes usually take, are followed through t
 codebooks, and the prior chooses between them by what they lead to.
 """
 
+import collections
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from vqcodec.codec.rates import Rates
 from vqcodec.coding import latticecoder
 from vqcodec.coding.lattice import Walk
 from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING, OUT
-from vqcodec.coding.threads import usable_cores
+from vqcodec.coding.threads import spread, usable_cores
 from vqcodec.files.joint import SIDE
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     Grid = NDArray[np.uint16]
     Pixels = NDArray[np.uint8]
     Report = Callable[[float], None]
+
+RUN = 1 << 11  # cells whose costs fit into a cache
 
 
 @dataclass(frozen=True)
@@ -141,24 +144,42 @@ class Refinement:
         z = left[busy]
         if not len(z):
             return None
-        own = _distances(z, codebook) * np.float32(worth)
-        if number + 1 < len(self.codebooks):
-            usual = self.usual[condition]
-            ranked = own + usual[number]
-            most = min(CANDIDATES, len(codebook))
-            candidates = np.argpartition(ranked, most - 1, axis=-1)[:, :most]
-            own.fill(OUT)
-            for codes in candidates.T:
-                rest, bits = z - codebook[codes], np.zeros(len(z), np.float32)
-                for following in range(number + 1, min(len(self.codebooks), number + 1 + AHEAD)):
-                    book, length = self.codebooks[following], usual[following]
-                    best = (_distances(rest, book) * np.float32(worth) + length).argmin(-1)
-                    rest, bits = rest - book[best], bits + length[best]
-                own[np.arange(len(z)), codes] = bits + (rest**2).sum(-1) * np.float32(worth)
         costs = np.full((*left.shape[:2], len(codebook)), OUT, np.float32)
         costs[..., NOTHING] = 0
-        costs[busy] = own
+
+        def fill(part: slice) -> None:
+            cells = tuple(axis[part] for axis in busy)
+            costs[cells] = self._followed(z[part], number, np.float32(worth), self.usual[condition])
+
+        collections.deque(spread(fill, [slice(i, i + RUN) for i in range(0, len(z), RUN)]), 0)
         return costs
+
+    def _followed(self, z: "Floats", number: int, worth: np.float32, usual: "Floats") -> "Floats":
+        """Return what codes of a codebook for vectors, (N, D), lead to, (N, K), in bits.
+
+        Args:
+            z: the vectors.
+            number: of the codebook.
+            worth: bits that a unit of squared distance is worth.
+            usual: (codebooks, K), the bits that codes usually take.
+        """
+        codebook = self.codebooks[number]
+        own = _distances(z, codebook) * worth
+        following = range(number + 1, min(len(self.codebooks), number + 1 + AHEAD))
+        if not following:
+            return own
+        ranked, each = own + usual[number], np.arange(len(z))
+        own.fill(OUT)
+        for _ in range(min(CANDIDATES, len(codebook))):
+            codes = ranked.argmin(-1)
+            ranked[each, codes] = np.inf  # the next one is another
+            rest, bits = z - codebook[codes], np.zeros(len(z), np.float32)
+            for later in following:
+                book, length = self.codebooks[later], usual[later]
+                best = (_distances(rest, book) * worth + length).argmin(-1)
+                rest, bits = rest - book[best], bits + length[best]
+            own[each, codes] = bits + (rest**2).sum(-1) * worth
+        return own
 
 
 def _distances(z: "Floats", codebook: "Floats") -> "Floats":

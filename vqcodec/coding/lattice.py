@@ -18,10 +18,11 @@ and every cell of a level says to the level after it
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vqcodec.coding.layers import CAP, EXACT, MAX_CODES, Head, Layer, rectified
 from vqcodec.coding.quadtree import MAX_DEPTH, PHASES, RATIOS, REACH, Cells, Level, levels
+from vqcodec.coding.threads import spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Ints = NDArray[np.int32]
     Arrays = dict[str, NDArray[np.int64]]
-    Take = Callable[[Cells, Ints], NDArray[np.int32]]
+    Look = Callable[[Cells, Ints], Any]
+    Take = Callable[[Cells, Any], NDArray[np.int32]]
 
 
 class FirstPrior(Protocol):
@@ -47,7 +49,7 @@ class FirstPrior(Protocol):
 
 
 MAX_BLOCKS = 8
-CHUNK = 1 << 19  # frequencies at once
+CHUNK = 1 << 19  # numbers at once: they stay in a cache, and there is work for all cores
 
 
 @dataclass(frozen=True)
@@ -206,13 +208,17 @@ class Walk:
         self._told: Array | None = None  # relu of t, (B, h, w, C)
         self._passed: list[tuple[LevelNetwork, Ints]] = []  # which have not told it yet
 
-    def go(self, shape: tuple[int, int, int], take: "Take") -> "Ints":
+    def go(
+        self, shape: tuple[int, int, int], look: "Look", take: "Take" = lambda _, codes: codes
+    ) -> "Ints":
         """Go over the next map.
 
         Args:
             shape: (B, h, w).
-            take: gets where in the map some cells lie, and the cumulative parts of their codes, (B,
-                rows, columns, room); returns their codes, (B, rows, columns).
+            look: gets where in the map some cells lie, and the cumulative parts of their codes, (B,
+                rows, columns, room); returns what matters of them. Of several cells side by side.
+            take: gets what was found so, one after the other; returns the codes, (B, rows,
+                columns). By default that is what `look` returned.
 
         Returns:
             The map.
@@ -220,20 +226,20 @@ class Walk:
         import numpy as np
 
         found = np.zeros(shape, np.int32)
-        self._go(found, take)
+        self._go(found, (look, take))
         return found
 
     def know(self, grid: "NDArray[np.unsignedinteger]") -> None:
         """Go over the next map, (B, h, w), which is known already: nothing is asked of it."""
         self._go(grid.astype("int32"), None)
 
-    def _go(self, found: "Ints", take: "Take | None") -> None:
-        """Go over the next map, `found`, which `take` fills in where it is given."""
+    def _go(self, found: "Ints", fill: "tuple[Look, Take] | None") -> None:
+        """Go over the next map, `found`, which is filled in where it is said how."""
         for network in self._model.networks:
             if network.level.number == self._number:
-                if take is not None:
+                if fill is not None:
                     self._listen()
-                    self._level(network, found, take)
+                    self._level(network, found, *fill)
                 self._passed.append((network, found))
         self._number += 1
 
@@ -243,11 +249,12 @@ class Walk:
             self._told = self._tell(network, found)
         self._passed.clear()
 
-    def _level(self, network: LevelNetwork, found: "Ints", take: "Take") -> None:
+    def _level(self, network: LevelNetwork, found: "Ints", look: "Look", take: "Take") -> None:
         """Fill in the cells of a level."""
         import numpy as np
 
         level, codes = network.level, self._model.codes[self._number]
+        room = self._model.heads[self._number].room
         grid = found[:, :: level.spacing, :: level.spacing]
         batch, height, width = grid.shape
         around = (batch, height + 2 * REACH, width + 2 * REACH, codes.shape[1])
@@ -258,16 +265,25 @@ class Walk:
         for phase in level.phases:
             row, column = PHASES[phase]
             rows, columns = len(range(row, height, 2)), len(range(column, width, 2))
-            room = self._model.heads[self._number].room
-            step = max(1, CHUNK // max(1, batch * columns * room))
-            for first in range(0, rows if columns else 0, step):
-                part = range(first, min(rows, first + step))
-                down, across = level.cells(phase)
-                start, stop = down.start + first * down.step, down.start + part.stop * down.step
-                cells = slice(start, stop, down.step), across
+            down, across = level.cells(phase)
+
+            def looked(
+                part: range,
+                phase: int = phase,
+                columns: int = columns,
+                down: slice = down,
+                across: slice = across,
+            ) -> "tuple[Cells, Any]":
+                first, last = (down.start + n * down.step for n in (part.start, part.stop))
+                cells = slice(first, last, down.step), across
                 beside = None if self._beside is None else self._beside[:, *cells]
-                cumulative = self._parts(network, phase, known, part, columns, beside)
-                found[:, *cells] = take(cells, cumulative)
+                return cells, look(cells, self._parts(network, phase, known, part, columns, beside))
+
+            step = max(1, CHUNK // max(1, batch * columns * room))
+            starts = range(0, rows if columns else 0, step)
+            parts = [range(first, min(rows, first + step)) for first in starts]
+            for cells, seen in spread(looked, parts):
+                found[:, *cells] = take(cells, seen)
             inner[:, row::2, column::2] = codes[grid[:, row::2, column::2]]
 
     def _parts(
@@ -340,16 +356,19 @@ def _blocks(h: "Array", blocks: list[tuple[Layer, Layer]]) -> "Array":
 
 def convolved(t: "Array", conv: Layer, mix: Layer) -> "Array":
     """Return t + 1x1(relu(3x3(relu(t)))) of (B, h, w, C), which is overwritten."""
-    for rows, y in windows(rectified(t), conv, 3):
+    for rows, y in windows(rectified(t), conv, 3, mix):
         target = t[:, rows]
-        target += mix(rectified(y)).reshape(target.shape)
+        target += y.reshape(target.shape)
     return t
 
 
-def windows(x: "Array", layer: Layer, side: int) -> "Iterator[tuple[slice, Array]]":
+def windows(
+    x: "Array", layer: Layer, side: int, mix: Layer | None = None
+) -> "Iterator[tuple[slice, Array]]":
     """Yield what a layer makes of the side x side cells around each of x, (B, h, w, inputs).
 
-    Some rows at a time, as (cells, outputs); beyond the edges there are zeros.
+    Or what another one, `mix`, makes of that. Some rows at a time, as (cells, outputs); beyond the
+    edges there are zeros.
     """
     import numpy as np
 
@@ -357,12 +376,16 @@ def windows(x: "Array", layer: Layer, side: int) -> "Iterator[tuple[slice, Array
     reach = side // 2
     around = np.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     step = max(1, CHUNK // (batch * width * side**2 * inputs))
-    for first in range(0, height, step):
-        rows = min(height, first + step) - first
+
+    def of(rows: slice) -> "tuple[slice, Array]":
         seen = [
-            around[:, first + y : first + y + rows, x : x + width]
+            around[:, rows.start + y : rows.stop + y, x : x + width]
             for y in range(side)
             for x in range(side)
         ]
         flat = np.concatenate(seen, -1).reshape(-1, side**2 * inputs)
-        yield slice(first, first + rows), layer(flat)
+        y = layer(flat)
+        return rows, y if mix is None else mix(rectified(y))
+
+    parts = [slice(first, min(height, first + step)) for first in range(0, height, step)]
+    yield from spread(of, parts)

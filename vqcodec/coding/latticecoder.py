@@ -49,17 +49,19 @@ def encode(
     for grid in maps[len(coded) :]:
         coder = LaneEncoder(len(grid), lanes_of(grid.shape[1:]))
 
+        def look(cells: Cells, cumulative: "Ints", grid: "Grids" = grid) -> "tuple[Ints, Ints]":
+            return parts_of(grid[:, *cells].astype("int32"), cumulative)
+
         def take(
             cells: Cells,
-            cumulative: "Ints",
+            parts: "tuple[Ints, Ints]",
             grid: "Grids" = grid,
             coder: LaneEncoder = coder,
         ) -> "Ints":
-            codes = grid[:, *cells].astype("int32")
-            coder.encode(*parts_of(codes, cumulative))
-            return codes
+            coder.encode(*parts)
+            return grid[:, *cells].astype("int32")
 
-        walk.go(_shape(grid), take)
+        walk.go(_shape(grid), look, take)
         coded.append(coder.finish())
     return coded
 
@@ -104,7 +106,7 @@ def decode(
             assert not isinstance(coded, list)
             return coded[:, *cells].astype(np.int32)
 
-        grid = walk.go((len(coded), height, width), take)
+        grid = walk.go((len(coded), height, width), _cumulative, take)
         found.append(grid.astype(np.uint16))
     return found
 
@@ -129,14 +131,14 @@ def bits(
     for grid in maps[len(found) :]:
         cost = np.zeros(grid.shape)
 
-        def take(
+        def look(
             cells: Cells, cumulative: "Ints", grid: "Grids" = grid, cost: "Float" = cost
         ) -> "Ints":
             codes = grid[:, *cells].astype(np.int32)
             cost[:, *cells] = TOTAL_BITS - np.log2(parts_of(codes, cumulative)[1])
             return codes
 
-        walk.go(_shape(grid), take)
+        walk.go(_shape(grid), look)
         found.append(cost)
     return found
 
@@ -157,12 +159,16 @@ def choose(walk: Walk, cost: "NDArray[np.float32]") -> "Grids":
 
     codes = cost.shape[-1]
 
-    def take(cells: Cells, cumulative: "Ints") -> "Ints":
+    def look(cells: Cells, cumulative: "Ints") -> "Ints":
         sizes = np.diff(cumulative[..., :codes], axis=-1, prepend=0)
         return (cost[:, *cells] - np.log2(sizes, dtype=np.float32)).argmin(-1).astype(np.int32)
 
     batch, height, width = cost.shape[:3]
-    return walk.go((batch, height, width), take).astype(np.uint16)
+    return walk.go((batch, height, width), look).astype(np.uint16)
+
+
+def _cumulative(_: Cells, cumulative: "Ints") -> "Ints":
+    return cumulative
 
 
 def _shape(grid: "Grids") -> tuple[int, int, int]:

@@ -4,7 +4,13 @@ import contextlib
 import functools
 import os
 import threading
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def usable_cores() -> int:
@@ -12,6 +18,36 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def spread(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Yield what a function makes of items, in their order, computed side by side.
+
+    The threads are one for each core and shared by all who ask, from whatever thread: so the
+    function itself may not wait for anything that is spread. A few results are computed ahead of
+    what is taken.
+    """
+    cores = usable_cores()
+    if len(items) == 1 or cores == 1:
+        yield from map(function, items)
+        return
+    pool, ahead = _pool(cores, os.getpid()), deque[Future[R]]()
+    try:
+        for item in items:
+            ahead.append(pool.submit(function, item))
+            if len(ahead) > 2 * cores:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        for future in ahead:
+            future.cancel()
+
+
+@functools.cache
+def _pool(cores: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Return the threads of a process: one that forks from another has none of its threads."""
+    return ThreadPoolExecutor(cores, "coding")
 
 
 class OneBlasThread(contextlib.ContextDecorator):
