@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.helpers import Run, add_coding_prior, picture, tiny_config
 from vqcodec import Codec, Image
 from vqcodec.codec import rate, search
-from vqcodec.codec.image import weight_of
+from vqcodec.codec.effort import weight_of
 from vqcodec.codec.rate import encode_to
 from vqcodec.codec.search import PictureSearch, Search
 from vqcodec.codingpriors import coding_priors

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from vqcodec.codec.base import BaseCodec, Report
+from vqcodec.codec.effort import DEFAULT_EFFORT, sweeps_of, weight_of
 from vqcodec.codec.readahead import encode_in_turns
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.tiles import Span, check_grids, cropped, filled_up, in_cells, tiles
@@ -40,16 +41,6 @@ if TYPE_CHECKING:
 REFINED = "vqcodec.codec.refined:RefinedCodec"  # of weights that stand on others
 WINDOW = 160  # cells of the finest map along the side of a tile: at stride 4, 640 pixels
 BATCH_CELLS = 32 * 1024  # of small pictures coded at once: 32 of 128x128 pixels at stride 4
-DEFAULT_EFFORT = 4  # where a rate is asked for that needs a search
-SWEEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of a search, by effort, 0 to 9
-
-
-def weight_of(quality: float) -> float:
-    """Return the rate weight of a quality from 1 to 100: 0 at 100, doubling every 9 below 90.
-
-    For weights that need a search; others have a range of their own.
-    """
-    return 0.0 if quality >= 100 else 160.0 * 2 ** ((90 - quality) / 9)
 
 
 class ImageCodec(BaseCodec):
@@ -94,9 +85,7 @@ class ImageCodec(BaseCodec):
         pixels = self._scaled(image, scale)
         if effort is None:
             effort = self.effort_for(rate_weight)
-        if effort not in range(len(SWEEPS)):
-            raise UsageError(f"effort is {effort}, must be 0 to {len(SWEEPS) - 1}")
-        sweeps = SWEEPS[effort]
+        sweeps = sweeps_of(effort)
         if rate_weight and self.rates is not None and not sweeps:
             choose = self.rates.chooser
             grids = self.encode_pixels(pixels, report, lambda _: choose(rate_weight))
@@ -125,8 +114,15 @@ class ImageCodec(BaseCodec):
 
         return rates_of(self.weights)
 
-    def at_weights(self, image: Image, scale: float) -> "Callable[[float], Codes]":
-        """Return what codes a picture with a rate weight, in one pass, for those who try many."""
+    def at_weights(
+        self, image: Image, scale: float, sweeps: int = 0, about: float = 0.0
+    ) -> "Callable[[float], Codes]":
+        """Return what codes a picture with a rate weight, in one pass, for those who try many.
+
+        After some sweeps of a search, where these weights can be searched with, `about` a weight.
+        """
+        if sweeps:
+            raise UsageError("codes of several maps cannot be searched for")
         return lambda weight: self.encode(image, scale=scale, rate_weight=weight, effort=0)
 
     def weight_of(self, quality: float) -> float:

@@ -1,14 +1,15 @@
 """Files of a wanted size: the rate weight, and the scale, that measure best."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vqcodec.codec.base import Report
-from vqcodec.codec.image import DEFAULT_EFFORT, SWEEPS, ImageCodec
+from vqcodec.codec.effort import DEFAULT_EFFORT, sweeps_of
+from vqcodec.codec.image import ImageCodec
 from vqcodec.codingpriors import find_coding_priors
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
@@ -53,7 +54,7 @@ def encode_to(
 
     The picture may be coded at three quarters or half of its size, if that measures better. Where
     one pass codes at any rate, these are the codes of the best quality that fits, and who asks for
-    more bytes never gets a lower quality.
+    more bytes never gets a lower quality; but for a search, which is on top.
 
     Args:
         codec: to encode with.
@@ -66,8 +67,8 @@ def encode_to(
         MediaError: no codes of so few bytes were found.
         UsageError: the weights have no coding prior.
     """
-    if codec.rates is not None and not effort:
-        return _best_quality(codec, image, target_bytes, report)
+    if codec.rates is not None:
+        return _best_quality(codec, image, target_bytes, sweeps_of(effort or 0), report)
     effort = DEFAULT_EFFORT if effort is None else effort
     # those that whoever reads the file will look for
     priors = find_coding_priors(codec.weights.name, codec.weights.codebook_id)
@@ -97,7 +98,7 @@ def encode_to(
                 if report:
                     report((done + swept) / len(SCALES))
 
-            attempt.run(target_bytes, SWEEPS[effort], partly)
+            attempt.run(target_bytes, sweeps_of(effort), partly)
         if attempt.best and (best is None or attempt.best[0] < best[0]):
             best = attempt.best
         least = min(least or attempt.bytes, attempt.bytes)
@@ -109,42 +110,65 @@ def encode_to(
 
 
 def _best_quality(
-    codec: ImageCodec, image: Image, target_bytes: int, report: Report | None
+    codec: ImageCodec, image: Image, target_bytes: int, sweeps: int, report: Report | None
 ) -> Codes:
     """Return the codes of the best picture that fits, for weights with `rates`.
 
-    At each scale, until a smaller one is worse, by bisection of the quality: whatever fits fewer
-    bytes fits more, and so each search for more bytes goes at least as far, even where sizes do
-    not always grow with quality.
+    At each scale, until a smaller one is worse. Then by a search at the rate weight that fits
+    there, which leaves room for a lower one.
     """
-    best: Codes | None = None
-    least, error = 0, math.inf
+    best: tuple[float, Codes] | None = None
+    least, chosen, weight = 0, 1.0, 0.0
     for done, scale in enumerate(ONE_PASS_SCALES, 1):
-        at_weight = codec.at_weights(image, scale)
-        fitting: Codes | None = None
-        low, high = STEPS, 101 * STEPS  # fits, once something does, and does not
-        while high - low > 1:
-            middle = (low + high) // 2 if fitting else low
-            codes = at_weight(codec.weight_of(middle / STEPS))
-            size = file_bytes(codec, codes)
-            least = min(least or size, size)
-            if size <= target_bytes:
-                low, fitting = middle, codes
-            elif fitting is None:
-                break
-            else:
-                high = middle
+        tried = _bisect(codec, codec.at_weights(image, scale), target_bytes)
+        least = min(least or tried.least, tried.least)
         if report:
             report(done / len(ONE_PASS_SCALES))
-        if fitting is None:
+        if tried.codes is None:
             continue
-        found = squared_error(codec, image, fitting)
-        if found >= error:  # nor would a smaller one be better
+        found = squared_error(codec, image, tried.codes)
+        if best is not None and found >= best[0]:  # nor would a smaller one be better
             break
-        best, error = fitting, found
+        best, chosen, weight = (found, tried.codes), scale, tried.weight
     if best is None:
         raise _unreachable(target_bytes, least)
-    return best
+    if sweeps:
+        tried = _bisect(codec, codec.at_weights(image, chosen, sweeps, weight), target_bytes)
+        if tried.codes is not None and squared_error(codec, image, tried.codes) < best[0]:
+            return tried.codes
+    return best[1]
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a bisection found: the codes that fit and their rate weight, and the fewest bytes."""
+
+    codes: Codes | None
+    weight: float
+    least: int
+
+
+def _bisect(codec: ImageCodec, at_weight: "Callable[[float], Codes]", target_bytes: int) -> _Tried:
+    """Return the codes of the best quality that fits.
+
+    Whatever fits fewer bytes fits more, and so each search for more bytes goes at least as far,
+    even where sizes do not always grow with quality.
+    """
+    tried = _Tried(None, 0.0, 0)
+    low, high = STEPS, 101 * STEPS  # fits, once something does, and does not
+    while high - low > 1:
+        middle = (low + high) // 2 if tried.codes else low
+        weight = codec.weight_of(middle / STEPS)
+        codes = at_weight(weight)
+        size = file_bytes(codec, codes)
+        least = min(tried.least or size, size)
+        if size <= target_bytes:
+            low, tried = middle, _Tried(codes, weight, least)
+        elif tried.codes is None:
+            return replace(tried, least=least)
+        else:
+            high, tried = middle, replace(tried, least=least)
+    return tried
 
 
 def file_bytes(codec: ImageCodec, codes: Codes) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vqcodec.codec.base import Report
+from vqcodec.codec.effort import sweeps_of
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.image import WINDOW, ImageCodec
 from vqcodec.codec.rate import file_bytes, squared_error
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 DEFAULT_WEIGHT = 200.0  # where nobody asks for a rate
 WORST, BEST = 30_000.0, 15.0  # rate weights of the qualities 1 and 99
 SMALLER = 300.0  # above this rate weight a smaller scale may be better
+MENDED = 2.5  # times the rate weight that a first map is searched for with
 SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
 
 
@@ -154,23 +156,24 @@ class RefinedCodec(ImageCodec):
             image: see `ImageCodec.encode`.
             scale: likewise; by default 1, or what is best with a large rate weight.
             rate_weight: likewise; by default `DEFAULT_WEIGHT`.
-            effort: 0; there is no search.
+            effort: 0 to 9, how far to search for a better first map, by default 0.
             tinted: see `ImageCodec.encode`.
             report: likewise.
 
         Raises:
-            UsageError: an effort is asked for.
+            UsageError: the effort is out of range.
             TypeError: it is no picture.
         """
-        if effort:
-            raise UsageError("codes of several maps cannot be searched for: leave --effort out")
+        sweeps = sweeps_of(effort or 0)
         image = Image.of(image)
         weight = DEFAULT_WEIGHT if rate_weight is None else rate_weight
         if scale is not None or weight <= SMALLER or not tinted:
-            return self.finish(self.prepare(image, scale, report), weight, tinted=tinted)
+            prepared = self.searched(self.prepare(image, scale, report), weight, sweeps, report)
+            return self.finish(prepared, weight, tinted=tinted)
         best, least = None, math.inf
         for one in SCALES:
-            codes = self.finish(self.prepare(image, one, report), weight)
+            prepared = self.searched(self.prepare(image, one, report), weight, sweeps, report)
+            codes = self.finish(prepared, weight)
             cost = squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
             if best is not None and cost >= least:
                 break
@@ -178,9 +181,12 @@ class RefinedCodec(ImageCodec):
         assert best is not None
         return best
 
-    def at_weights(self, image: Image, scale: float) -> "Callable[[float], Codes]":
-        """Return what codes a picture with a rate weight; the first codec is asked once."""
-        return functools.partial(self.finish, self.prepare(image, scale))
+    def at_weights(
+        self, image: Image, scale: float, sweeps: int = 0, about: float = 0.0
+    ) -> "Callable[[float], Codes]":
+        """See `ImageCodec.at_weights`; the first codec is asked once."""
+        prepared = self.searched(self.prepare(image, scale), about, sweeps)
+        return functools.partial(self.finish, prepared)
 
     def prepare(
         self, image: Image, scale: float | None = None, report: Report | None = None
@@ -190,6 +196,23 @@ class RefinedCodec(ImageCodec):
         grids = self.base.encode_pixels(pixels, report)
         first = self.base._codes(grids, image, pixels)
         return Prepared(image, pixels, first, self.base.plain(first))
+
+    def searched(
+        self, prepared: Prepared, weight: float, sweeps: int, report: Report | None = None
+    ) -> Prepared:
+        """Return the same with a better first map, after some sweeps of a search.
+
+        Maps that follow mend what it lacks, so it is searched for with a larger rate weight.
+        """
+        if not sweeps or not weight:
+            return prepared
+        search = self.base.search(prepared.pixels, prepared.first.grids, rate=True)
+        for done in range(1, sweeps + 1):
+            search.sweep(weight * MENDED)
+            if report:
+                report(done / sweeps)
+        first = replace(prepared.first, grids=(search.grid,))
+        return replace(prepared, first=first, decoded=self.base.plain(first))
 
     def finish(self, prepared: Prepared, weight: float, *, tinted: bool = True) -> Codes:
         """Return the codes of a picture with a rate weight."""
