@@ -45,7 +45,7 @@ def encode(
         typer.Option(
             help="Weights: a name that `vqcodec models` lists, or a folder. "
             f"[default: {options.DEFAULT_WEIGHTS}; {IMAGE.rated} for pictures where a rate is "
-            "asked for, and no --effort]"
+            "asked for]"
         ),
     ] = None,
     scale: Annotated[

@@ -57,7 +57,9 @@ if TYPE_CHECKING:
 DEFAULT_WEIGHT = 200.0  # where nobody asks for a rate
 WORST, BEST = 30_000.0, 15.0  # rate weights of the qualities 1 and 99
 SMALLER = 300.0  # above this rate weight a smaller scale may be better
-MENDED = 2.5  # times the rate weight that a first map is searched for with
+# Rate weights that a first map is searched for with: so many times that of all maps, and at least
+# so much. What it lacks the maps that follow mend for fewer bits.
+MENDED, LEAST = 1.5, 350.0
 SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
 
 
@@ -200,15 +202,12 @@ class RefinedCodec(ImageCodec):
     def searched(
         self, prepared: Prepared, weight: float, sweeps: int, report: Report | None = None
     ) -> Prepared:
-        """Return the same with a better first map, after some sweeps of a search.
-
-        Maps that follow mend what it lacks, so it is searched for with a larger rate weight.
-        """
+        """Return the same with a better first map, after some sweeps of a search."""
         if not sweeps or not weight:
             return prepared
         search = self.base.search(prepared.pixels, prepared.first.grids, rate=True)
         for done in range(1, sweeps + 1):
-            search.sweep(weight * MENDED)
+            search.sweep(max(LEAST, MENDED * weight))
             if report:
                 report(done / sweeps)
         first = replace(prepared.first, grids=(search.grid,))

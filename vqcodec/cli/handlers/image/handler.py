@@ -38,8 +38,8 @@ class ImageHandler(Handler):
     evaluation, benchmarking = Evaluation, Benchmarking
 
     def weights_for(self, own: Encoding) -> str:
-        """Return those made for all rates where one is asked for, and no search."""
-        return IMAGE.rated if own.rated and own.effort is None else IMAGE.weights
+        """Return those made for all rates where one is asked for."""
+        return IMAGE.rated if own.rated else IMAGE.weights
 
     def encode_jobs(
         self,
