@@ -87,7 +87,7 @@ def test_each_code_is_the_cheapest_given_those_before_it(
     refinement, rates = codec.refinement, codec.rates
     prepared = codec.prepare(Image(picture(36, 52, seed=1)))
     pixels, decoded, (first,) = prepared.pixels, prepared.decoded, prepared.first.grids
-    maps = refinement.codes(pixels, decoded, first, weight)
+    maps = refinement.codes(pixels, decoded, first, weight).grids[1:]
     z = F.pixel_unshuffle(errors(pixels, decoded), 4)[0].movedim(0, -1).double().numpy()
     left = z @ refinement.analysis.astype(np.float64)
     walk = Walk(rates.prior, rates.condition(weight))
@@ -129,12 +129,35 @@ def test_blocks_are_chosen_as_they_are_coded(codec: RefinedCodec) -> None:
     refinement = codec.refinement
     pixels, decoded = picture(*LONG, seed=1), picture(*LONG, seed=2)
     first = np.random.default_rng(0).integers(0, 32, (7, 265)).astype(np.uint16)
-    whole = refinement.codes(pixels, decoded, first, 60.0)
+    whole = refinement.codes(pixels, decoded, first, 60.0).grids[1:]
     for begin, end in ((0, 256), (256, 265)):
         part = slice(4 * begin, 4 * end)
         alone = refinement.codes(pixels[:, part], decoded[:, part], first[:, begin:end], 60.0)
-        for grid, own in zip(whole, alone, strict=True):
+        for grid, own in zip(whole, alone.grids[1:], strict=True):
             np.testing.assert_array_equal(grid[:, begin:end], own)
+
+
+@pytest.mark.parametrize("weight", [0.0, 40.0, 9000.0])
+@pytest.mark.parametrize("flat", [False, True])
+def test_bytes_made_while_codes_were_chosen_are_those_of_the_file(
+    codec: RefinedCodec, weight: float, flat: bool
+) -> None:
+    """Of all blocks, or where one of two has nothing to say; and never those of other codes."""
+    prepared = codec.prepare(Image(picture(*LONG, seed=4)), 1.0)
+    if flat:
+        pixels = prepared.pixels.copy()
+        pixels[:, :1024] = prepared.decoded[:, :1024]  # lacks nothing
+        prepared = replace(prepared, pixels=pixels)
+    codes = codec.finish(prepared, weight, tinted=False)
+    assert codes.chosen is not None
+    lanes = [len(own) for own in codes.chosen.lanes]
+    assert lanes[1] == (3 if weight else 0) and (not flat or lanes[0] < 3)
+    files = [codes.first(n).to_bytes(".vqc") for n in (1, 2, 3, 4)]
+    other = replace(codes, grids=tuple(grid[::-1].copy() for grid in codes.grids))
+    changed = other.to_bytes(".vqc")
+    forgotten = replace(codes, chosen=None)
+    assert [forgotten.first(n).to_bytes(".vqc") for n in (1, 2, 3, 4)] == files
+    assert replace(other, chosen=None).to_bytes(".vqc") == changed
 
 
 @pytest.mark.parametrize("size", [*SIZES, LONG])

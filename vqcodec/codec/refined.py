@@ -217,18 +217,19 @@ class RefinedCodec(ImageCodec):
         """Return the codes of a picture with a rate weight."""
         first, decoded = prepared.first, prepared.decoded
         if tinted:
-            first = self.base.tinted(first, prepared.pixels, weight, decoded)
+            first = self.base.tinted(first, prepared.pixels, weight or BEST, decoded)
         if first.image.tint is not None:
             decoded = apply_tint(decoded, first.image.tint)
         (grid,) = first.grids
-        finer = self.refinement.codes(prepared.pixels, decoded, grid, weight)
+        chosen = self.refinement.codes(prepared.pixels, decoded, grid, weight)
         return replace(
             first,
-            grids=(grid, *finer),
+            grids=chosen.grids,
             codebook_sizes=self.codebook_sizes,
             model=self.weights.name,
             codebook_id=self.weights.codebook_id,
-            condition=self.rates.condition(weight),
+            condition=chosen.condition,
+            chosen=chosen,
         )
 
     def decode(

@@ -17,17 +17,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vqcodec.codec.rates import Rates
 from vqcodec.coding import latticecoder
+from vqcodec.coding.lanes import LaneEncoder
 from vqcodec.coding.lattice import Walk
+from vqcodec.coding.latticecoder import Chosen, Lanes
 from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING, OUT
 from vqcodec.coding.threads import spread, usable_cores
 from vqcodec.files.joint import SIDE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     Floats = NDArray[np.float32]
     Grid = NDArray[np.uint16]
     Pixels = NDArray[np.uint8]
@@ -61,8 +62,8 @@ class Refinement:
         first: "Grid",
         weight: float,
         report: "Report | None" = None,
-    ) -> "tuple[Grid, ...]":
-        """Return the maps, (h, w) each, of what a decoded picture lacks.
+    ) -> Chosen:
+        """Return the first map and those, (h, w) each, of what a decoded picture lacks.
 
         Args:
             pixels: (H, W, 3), the picture.
@@ -80,17 +81,22 @@ class Refinement:
             for left in range(0, width, SIDE)
         ]
 
-        def choose(place: tuple[slice, slice]) -> None:
+        def choose(place: tuple[slice, slice]) -> list[Lanes]:
             part = tuple(slice(self.stride * s.start, self.stride * s.stop) for s in place)
             z = self._vectors(pixels[part], decoded[part])
-            for grid, found in zip(maps, self._chosen(z, first[place], weight), strict=True):
+            chosen, lanes = self._chosen(z, first[place], weight)
+            for grid, found in zip(maps, chosen, strict=True):
                 grid[place] = found
+            return lanes
 
+        lanes = []
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for done, _ in enumerate(pool.map(choose, places), 1):
+            for own in pool.map(choose, places):
+                lanes.append(own)
                 if report:
-                    report(done / len(places))
-        return maps
+                    report(len(lanes) / len(places))
+        condition = self.rates.condition(weight)
+        return Chosen((first, *maps), self.rates.prior.identity, condition, lanes)
 
     def vectors(self, maps: "tuple[Grid, ...]") -> "Floats":
         """Return what maps, (h, w) each, all or the first of them, say together: (h, w, D)."""
@@ -110,23 +116,31 @@ class Refinement:
         z = cells.reshape(height, width, -1) @ self.analysis
         return z.astype(np.float32, copy=False)
 
-    def _chosen(self, z: "Floats", first: "Grid", weight: float) -> "list[Grid]":
-        """Return the codes of vectors, (h, w, D), that weigh least."""
+    def _chosen(
+        self, z: "Floats", first: "Grid", weight: float
+    ) -> "tuple[list[Grid], list[Lanes]]":
+        """Return the codes of vectors, (h, w, D), that weigh least, and their lanes.
+
+        Those of all maps, or of the first of them, until one says nothing.
+        """
         condition = self.rates.condition(weight)
         walk = Walk(self.rates.prior, condition)
         walk.know(first[None])
-        left, found = z, []
+        left, found, lanes = z, list[NDArray[np.uint16]](), list[Lanes]()
         for number, codebook in enumerate(self.codebooks):
             if not weight:
                 codes = _distances(left, codebook).argmin(-1).astype(np.uint16)
             elif (cost := self._costs(left, number, condition, weight)) is not None:
-                codes = latticecoder.choose(walk, cost[None])[0]
+                coder = LaneEncoder(1, latticecoder.lanes_of(first.shape))
+                codes = latticecoder.choose(walk, cost[None], coder)[0]
+                if len(lanes) == number:
+                    lanes += coder.finish()
             else:
                 codes = np.full(first.shape, NOTHING, np.uint16)
                 walk.know(codes[None])
             found.append(codes)
             left = left - codebook[codes]
-        return found
+        return found, lanes
 
     def _costs(self, left: "Floats", number: int, condition: int, weight: float) -> "Floats | None":
         """Return what codes of a codebook cost beside their bits, (h, w, K), in bits.

@@ -1,6 +1,7 @@
 """Under a lattice prior: blocks of maps to bytes and back, and codes chosen by their bits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.coding.lanes import TOTAL, TOTAL_BITS, LaneDecoder, LaneEncoder
@@ -143,28 +144,66 @@ def bits(
     return found
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Maps of a picture whose codes were chosen, and the bytes that came of it.
+
+    Attributes:
+        grids: the maps, (h, w) each; the first was known before.
+        model: the identity of the prior that they were chosen by.
+        condition: the class of all blocks.
+        lanes: of each block, row after row, those of the second map and of the maps after it, or of
+            the first of these.
+    """
+
+    grids: "tuple[Grids, ...]"
+    model: bytes
+    condition: int
+    lanes: list[list[Lanes]]
+
+    def told(
+        self, model: LatticeModel, grids: "Sequence[Grids]", condition: int
+    ) -> "list[list[Lanes]] | None":
+        """Return the lanes of blocks of these maps; None where they are others."""
+        import numpy as np
+
+        same = (self.model, self.condition) == (model.identity, condition)
+        same = same and len(grids) <= len(self.grids)
+        pairs = zip(self.grids, grids, strict=False)
+        return self.lanes if same and all(np.array_equal(*pair) for pair in pairs) else None
+
+
 @one_blas_thread
-def choose(walk: Walk, cost: "NDArray[np.float32]") -> "Grids":
+def choose(walk: Walk, cost: "NDArray[np.float32]", coder: LaneEncoder | None = None) -> "Grids":
     """Choose the codes of the next map: in each pass the cheapest, given those chosen before.
 
     Args:
         walk: over the maps before.
         cost: (B, h, w, K), what it costs beside its bits, in bits, to take a code: its distance
             over what a bit is worth.
+        coder: gets what is chosen, where there is one.
 
     Returns:
         The map, (B, h, w).
     """
     import numpy as np
 
-    codes = cost.shape[-1]
+    size = cost.shape[-1]
 
-    def look(cells: Cells, cumulative: "Ints") -> "Ints":
-        sizes = np.diff(cumulative[..., :codes], axis=-1, prepend=0)
-        return (cost[:, *cells] - np.log2(sizes, dtype=np.float32)).argmin(-1).astype(np.int32)
+    def look(cells: Cells, cumulative: "Ints") -> "tuple[Ints, tuple[Ints, Ints] | None]":
+        sizes = np.diff(cumulative[..., :size], axis=-1, prepend=0)
+        found = cost[:, *cells] - np.log2(sizes, dtype=np.float32)
+        codes = found.argmin(-1).astype(np.int32)
+        return codes, None if coder is None else parts_of(codes, cumulative)
+
+    def take(_: Cells, looked: "tuple[Ints, tuple[Ints, Ints] | None]") -> "Ints":
+        codes, parts = looked
+        if coder is not None and parts is not None:
+            coder.encode(*parts)
+        return codes
 
     batch, height, width = cost.shape[:3]
-    return walk.go((batch, height, width), look).astype(np.uint16)
+    return walk.go((batch, height, width), look, take).astype(np.uint16)
 
 
 def _cumulative(_: Cells, cumulative: "Ints") -> "Ints":

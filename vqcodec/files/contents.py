@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vqcodec.coding.latticecoder import Chosen
     from vqcodec.files.tint import Tint
 
 AXES = ("hw", "ct", "thw")
@@ -140,6 +141,8 @@ class Contents:
         media: what they were made from.
         condition: which of the classes of statistics that a coding prior may tell apart they are
             of, 0 to 255; what they stand for does not depend on it.
+        chosen: bytes that a coding prior made along, when it was asked for codes; files take them
+            as long as the maps are the same.
     """
 
     grids: "tuple[NDArray[np.uint16], ...]"
@@ -149,6 +152,7 @@ class Contents:
     codebook_id: bytes
     media: MediaInfo
     condition: int = 0
+    chosen: "Chosen | None" = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other; readers rely on it.

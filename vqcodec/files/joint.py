@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.coding import latticecoder
-from vqcodec.coding.latticecoder import Lanes
+from vqcodec.coding.latticecoder import Chosen, Lanes
 from vqcodec.errors import FormatError
 from vqcodec.files.frames import CRC_BYTES, by_shape, crc_of
 from vqcodec.files.reader import Reader, varint
@@ -96,13 +96,29 @@ def _shape_of(places: tuple[Place, ...]) -> Shapes:
     return tuple(tuple(part.stop - part.start for part in place) for place in places)
 
 
-def code(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> list[list[Lanes]]:
-    """Return, for each map, the lanes of each block."""
+def code(
+    grids: "Sequence[Grid]", model: "LatticeModel", condition: int, chosen: Chosen | None = None
+) -> list[list[Lanes]]:
+    """Return, for each map, the lanes of each block.
+
+    Args:
+        grids: the maps, coarse to fine.
+        model: their prior.
+        condition: the class of all blocks.
+        chosen: what is known of the same maps, or of others.
+    """
     import numpy as np
 
     where = blocks([grid.shape for grid in grids])
+    told = chosen and chosen.told(model, grids, condition)
+    rest = [own[: len(grids) - 1] for own in told] if told else [[] for _ in where]
+    # of blocks whose other maps are told, only the first is coded
+    where = [
+        places[:1] if len(own) + 1 == len(grids) else places
+        for places, own in zip(where, rest, strict=True)
+    ]
     items = [
-        tuple(grid[place] for grid, place in zip(grids, places, strict=True)) for places in where
+        tuple(grid[place] for grid, place in zip(grids, places, strict=False)) for places in where
     ]
 
     def encode(_: Shapes, group: "list[tuple[Grid, ...]]") -> list[list[Lanes]]:
@@ -111,7 +127,11 @@ def code(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> list
         return [list(block) for block in zip(*coded, strict=True)]
 
     found = list(by_shape(encode, [_shape_of(places) for places in where], items, _together))
-    return [list(own) for own in zip(*found, strict=True)]
+    whole = [
+        coded + own if len(coded) < len(grids) else coded
+        for coded, own in zip(found, rest, strict=True)
+    ]
+    return [list(own) for own in zip(*whole, strict=True)]
 
 
 def bits(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> float:

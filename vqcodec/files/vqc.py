@@ -182,7 +182,7 @@ def _dump_jointly(codes: Contents, model: LatticeModel) -> bytes | None:
         return None
     header = Header.of(codes, (model.identity,) * number, joint=True)
     out = write_header(header)
-    coded = joint.code(codes.grids, model, codes.condition)
+    coded = joint.code(codes.grids, model, codes.condition, codes.chosen)
     return out + joint.write(codes.grids, coded, zlib.crc32(out))
 
 
