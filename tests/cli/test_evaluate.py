@@ -100,6 +100,18 @@ def test_a_report_says_what_encode_and_decode_do(photos: Path, run: Run) -> None
     assert note.startswith("MS-SSIM is not defined for 2 of 3 pictures")
 
 
+def test_an_effort_is_that_of_encode(photos: Path, run: Run) -> None:
+    done = run("evaluate", "--against", "", "photos/deep", "--effort", "2", "-o", "searched")
+    assert done.returncode == 0
+    codec, image = Codec.load("image-f4"), Image.open(photos / "deep/a.png")
+    plain, best = (
+        psnr(image.pixels, codec.decode(codec.encode(image, effort=effort)).pixels)
+        for effort in (0, 2)
+    )
+    found = read(photos.parent / "searched")["results"]["psnr-rgb"][-1]
+    assert found == pytest.approx(best, abs=1e-5) and best > plain + 0.01
+
+
 def test_the_others_get_no_more_bytes(measured: Path) -> None:
     text = (measured / "report" / "results.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -170,6 +182,7 @@ def test_bad_input_of_evaluate(photos: Path, run: Run) -> None:
     (root / "bad" / "x.png").write_bytes(b"no picture")
     fails(run(*EVALUATE, "absent", "-o", "r"), 1, "absent: no such file")
     fails(run(*EVALUATE, "empty", "-o", "r"), 1, "empty: no pictures found")
+    fails(run(*EVALUATE, "photos", "--effort", "10", "-o", "r"), 2, "--effort is 10")
     fails(run(*EVALUATE, "photos/notes.txt", "-o", "r"), 1, "no pictures found")
     fails(run(*EVALUATE[:3], "--against", "gif", "photos", "-o", "r"), 2, "no codec 'gif'")
     assert not (root / "r").exists()

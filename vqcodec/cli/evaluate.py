@@ -44,6 +44,10 @@ def evaluate(
     target_bytes: Annotated[
         str, typer.Option(help="Measure at files of at most these sizes, such as 700,600.")
     ] = "",
+    effort: Annotated[
+        int | None,
+        typer.Option(help="How far to search for better codes of pictures; see `encode`."),
+    ] = None,
     bound: Annotated[
         bool,
         typer.Option(
@@ -103,7 +107,7 @@ def evaluate(
 
     Into the folder go report.html, results.json, results.csv and, of pictures, plots.
     """
-    own: dict[str, Any] = {"quality": quality, "target_bytes": target_bytes}
+    own: dict[str, Any] = {"quality": quality, "target_bytes": target_bytes, "effort": effort}
     own |= {"bound": bound, "gaussian": gaussian}
     own |= {"phones": phones, "voices": voices, "babble": babble, "imagine": imagine}
     takers = {handler.modality: handler.evaluation for handler in handlers()}

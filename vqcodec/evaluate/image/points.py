@@ -1,7 +1,7 @@
 """The rates that pictures are measured at, and pictures through vqcodec at them."""
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vqcodec.codec.image import ImageCodec
@@ -23,12 +23,14 @@ class Point:
         scale: pictures are coded smaller by this factor.
         quality: 1 to 100, of a search for cheaper codes; None for the nearest ones.
         target_bytes: of each file at most, whatever scale and codes that takes; None for any.
+        effort: 0 to 9, how far to search; None for what a rate takes by itself.
     """
 
     label: str
     scale: float = 1.0
     quality: int | None = None
     target_bytes: int | None = None
+    effort: int | None = None
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -38,22 +40,27 @@ class Point:
     def encode(self, codec: ImageCodec, image: Image) -> Codes:
         """Return the codes of a picture at this point."""
         if self.target_bytes is not None:
-            return encode_to(codec, image, self.target_bytes)
+            return encode_to(codec, image, self.target_bytes, effort=self.effort)
         if self.quality is not None:
-            return codec.encode(image, rate_weight=codec.weight_of(self.quality))
-        return codec.encode(image, scale=self.scale)
+            weight = codec.weight_of(self.quality)
+            return codec.encode(image, rate_weight=weight, effort=self.effort)
+        return codec.encode(image, scale=self.scale, effort=self.effort)
 
 
-def points_of(qualities: list[int], targets: list[int]) -> tuple[Point, ...]:
+def points_of(
+    qualities: list[int], targets: list[int], effort: int | None = None
+) -> tuple[Point, ...]:
     """Return the points to measure, that of the highest rate last.
 
     Without any wish those of plain coding, at three sizes.
     """
     if qualities:
-        return tuple(Point(f"quality {q}", quality=q) for q in sorted(set(qualities)))
-    if targets:
-        return tuple(Point(f"{n:,} bytes", target_bytes=n) for n in sorted(set(targets)))
-    return (Point("half size", 0.5), Point("3/4 size", 0.75), Point("full size", 1.0))
+        points = [Point(f"quality {q}", quality=q) for q in sorted(set(qualities))]
+    elif targets:
+        points = [Point(f"{n:,} bytes", target_bytes=n) for n in sorted(set(targets))]
+    else:
+        points = [Point("half size", 0.5), Point("3/4 size", 0.75), Point("full size")]
+    return tuple(replace(point, effort=effort) for point in points)
 
 
 def open_picture(source: Source, name: str) -> Image:

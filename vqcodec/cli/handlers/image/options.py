@@ -39,8 +39,7 @@ class Encoding:
             raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 to 1e9")
         if self.target_bytes is not None and self.target_bytes < 1:
             raise UsageError(f"--target-bytes is {self.target_bytes}, must be 1 or more")
-        if self.effort is not None and not 0 <= self.effort <= 9:
-            raise UsageError(f"--effort is {self.effort}, must be 0 to 9")
+        _check_effort(self.effort)
         self.colour()  # or an error before any work
 
     def _rates(self) -> list[float]:
@@ -110,12 +109,16 @@ class Evaluation:
 
     quality: str = ""
     target_bytes: str = ""
+    effort: int | None = None
     bound: bool = False
     gaussian: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.bound and (self.quality or self.target_bytes):
-            raise UsageError("--bound measures likelihoods, and takes no --quality, --target-bytes")
+        if self.bound and (self.quality or self.target_bytes or self.effort is not None):
+            raise UsageError(
+                "--bound measures likelihoods, and takes no --quality, --target-bytes, --effort"
+            )
+        _check_effort(self.effort)
         if self.gaussian is not None and not self.bound:
             raise UsageError("--gaussian belongs to --bound")
         if self.qualities() and self.targets():
@@ -161,6 +164,11 @@ class Benchmarking:
         from vqcodec.cli.options import numbers
 
         return numbers("--megapixels", self.megapixels, float, 1e-6, MAX_PIXELS / 1e6)
+
+
+def _check_effort(effort: int | None) -> None:
+    if effort is not None and not 0 <= effort <= 9:
+        raise UsageError(f"--effort is {effort}, must be 0 to 9")
 
 
 def _numbers(option: str, text: str, most: int) -> list[int]:

@@ -27,7 +27,7 @@ def evaluate(
     from vqcodec.evaluate.image.study import ImageStudy
 
     others = names(AGAINST if against is None else against)
-    points = points_of(own.qualities(), own.targets())
+    points = points_of(own.qualities(), own.targets(), own.effort)
     with progress_bar("evaluating", lines=True) as bar:
         study = ImageStudy(data, output, model=model, against=others, points=points, device=device)
         found = study.run(force=force, progress=bar)
