@@ -16,6 +16,7 @@ from typer.main import get_command
 from tests.cli.test_commands import fails
 from tests.helpers import Run, picture, voice
 from vqcodec.cli import build
+from vqcodec.cli.console import rounded
 from vqcodec.cli.examples import EXAMPLES
 from vqcodec.config import preset_names
 from vqcodec.media.image import Image
@@ -266,3 +267,11 @@ def test_evaluate_and_train_take_a_device(
         assert not (photo.parent / "r").exists()
     result = run("evaluate", "photo.png", "-o", "r", "--against", "", "--device", "cpu", *MODEL)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.01234, "0.0123"), (4.561, "4.56"), (999.4, "999"), (999.6, "1,000"), (25500.4, "25,500")],
+)
+def test_numbers_are_rounded_without_exponents(number: float, text: str) -> None:
+    assert rounded(number) == text

@@ -174,3 +174,8 @@ def progress_bar(label: str, total: int | None = None, *, lines: bool = False) -
             yield lambda done, note="": progress.update(task, completed=done, note=note)
     finally:
         _state.bar = None
+
+
+def rounded(number: float) -> str:
+    """Return three digits of a number, and all of those before the point: 0.0123, 4.56, 1,234."""
+    return f"{number:,.0f}" if abs(number) >= 999.5 else f"{number:.3g}"

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from vqcodec.cli import console
-from vqcodec.cli.console import Move, progress_bar
+from vqcodec.cli.console import Move, progress_bar, rounded
 from vqcodec.cli.jobs import STREAM, Job
 from vqcodec.cli.messages import describe
 from vqcodec.errors import MediaError, OutputError, VqcodecError
@@ -96,7 +96,7 @@ class Outcome:
             text += f", {self.left_out} skipped"
         before, after = self._sizes
         if before and after:
-            text += f": {before:,} -> {after:,} bytes, {before / after:.3g} times smaller"
+            text += f": {before:,} -> {after:,} bytes, {rounded(before / after)} times smaller"
         return f"{text}, {time.monotonic() - self._begun:.1f} s"
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.cli import console
-from vqcodec.cli.console import Move
+from vqcodec.cli.console import Move, rounded
 from vqcodec.cli.handlers.base import Container
 from vqcodec.cli.handlers.image.options import Encoding
 from vqcodec.cli.jobs import STREAM, Job, opened
@@ -209,9 +209,9 @@ def _verify(codec: "ImageCodec", image: "Image", codes: "Codes") -> float | None
 
 
 def _sentence(facts: dict[str, Any], image: "Image") -> str:
-    ratio = f"{facts['ratio']:.3g} times smaller than its pixels"
+    ratio = f"{rounded(facts['ratio'])} times smaller than its pixels"
     if "input_bytes" in facts:
-        ratio += f", {facts['input_bytes'] / facts['bytes']:.3g} than its file"
+        ratio += f", {rounded(facts['input_bytes'] / facts['bytes'])} than its file"
     text = (
         f"{facts['input']} -> {facts['output']}: {facts['width']}×{facts['height']} pixels, "
         f"{facts['indices']:,} indices, {facts['bytes']:,} bytes ({ratio}), {facts['bpp']:.3g} bpp"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vqcodec.cli.console import Move
+from vqcodec.cli.console import Move, rounded
 from vqcodec.cli.handlers.base import Container
 from vqcodec.cli.handlers.speech.options import Encoding
 from vqcodec.cli.jobs import STREAM, Job, opened
@@ -201,7 +201,7 @@ def sentence(facts: dict[str, Any]) -> str:
     channels = "1 channel" if facts["channels"] == 1 else f"{facts['channels']} channels"
     return (
         f"{facts['input']} -> {facts['output']}: {facts['duration']:.2f} s of {channels} at "
-        f"{facts['sample_rate']:,} Hz, {facts['speed']:.3g} × real time"
+        f"{facts['sample_rate']:,} Hz, {rounded(facts['speed'])} × real time"
     )
 
 
@@ -211,5 +211,5 @@ def _encoded(facts: dict[str, Any]) -> str:
         f"{facts['bits_per_second']:,.0f} bit/s"
     )
     if "input_bytes" in facts:
-        text += f", {facts['input_bytes'] / facts['bytes']:.3g} times smaller than its file"
+        text += f", {rounded(facts['input_bytes'] / facts['bytes'])} times smaller than its file"
     return "; ".join([text, *facts.get("notes", ())])

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.cli.console import Move
+from vqcodec.cli.console import Move, rounded
 from vqcodec.cli.handlers.video.encode import sound_file
 from vqcodec.cli.handlers.video.write import kind_of, write_frames
 from vqcodec.cli.jobs import STREAM, Job
@@ -61,7 +61,7 @@ def decode_video(
     many = "1 frame" if written.frames == 1 else f"{written.frames:,} frames"
     text = (
         f"{job.source} -> {written.target}: {many} of {width}×{height} pixels, "
-        f"{facts['duration']:.2f} s, decoded at {facts['speed']:.3g} fps"
+        f"{facts['duration']:.2f} s, decoded at {rounded(facts['speed'])} fps"
     )
     return facts, "; ".join([text, *notes])
 

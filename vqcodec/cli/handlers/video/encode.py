@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vqcodec.cli.console import Move
+from vqcodec.cli.console import Move, rounded
 from vqcodec.cli.handlers.base import Container, Loading
 from vqcodec.cli.handlers.video.options import Encoding
 from vqcodec.cli.jobs import STREAM, Job, opened
@@ -213,8 +213,8 @@ def _sentence(facts: dict[str, Any]) -> str:
     text = (
         f"{facts['input']} -> {facts['output']}: {many} of {facts['width']}×{facts['height']} "
         f"pixels, {facts['duration']:.2f} s, {facts['indices']:,} indices, {facts['bytes']:,} "
-        f"bytes ({facts['ratio']:.3g} times smaller than its pixels), "
-        f"{facts['bits_per_second'] / 1000:,.1f} kbit/s, coded at {facts['speed']:.3g} fps"
+        f"bytes ({rounded(facts['ratio'])} times smaller than its pixels), "
+        f"{facts['bits_per_second'] / 1000:,.1f} kbit/s, coded at {rounded(facts['speed'])} fps"
     )
     if "psnr" in facts:
         psnr = facts["psnr"]

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.cli.console import Move
+from vqcodec.cli.console import Move, rounded
 from vqcodec.cli.handlers.base import Loading
 from vqcodec.cli.handlers.video.options import Sampling
 from vqcodec.cli.handlers.video.write import Written, kind_of, write_frames
@@ -176,7 +176,7 @@ def _told(
     after = f" after {plural(facts['given'], 'frame')}" if "given" in facts else ""
     text += (
         f"{written.target}: {plural(facts['imagined'], 'frame')} imagined{after}, of "
-        f"{size[1]}×{size[0]} pixels, seed {draw.seed}, at {facts['speed']:.3g} fps"
+        f"{size[1]}×{size[0]} pixels, seed {draw.seed}, at {rounded(facts['speed'])} fps"
     )
     notes = (*notes, *written.notes)
     if notes:
