@@ -34,7 +34,10 @@ FLOORS = {
         *("models", "voice", "weights"),
     ),
     "rate": ("codec",),
-    "sampling": ("codec", "files", "maps", "media", "modality", "models", "voice"),
+    "sampling": (
+        *("codec", "codingpriors", "files", "maps", "media", "modality", "models", "voice"),
+        "weights",
+    ),
     "tokens": (*("codec", "coding", "data", "files", "maps", "modality", "voice", "weights"),),
     "ray": ("files", "modality", "tokens", "weights"),
     "figures": ("codec", "files", "maps", "media", "metrics", "voice"),

@@ -47,6 +47,7 @@ class ImageCodec(BaseCodec):
     """Turns pictures into index maps and back."""
 
     modality, pixels = IMAGE, True
+    default_weight = 0.0  # the rate weight where nobody asks for a rate
 
     @classmethod
     def _kind(cls, weights: Weights) -> type[Self]:

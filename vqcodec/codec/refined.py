@@ -87,6 +87,8 @@ class RefinedCodec(ImageCodec):
         base: the first codec.
     """
 
+    default_weight = DEFAULT_WEIGHT
+
     def _open(self, engine: str, work: int | None) -> Engine:
         """Load the first codec, and what refines it; return the engine of the first."""
         weights = self.weights

@@ -32,7 +32,7 @@ from vqcodec.weights import MAX_MAPS, conditioner_of
 
 OLD_CONDITIONER = "speaker"  # its name in weights made before there were others
 # contracts, what others are made of, and what there is nothing to set of
-PARTS = {"base", "composite", "independent", "uniform"}
+PARTS = {"base", "coarsetofine", "composite", "independent", "uniform"}
 BY_MAP = ("causal", "integer")  # kinds of coding priors, of a map each
 
 

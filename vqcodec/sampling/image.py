@@ -11,15 +11,15 @@ from vqcodec.codec.sampling import SamplingParams
 from vqcodec.errors import UsageError
 from vqcodec.maps import filled, ratio
 from vqcodec.media.image import Image, check_size
-from vqcodec.models.pretrained import load_sampling_prior
 from vqcodec.sampling.base import draw
+from vqcodec.sampling.priors import sampling_prior
 
 
 class Sampler:
     """Draws index maps from a prior and decodes them.
 
     Args:
-        codec: decodes; its weights must come with a sampling prior.
+        codec: decodes; its weights must come with a prior to draw from, see `sampling_prior`.
 
     Raises:
         WeightsError: they do not.
@@ -27,7 +27,7 @@ class Sampler:
 
     def __init__(self, codec: ImageCodec) -> None:
         self.codec = codec
-        self.prior = load_sampling_prior(codec.weights).to(codec.device)
+        self.prior = sampling_prior(codec).to(codec.device)
 
     @classmethod
     def load(cls, name: str | Path, device: str = "auto", precision: str = "auto") -> "Sampler":

@@ -245,16 +245,20 @@ class Walk:
         self,
         uniform: torch.Tensor,
         draw: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        known: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Draw the indices of the next map, (B, h, w).
 
         Args:
             uniform: (B, h, w), a number in [0, 1) for each cell.
             draw: makes indices, (...,), of log-probabilities, (..., K), and such numbers, (...,).
+            known: (B, h, w), indices that are given, -1 where one is to be drawn.
         """
 
         def pick(cells: Cells, bits: torch.Tensor) -> torch.Tensor:
-            return draw(bits.movedim(1, -1) * -math.log(2), uniform[:, *cells])
+            drawn = draw(bits.movedim(1, -1) * -math.log(2), uniform[:, *cells])
+            given = drawn if known is None else known[:, *cells]
+            return torch.where(given < 0, drawn, given)
 
         return self._go(tuple(uniform.shape), uniform.device, pick).indices
 
@@ -264,8 +268,7 @@ class Walk:
         device: torch.device,
         pick: Callable[[Cells, torch.Tensor], torch.Tensor],
     ) -> Coded:
-        prior, number = self._prior, self._number
-        cond = self._cond
+        prior, number, cond = self._prior, self._number, self._cond
         if cond is None:
             cond = torch.zeros(shape[0], dtype=torch.long, device=device)
         indices = torch.zeros(shape, dtype=torch.long, device=device)
@@ -316,9 +319,7 @@ class LatticePrior(Prior):
         self.config = config
         self.codebook_sizes = config.codebook_sizes
         every = levels(config.ratios, config.depth)
-        self.embeddings = nn.ModuleList()
-        self.tells = nn.ModuleList()
-        self.heads = nn.ModuleList()
+        self.embeddings, self.tells, self.heads = (nn.ModuleList() for _ in range(3))
         for number, (size, units) in enumerate(
             zip(config.codebook_sizes, config.width, strict=True)
         ):
