@@ -28,6 +28,15 @@ Temperature = Annotated[
 TopK = Annotated[
     int, typer.Option("--top-k", help="Draw among this many likeliest codes only; 0 for all.")
 ]
+ClassName = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="NAME",
+        help="Of pictures: of which class, where the prior was trained with --classes. "
+        "[default: of any]",
+    ),
+]
 
 
 def sample(
@@ -53,6 +62,7 @@ def sample(
             "frames as in training]"
         ),
     ] = None,
+    class_name: ClassName = None,
     frames: options.Frames = None,
     actions: options.Actions = None,
     seconds: Annotated[
@@ -88,6 +98,7 @@ def sample(
     """
     modality = by_name(find_weights(model).draws)
     own: dict[str, Any] = {"number": number, "size": size, "seconds": seconds, "speaker": speaker}
+    own |= {"class_name": class_name}
     own |= {"frames": frames, "actions": actions}
     own |= {"decoder": decoder, "without_codes": without_codes}
     takers = {handler.modality: handler.sampling for handler in handlers()}
@@ -118,6 +129,7 @@ def complete(
     keep: Annotated[
         float, typer.Option(help="Share of the picture, from the top, that is kept, 0 to 1.")
     ] = 0.5,
+    class_name: ClassName = None,
     model: Model = IMAGE.weights,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
@@ -153,7 +165,7 @@ def complete(
                 image = Image.open(job.source)
             sampler = Sampler(loading.codec(IMAGE))
             with progress_bar("sampling") as bar:
-                completed = sampler.complete(image, keep, params, report=bar)
+                completed = sampler.complete(image, keep, params, class_name=class_name, report=bar)
             with opened(job, force=force) as file:
                 completed.write(file, kind, str(job.target))
             height, width = completed.size

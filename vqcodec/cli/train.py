@@ -173,6 +173,13 @@ def prior(
     assignments: Assignments = None,
     minutes: Minutes = None,
     held_out: Annotated[list[Path] | None, _held_out("The same,")] = None,
+    classes: Annotated[
+        bool,
+        typer.Option(
+            "--classes",
+            help="Of pictures: learn the folders that they lie in as classes, for sample --class.",
+        ),
+    ] = False,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
@@ -192,7 +199,7 @@ def prior(
     with _job(data, output, preset, assignments, minutes, held_out, [codec], device) as job:
         from vqcodec.train.priors import train_prior
 
-        train_prior(job, codec)
+        train_prior(job, codec, classes=classes)
 
 
 @contextlib.contextmanager

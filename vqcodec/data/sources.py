@@ -30,6 +30,12 @@ class Source:
     size: int = -1
 
     @property
+    def folder(self) -> str:
+        """The first folder of its name; empty where it lies in none."""
+        parts = [part for part in PurePosixPath(self.name).parts if part not in ("/", "..")]
+        return parts[0] if len(parts) > 1 else ""
+
+    @property
     def length(self) -> int:
         """Size of the file in bytes."""
         return self.path.stat().st_size if self.size < 0 else self.size

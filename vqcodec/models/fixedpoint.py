@@ -9,7 +9,8 @@ from torch import nn
 from vqcodec.coding.framemodel import CONTEXT
 from vqcodec.coding.layers import CAP, EXACT, FRACTION, MAX_HEAD_SHIFT, MAX_SHIFT
 from vqcodec.coding.quadtree import PHASES, REACH
-from vqcodec.models.priors.frames import UNKNOWN, FramesPrior
+from vqcodec.models.priors.base import UNKNOWN
+from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.priors.lattice import (
     Block,
     Config,

@@ -21,15 +21,17 @@ def draw(
     shapes: tuple[tuple[int, ...], ...],
     params: SamplingParams,
     *,
+    label: int | None = None,
     known: tuple[torch.Tensor, ...] | None = None,
     report: Report | None = None,
 ) -> "tuple[NDArray[np.uint16], ...]":
     """Draw maps, of shapes (N, h, w), as many at once as there is room for.
 
-    Indices of `known` that are not -1 are kept. The maps take their random numbers one after the
-    other, so that the first of many are those of few.
+    All are of the class `label`, where that is given. Indices of `known` that are not -1 are kept.
+    The maps take their random numbers one after the other, so that the first of many are those of
+    few.
     """
-    number = shapes[-1][0]
+    number, device = shapes[-1][0], next(prior.parameters()).device
     step = max(1, CELLS_AT_ONCE // math.prod(shapes[-1][1:]))
     generator = torch.Generator().manual_seed(params.seed)
     parts = []
@@ -42,6 +44,7 @@ def draw(
 
         maps = prior.sample(
             tuple((count, *shape[1:]) for shape in shapes),
+            None if label is None else torch.full((count,), label, device=device),
             generator=generator,
             temperature=params.temperature,
             top_k=params.top_k,

@@ -40,15 +40,28 @@ class Sampler:
         size: tuple[int, int],
         params: SamplingParams | None = None,
         *,
+        class_name: str | None = None,
         report: Report | None = None,
     ) -> list[Image]:
-        """Return `number` new pictures of size (height, width)."""
+        """Return `number` new pictures.
+
+        Args:
+            number: how many.
+            size: height and width of each.
+            params: how to draw.
+            class_name: of what, where the prior knows classes; by default of anything.
+            report: called with the fraction done.
+
+        Raises:
+            UsageError: the size is out of range, or the prior knows no such class.
+        """
         check_size(*size, "the new picture")
+        label = self._label(class_name)
         maps = self.codec.maps
         whole = filled(maps, size)
         shapes = tuple((number, *spec.shape(whole)) for spec in maps)
         params = params or SamplingParams()
-        grids = draw(self.prior, shapes, params, report=report)
+        grids = draw(self.prior, shapes, params, label=label, report=report)
         pixels = self.codec.decode_batch(grids, params)
         return [Image(p[: size[0], : size[1]]) for p in pixels]
 
@@ -58,6 +71,7 @@ class Sampler:
         keep: float = 0.5,
         params: SamplingParams | None = None,
         *,
+        class_name: str | None = None,
         report: Report | None = None,
     ) -> Image:
         """Return a picture whose codes are those of `image` at the top, and drawn below.
@@ -66,8 +80,13 @@ class Sampler:
             image: what to complete.
             keep: the share of rows, from the top, whose codes are kept; 0 to 1.
             params: how to draw.
+            class_name: see `sample`.
             report: called with the fraction done.
+
+        Raises:
+            UsageError: the share is out of range, or the prior knows no such class.
         """
+        label = self._label(class_name)
         if not 0 <= keep <= 1:
             raise UsageError(f"the share to keep is {keep}, must be from 0 to 1")
         codes = self.codec.encode(image, tinted=False)  # other codes would not fit a tint
@@ -79,5 +98,14 @@ class Sampler:
             known.append(indices.to(self.codec.device))
         shapes = tuple((1, *grid.shape) for grid in codes.grids)
         params = params or SamplingParams()
-        grids = draw(self.prior, shapes, params, known=tuple(known), report=report)
+        grids = draw(self.prior, shapes, params, label=label, known=tuple(known), report=report)
         return self.codec.decode(replace(codes, grids=tuple(g[0] for g in grids)))
+
+    def _label(self, class_name: str | None) -> int | None:
+        """Return the number of a class; raise UsageError if the prior does not know it."""
+        classes = self.prior.classes
+        if class_name is not None and class_name not in classes:
+            known = f"there are: {', '.join(classes)}" if classes else "it knows none"
+            name = self.codec.weights.name
+            raise UsageError(f"'{name}' knows no class '{class_name}'; {known}")
+        return None if class_name is None else 1 + classes.index(class_name)

@@ -15,8 +15,8 @@ from vqcodec.errors import UsageError, WeightsError
 from vqcodec.maps import filled
 from vqcodec.modality import VIDEO
 from vqcodec.models.pretrained import load_sampling_prior
-from vqcodec.models.priors.base import Tensors
-from vqcodec.models.priors.frames import UNKNOWN, FramesPrior
+from vqcodec.models.priors.base import UNKNOWN, Tensors
+from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.priors.pixelcnn import Draw
 
 if TYPE_CHECKING:

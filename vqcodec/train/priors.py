@@ -5,8 +5,10 @@ from dataclasses import replace
 import torch
 
 from vqcodec.codec.base import BaseCodec
-from vqcodec.errors import UsageError
-from vqcodec.modality import by_name, load
+from vqcodec.config import Tree
+from vqcodec.data.sources import find_sources
+from vqcodec.errors import TrainingError, UsageError
+from vqcodec.modality import IMAGE, by_name, load
 from vqcodec.models.vqvae import build_prior, for_maps
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
@@ -14,7 +16,7 @@ from vqcodec.train.run import Training, TrainingJob, claim, train
 from vqcodec.weights import find_weights
 
 
-def train_prior(job: TrainingJob, codec_name: str) -> Progress:
+def train_prior(job: TrainingJob, codec_name: str, *, classes: bool = False) -> Progress:
     """Train a prior on codes of some media, or continue the run in the job's folder.
 
     They are encoded once; their codes are kept in the folder.
@@ -22,9 +24,11 @@ def train_prior(job: TrainingJob, codec_name: str) -> Progress:
     Args:
         job: what is asked.
         codec_name: weights (name or folder) whose codes are learned.
+        classes: learn the first folders below the data as classes.
 
     Raises:
-        TrainingError: no data, other settings than the run in the folder has, or a failed run.
+        TrainingError: no data, or no classes among them; other settings than the run in the folder
+            has; or a failed run.
         UsageError: settings that do not fit.
         WeightsError: no such codec.
     """
@@ -41,6 +45,8 @@ def train_prior(job: TrainingJob, codec_name: str) -> Progress:
     table = job.config.get("prior")
     if not isinstance(table, dict):
         raise UsageError("the preset lacks the table 'prior'")
+    if classes:
+        table = {**table, "classes": find_classes(job, table)}
     prior = for_maps(table, codec.maps)
     job = replace(job, config={**job.config, "prior": prior})
     torch.manual_seed(loop_config.seed)
@@ -50,3 +56,32 @@ def train_prior(job: TrainingJob, codec_name: str) -> Progress:
     books = codec.model.quantizer.codebooks
     model.initialize(tuple(book.codebook.detach().float().cpu() for book in books))
     return train(job, loop_config, ready)
+
+
+def find_classes(job: TrainingJob, table: Tree) -> list[str]:
+    """Return the names of the first folders that pictures to learn from lie in, sorted.
+
+    Args:
+        job: whose data.
+        table: the ``prior`` of the preset.
+
+    Raises:
+        TrainingError: some lie in no folder, or all in one.
+        UsageError: such a prior knows no classes.
+    """
+    if job.config.get("modality") != IMAGE.name or table.get("kind") != "pixelcnn":
+        raise UsageError(
+            "--classes is for a prior that pictures are drawn from, --preset prior-image"
+        )
+    sources = find_sources(job.data)
+    names = sorted({source.folder for source in sources})
+    if "" in names:
+        bare = next(source for source in sources if not source.folder)
+        raise TrainingError(
+            f"{bare.name}: lies in no folder of a class; with --classes DATA holds FOLDER/picture"
+        )
+    if len(names) < 2:
+        raise TrainingError(
+            f"all pictures lie in '{names[0]}'; with --classes DATA holds a folder for each class"
+        )
+    return names

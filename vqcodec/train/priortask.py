@@ -24,7 +24,7 @@ class PriorTask:
         indices = maps_of(batch)
         total = sum(grid.numel() for grid in indices)
         nats = torch.zeros((), device=indices[0].device)
-        for grid, found in zip(indices, model(indices), strict=True):
+        for grid, found in zip(indices, model(indices, batch.get("cond")), strict=True):
             nats = nats + self.model.mean_nats(grid, found) * (grid.numel() / total)
         return Loss(nats, {"bits_per_index": nats.detach() / math.log(2)})
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 Tensors = tuple[torch.Tensor, ...]
+UNKNOWN = 0  # among classes and actions; the first that has a name is 1
 
 
 class Prior(nn.Module):
@@ -16,9 +17,12 @@ class Prior(nn.Module):
         codebook_sizes: K of each map.
         told: how many maps before its own a prior of one map is given, of the same shape; a
             method that takes one map takes these, coarse to fine, and then its own.
+        classes: the names of those that it knows, if any. What maps go with is then the class of
+            each, (B,) int64: `UNKNOWN`, or 1 and more.
     """
 
     codebook_sizes: tuple[int, ...]
+    classes: tuple[str, ...] = ()
     told: int = 0
 
     def each(self) -> "list[Prior]":

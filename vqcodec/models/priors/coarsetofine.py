@@ -37,6 +37,7 @@ class CoarseToFine(Prior):
         self.first, self.lattice = first, lattice
         self.condition, self.finer = condition, finer
         self.codebook_sizes = lattice.codebook_sizes
+        self.classes = first.classes if first is not None else ()
 
     @torch.inference_mode()
     def sample(

@@ -16,13 +16,12 @@ from torch.nn import functional as F
 from vqcodec.config import check_range
 from vqcodec.models.nn.residual import ACTIVATIONS
 from vqcodec.models.priors import lattice
-from vqcodec.models.priors.base import Prior, Tensors
+from vqcodec.models.priors.base import UNKNOWN, Prior, Tensors
 from vqcodec.models.priors.pixelcnn import Draw
 
 MAX_FRAMES = 16  # of context
 MAX_ACTIONS = 64
 Relu = Callable[[torch.Tensor], torch.Tensor]
-UNKNOWN = 0  # among actions; the first of `Config.actions` is 1
 
 
 @dataclass(frozen=True)

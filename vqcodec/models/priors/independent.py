@@ -21,6 +21,7 @@ class IndependentPriors(Prior):
         super().__init__()
         self.priors = nn.ModuleList(priors)
         self.codebook_sizes = tuple(k for prior in priors for k in prior.codebook_sizes)
+        self.classes = priors[0].classes
 
     def each(self) -> list[Prior]:
         """Return the priors, coarse to fine."""

@@ -17,8 +17,9 @@ from vqcodec.config import check_range
 from vqcodec.errors import UsageError
 from vqcodec.models.nn.attention import HEAD, MaskedAttention
 from vqcodec.models.nn.masked import Cells, MaskedConv2d, Memory, Taps, Whole, band, cone
-from vqcodec.models.priors.base import Prior, Tensors
+from vqcodec.models.priors.base import UNKNOWN, Prior, Tensors
 
+MAX_CLASSES = 4096
 CELLS_AT_ONCE = 1 << 18  # sampled in one go; larger maps are sampled in bands of rows
 
 
@@ -35,8 +36,10 @@ class Config:
         first: (rows up, columns to each side) that the first layer sees.
         kernel: the same of the blocks. Maps of one row (speech) need no rows up.
         reach: columns to the right that are seen per row up; -1 for no bound.
-        cond_dim: channels of a spatial condition; 0 for none. A class is one cell, one-hot.
+        cond_dim: channels of a spatial condition; 0 for none.
         attention_every: blocks after which there is attention; 0 for none.
+        classes: names of the classes that maps may be of; a class is a condition of one cell,
+            one-hot, and all zeros where it is not known.
     """
 
     codebook_size: int
@@ -49,6 +52,7 @@ class Config:
     reach: int = 1
     cond_dim: int = 0
     attention_every: int = 0
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check all ranges: configs come with weights, and weights from anywhere."""
@@ -62,6 +66,13 @@ class Config:
         check_range("reach", self.reach, -1, 8)
         check_range("cond_dim", self.cond_dim, 0, 65536)
         check_range("attention_every", self.attention_every, 0, 64)
+        check_range("number of classes", len(self.classes), 0, MAX_CLASSES)
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes must have names of their own")
+        if not all(name and name.isprintable() for name in self.classes):
+            raise ValueError("classes must have names that can be printed")
+        if self.classes and self.cond_dim:
+            raise ValueError("with classes there is no other condition: cond_dim must be 0")
         if self.attention_every and self.width % HEAD:
             raise ValueError(f"with attention, width must be a multiple of {HEAD}")
         for up, side in (self.first, self.kernel):
@@ -75,7 +86,8 @@ class Config:
         """A lower bound of the numbers to learn."""
         ends = self.channels * self.codebook_size * (self.embedding + self.width)
         taps = (self.kernel[0] + 1) * (self.kernel[1] + 1)  # those to the right left out
-        return ends + len(self.dilations) * (2 * taps + 1) * self.width**2
+        told = (9 * self.cond_dim + len(self.classes)) * self.width
+        return ends + told + len(self.dilations) * (2 * taps + 1) * self.width**2
 
     @property
     def margin(self) -> tuple[int, int]:
@@ -134,6 +146,7 @@ class PixelCNN(Prior):
         super().__init__()
         self.config = config
         self.codebook_sizes = (config.codebook_size,) * config.channels
+        self.classes = config.classes
         width, inputs = config.width, config.channels * config.embedding
         unbounded = config.reach < 0 and config.first[0] + config.kernel[0] > 0
         self.embed = _embeddings(config.channels, config.codebook_size, config.embedding)
@@ -144,12 +157,13 @@ class PixelCNN(Prior):
             self.rows += [GatedBlock(width, band(*kernel, d)) for d in config.dilations]
             first, kernel = (0, first[1]), (0, kernel[1])
         self.first = MaskedConv2d(inputs, width, cone(*first, reach, itself=False))
-        cond = config.cond_dim > 0
+        channels, side = (len(config.classes), 1) if config.classes else (config.cond_dim, 3)
+        cond = channels > 0
         self.blocks = nn.ModuleList(
             GatedBlock(width, cone(*kernel, reach, d), above=unbounded, cond=cond)
             for d in config.dilations
         )
-        self.cond = nn.Conv2d(config.cond_dim, width, 3, padding=1) if cond else None
+        self.cond = nn.Conv2d(channels, width, side, padding="same") if cond else None
         every = config.attention_every or len(config.dilations) + 1
         self.attention = nn.ModuleDict(
             {
@@ -301,7 +315,12 @@ class PixelCNN(Prior):
         return y
 
     def _condition(self, cond: torch.Tensor | None, shape: tuple[int, ...]) -> torch.Tensor | None:
-        """Return what cond, (B, cond_dim, h', w'), says to each cell, (B, h, w, width)."""
+        """Return what cond, (B, cond_dim, h', w'), says to each cell, (B, h, w, width).
+
+        Of a prior of classes it is the class of each map, (B,) int64; by default they are unknown.
+        """
+        if self.classes:
+            cond = self._one_hot(cond, shape[0])
         if (cond is None) != (self.cond is None):
             raise UsageError(
                 "this prior " + ("needs a" if self.cond else "takes no") + " condition"
@@ -309,11 +328,17 @@ class PixelCNN(Prior):
         if cond is None or self.cond is None:
             return None
         (height, width), (rows, columns) = shape[2:], cond.shape[2:]
-        if cond.shape[:2] != (shape[0], self.config.cond_dim) or height % rows or width % columns:
+        if cond.shape[:2] != (shape[0], self.cond.in_channels) or height % rows or width % columns:
             raise UsageError(f"a condition of shape {tuple(cond.shape)} does not fit the maps")
         y = F.silu(self.cond(cond.to(self.cond.weight.dtype)))
         y = y.repeat_interleave(height // rows, 2).repeat_interleave(width // columns, 3)
         return y.movedim(1, -1)
+
+    def _one_hot(self, labels: torch.Tensor | None, batch: int) -> torch.Tensor:
+        """Return the classes of maps, (B, classes, 1, 1); all zeros for one that is not known."""
+        if labels is None:
+            labels = torch.full((batch,), UNKNOWN, device=self.mix.weight.device)
+        return F.one_hot(labels, 1 + len(self.classes))[:, 1:, None, None]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ CACHE_BYTES = 4 << 30  # shrunk pictures are kept in memory up to this much, rea
 class Pictures:
     """A set of pictures, each shrunk to a short side of at most `side` pixels.
 
-    Unreadable pictures, and those too thin to be enlarged, are left out and listed in `skipped`.
+    Unreadable pictures, and those too thin to be enlarged, are left out and listed in `skipped`;
+    `sources` are the others.
     """
 
     def __init__(self, sources: list[Source], side: int, minimum: int) -> None:
@@ -38,7 +39,7 @@ class Pictures:
         """
         self.side, self.minimum = side, minimum
         self.skipped: list[str] = []
-        self._sources: list[Source] = []
+        self.sources: list[Source] = []
         self._cache: list[Pixels | None] = []
         room = CACHE_BYTES
         with ThreadPoolExecutor() as pool:
@@ -47,20 +48,20 @@ class Pictures:
                     self.skipped.append(str(pixels))
                     continue
                 room -= pixels.nbytes
-                self._sources.append(source)
+                self.sources.append(source)
                 self._cache.append(pixels if room >= 0 else None)
-        if not self._sources:
+        if not self.sources:
             raise TrainingError(
                 f"none of the {len(sources)} pictures can be read; the first: {self.skipped[0]}"
             )
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self.sources)
 
     def __getitem__(self, index: int) -> "Pixels":
         """Return picture `index`, (H, W, 3)."""
         pixels = self._cache[index]
-        return self._load(self._sources[index]) if pixels is None else pixels
+        return self._load(self.sources[index]) if pixels is None else pixels
 
     def _try(self, source: Source) -> "Pixels | MediaError":
         try:
@@ -114,19 +115,24 @@ class Crops:
 
     def batch(self, step: int) -> "Pixels":
         """Return batch number `step`, (batch_size, 3, crop_size, crop_size), some mirrored."""
+        return self.numbered(step)[0]
+
+    def numbered(self, step: int) -> "tuple[Pixels, NDArray[np.intp]]":
+        """Return batch number `step`, and the number of the picture of each crop, -1 for none."""
         import numpy as np
 
         rng = np.random.default_rng([self.seed, step])
-        crops = [self._crop(rng) for _ in range(self.batch_size)]
-        return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
+        crops, numbers = zip(*(self._crop(rng) for _ in range(self.batch_size)), strict=True)
+        return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)), np.array(numbers)
 
-    def _crop(self, rng: "np.random.Generator") -> "Pixels":
+    def _crop(self, rng: "np.random.Generator") -> "tuple[Pixels, int]":
         import numpy as np
         from PIL import Image as Pillow
 
         if self.plain and rng.random() < self.plain:
-            return _plain(rng, self.crop_size)
-        pixels = self.pictures[int(rng.integers(len(self.pictures)))]
+            return _plain(rng, self.crop_size), -1
+        number = int(rng.integers(len(self.pictures)))
+        pixels = self.pictures[number]
         height, width = pixels.shape[:2]
         as_is = self.as_is and rng.random() < self.as_is
         zoom = 1.0 if as_is else rng.uniform(*self.zoom)
@@ -136,7 +142,7 @@ class Crops:
         if side != self.crop_size:
             size = (self.crop_size, self.crop_size)
             crop = np.asarray(Pillow.fromarray(crop).resize(size, Pillow.Resampling.LANCZOS))
-        return crop[:, ::-1] if rng.random() < 0.5 else crop
+        return crop[:, ::-1] if rng.random() < 0.5 else crop, number
 
 
 def _plain(rng: "np.random.Generator", side: int) -> "Pixels":

@@ -18,8 +18,8 @@ from vqcodec.errors import MediaError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
 from vqcodec.media.video import open_video
 from vqcodec.modality import VIDEO
-from vqcodec.models.priors.base import Prior
-from vqcodec.models.priors.frames import UNKNOWN, FramesPrior
+from vqcodec.models.priors.base import UNKNOWN, Prior
+from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.train.config import split
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Ready, TrainingJob, hold_out

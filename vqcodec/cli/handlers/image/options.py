@@ -90,6 +90,7 @@ class Sampling:
 
     number: int | None = None
     size: str | None = None
+    class_name: str | None = field(default=None, metadata={"flag": "--class"})
 
     def __post_init__(self) -> None:
         self.shape()  # or an error before any work

@@ -35,11 +35,15 @@ def sample_pictures(
         from vqcodec.sampling.image import Sampler
 
         sampler = Sampler(loading.codec(IMAGE))
-        pictures = sampler.sample(number, (height, width), draw, report=bar)
+        pictures = sampler.sample(
+            number, (height, width), draw, class_name=own.class_name, report=bar
+        )
         with opened(job, force=force) as file:
             _side_by_side(pictures).write(file, kind, name)
         facts = {"output": name, "number": number, "width": width, "height": height}
         sentence = f"{name}: {number} of {width}×{height} pixels, seed {draw.seed}"
+        if own.class_name is not None:
+            facts["class"], sentence = own.class_name, f"{sentence}, class {own.class_name}"
         return {**facts, "seed": draw.seed}, sentence
 
     return sample
