@@ -153,7 +153,7 @@ def test_without_a_class_it_is_unknown(model: Path, folders: Path) -> None:
     assert torch.equal(sampler.prior.log_prob(indices), unknown)
     known = sampler.prior.log_prob(indices, torch.tensor([1]))
     assert float(known) != float(unknown)
-    bits = BitMeter(sampler.codec).measure(codes)[SAMPLING]
+    (bits,) = BitMeter(sampler.codec).measure(codes)[SAMPLING]
     assert bits == pytest.approx(-float(unknown) / np.log(2), rel=1e-5)
 
 

@@ -112,6 +112,17 @@ def test_evaluation_measures_both_maps(photos: list[Path], tmp_path: Path, run: 
     assert bits["uniform"] == pytest.approx(uniform, abs=1e-3)
     assert {"order 0", "coding prior", "sampling prior"} <= bits.keys()
     assert done.stdout.count(b"used, perplexity") == 2
+    each = [own["bits_per_index"] for own in codes["maps"]]
+    assert [own["uniform"] for own in each] == [
+        pytest.approx(np.log2(k), abs=1e-4) for k in (24, 32)
+    ]
+    assert [own["order 0"] for own in each] == [own["order_0_entropy"] for own in codes["maps"]]
+    coded = sum(n * own["coding prior"] for n, own in zip(numbers, each, strict=True))
+    assert coded / sum(numbers) == pytest.approx(bits["coding prior"], abs=1e-3)
+    row = next(line for line in done.stdout.decode().splitlines() if "coding prior" in line)
+    told = [float(word) for word in row.split()[2:]]
+    expected = [bits["coding prior"], *(own["coding prior"] for own in each)]
+    assert told == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_benchmark_times_both_maps(paired_weights: Path) -> None:

@@ -25,8 +25,8 @@ from vqcodec.evaluate.image.baselines import (
 )
 from vqcodec.evaluate.intervals import interval, resampled_means
 from vqcodec.evaluate.journal import OURS, PICTURES, Journal, Measured, Record
-from vqcodec.evaluate.summary import differences, summarise_codec
-from vqcodec.evaluate.table import Table
+from vqcodec.evaluate.summary import differences, summarise_codec, summarise_codes
+from vqcodec.evaluate.table import Table, sum_bits
 from vqcodec.metrics.basic import psnr
 from vqcodec.metrics.image import BEST_PSNR, METRICS, MS_SSIM, PSNR, SSIMULACRA2, TOOL
 
@@ -230,13 +230,37 @@ def record(name: str, values: dict[tuple[str, int], float]) -> Record:
         for (codec, point), value in values.items()
     )
     return Record(
-        name, f"id of {name}", 5, (10, 20), ({3: 7, 500: 1},), {"coding prior": 40.5}, measured
+        name, f"id of {name}", 5, (10, 20), ({3: 7, 500: 1},), {"coding prior": (40.5,)}, measured
     )
 
 
 def test_records_survive_json() -> None:
     one = record("<é>.png", {(OURS, 0): 25.5, ("jpeg", 0): 24.0})
     assert Record.from_json(json.loads(json.dumps(one.to_json()))) == one
+    two = replace(one, bits={"coding prior": (40.5, 3.0), "sampling prior": (50.0,)})
+    assert Record.from_json(json.loads(json.dumps(two.to_json()))) == two
+
+
+def test_bits_are_told_by_map_where_all_records_do() -> None:
+    """Journals of before they did hold a number for all maps together."""
+    usage = [np.array([2, 2]), np.array([8, 0, 0, 0])]
+    one = replace(record("x", {}), bits={"coding prior": (3.0, 5.0), "sampling prior": (9.0,)})
+    older = Record.from_json({**one.to_json(), "bits": {"coding prior": 7.5}})
+    bits = sum_bits([one, one])
+    assert bits == {"coding prior": (6, 10), "sampling prior": (18,)}
+    codes = summarise_codes(usage, bits)
+    assert codes["bits_per_index"] == {
+        "uniform": pytest.approx(20 / 12, abs=1e-4),
+        "order 0": pytest.approx(4 / 12, abs=1e-4),
+        "coding prior": pytest.approx(16 / 12, abs=1e-4),
+        "sampling prior": 1.5,
+    }
+    coarse, fine = (own["bits_per_index"] for own in codes["maps"])
+    assert coarse == {"uniform": 1, "order 0": 1, "coding prior": 1.5}
+    assert fine == {"uniform": 2, "order 0": 0, "coding prior": 1.25}
+    assert sum_bits([one, older]) == {"coding prior": (15.5,), "sampling prior": (9,)}
+    mixed = summarise_codes(usage, sum_bits([one, older]))["maps"]
+    assert all("coding prior" not in own["bits_per_index"] for own in mixed)
 
 
 def test_curves_have_the_points_that_all_pictures_fit() -> None:

@@ -343,8 +343,8 @@ def test_priors_of_several_maps_say_what_each_says_of_its_own(codec: Codec) -> N
     alone = [p.log_prob((g,)) for p, g in zip(prior.each(), maps, strict=True)]
     torch.testing.assert_close(prior.log_prob(maps), alone[0] + alone[1])
     bits = BitMeter(codec).measure(codes)
-    assert bits[SAMPLING] == pytest.approx(-float(alone[0] + alone[1]) / np.log(2), rel=1e-5)
+    assert bits[SAMPLING] == pytest.approx((-float(alone[0] + alone[1]) / np.log(2),), rel=1e-5)
     pairs = zip(coding_priors(codec.weights), codes.grids, strict=True)
-    assert bits[CODING] == pytest.approx(sum(p.bits([g]).sum() for p, g in pairs), rel=1e-6)
+    assert bits[CODING] == pytest.approx([p.bits([g]).sum() for p, g in pairs], rel=1e-6)
     floating = from_arrays(coding_priors(codec.weights)[0].arrays)
     assert floating.codebook_sizes == (24,)

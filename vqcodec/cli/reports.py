@@ -67,11 +67,15 @@ def print_codes(codes: dict[str, Any]) -> None:
             f"codes: {100 * own['usage']:.1f} % of {own['codebook_size']} used, perplexity "
             f"{own['perplexity']:.1f}"
         )
-    rate = codes.get("indices_per_second")  # of sound
-    console.say("bits an index" + (", and a second" if rate else ""))
+    rate, maps = codes.get("indices_per_second"), codes.get("maps", [])  # a rate of sound
+    console.say(
+        "bits an index" + (", and a second" if rate else "") + (", and by map" if maps else "")
+    )
     rows = []
     for name, bits in codes["bits_per_index"].items():
-        rows.append(["", name, f"{bits:.3f}", *([f"{bits * rate:,.0f}"] if rate else [])])
+        each = [own["bits_per_index"].get(name) for own in maps]
+        by_map = [f"{own:.3f}" for own in each if own is not None]
+        rows.append(["", name, f"{bits:.3f}", *([f"{bits * rate:,.0f}"] if rate else []), *by_map])
     print_table(rows)
 
 

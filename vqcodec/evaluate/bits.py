@@ -1,13 +1,13 @@
 """What the indices of pictures and sounds cost, in bits, under everything that predicts them."""
 
 import math
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import torch
 
 from vqcodec.codec.base import BaseCodec
 from vqcodec.codingpriors import coding_priors, lattice_prior
+from vqcodec.evaluate.journal import Bits
 from vqcodec.files import joint
 from vqcodec.files.codes import Codes
 from vqcodec.files.frames import blocks
@@ -34,26 +34,29 @@ class BitMeter:
         if has_sampling and weights.draws == kind:  # one of single pictures knows no videos
             self.sampling = load_sampling_prior(weights, kind).to(self.device)
 
-    def measure(self, codes: Codes) -> dict[str, float]:
+    def measure(self, codes: Codes) -> Bits:
         """Return the bits that whole maps cost, block by block as in files, by what predicts them.
 
-        Several maps are shown to a sampling prior all at once and whole. Empty for a codec without
-        priors.
+        Under a coding prior each map; several maps are shown to a sampling prior all at once and
+        whole. Empty for a codec without priors.
         """
-        bits: defaultdict[str, float] = defaultdict(float)
+        bits: Bits = {}
+        each = [0.0] * len(self.coding)
         for number, prior in enumerate(self.coding):  # there may be none
             *before, grid = codes.grids[number - len(prior.coarser) : number + 1]
             for place in blocks(grid.shape, codes.axes):
                 told = [_each(other[place]) for other in before]
-                bits[CODING] += float(prior.bits(_each(grid[place]), told).sum())
+                each[number] += float(prior.bits(_each(grid[place]), told).sum())
+        if each:
+            bits[CODING] = tuple(each)
         if self.lattice is not None and joint.fits(self.lattice, [g.shape for g in codes.grids]):
             bits[CODING] = joint.bits(codes.grids, self.lattice, codes.condition)
         if self.sampling is not None:
             parts = [codes.grids]
             if len(codes.grids) == 1:
                 parts = [(codes.grids[0][p],) for p in blocks(codes.grids[0].shape, codes.axes)]
-            bits[SAMPLING] = sum(map(self._sampling, parts))
-        return dict(bits)
+            bits[SAMPLING] = (sum(map(self._sampling, parts)),)
+        return bits
 
     @torch.inference_mode()
     def _sampling(self, grids: "tuple[NDArray[np.uint16], ...]") -> float:

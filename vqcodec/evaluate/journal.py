@@ -19,6 +19,7 @@ SETTINGS = "settings.json"
 PICTURES, RECORDINGS = "pictures.jsonl", "recordings.jsonl"  # what `compare` looks for
 OURS = "vqcodec"  # beside the names of the codecs that it is compared with
 ORIGINAL = "original"  # beside these: what measures that need no other make of the recording
+Bits = dict[str, tuple[float, ...]]  # what the indices of each map cost, or of all maps together
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Record:
     input_bytes: int
     shape: tuple[int, ...]
     usage: tuple[dict[int, int], ...]
-    bits: dict[str, float]
+    bits: Bits
     measured: tuple[Measured, ...]
     codes: tuple[int, ...] = ()
 
@@ -88,7 +89,7 @@ class Record:
             input_bytes=int(tree["input_bytes"]),
             shape=tuple(map(int, tree["shape"])),
             usage=tuple({int(k): int(n) for k, n in own.items()} for own in _maps(tree["usage"])),
-            bits={str(name): float(bits) for name, bits in tree["bits"].items()},
+            bits={str(name): _numbers(bits) for name, bits in tree["bits"].items()},
             measured=tuple(Measured(**m) for m in tree["measured"]),
             codes=tuple(map(int, tree.get("codes", ()))),
         )
@@ -97,6 +98,11 @@ class Record:
 def _maps(usage: Any) -> list[dict[str, int]]:
     """Return the usage of each map; journals of before there could be several hold that of one."""
     return [usage] if isinstance(usage, dict) else usage
+
+
+def _numbers(bits: Any) -> tuple[float, ...]:
+    """Return what each map costs; older journals hold that of all together."""
+    return tuple(map(float, bits)) if isinstance(bits, list) else (float(bits),)
 
 
 def count_used(codes: Codes) -> tuple[dict[int, int], ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.evaluate.bjontegaard import bd_quality, bd_rate
 from vqcodec.evaluate.intervals import interval, resampled_means
-from vqcodec.evaluate.journal import OURS
+from vqcodec.evaluate.journal import OURS, Bits
 from vqcodec.evaluate.table import BYTES, RATE, Table
 from vqcodec.metrics.basic import perplexity
 
@@ -110,30 +110,38 @@ def summarise_baseline(table: Table, codec: str, ours: dict[str, Any]) -> dict[s
     return summary
 
 
-def summarise_codes(usage: "Sequence[NDArray[np.int64]]", bits: dict[str, float]) -> dict[str, Any]:
+def summarise_codes(usage: "Sequence[NDArray[np.int64]]", bits: Bits) -> dict[str, Any]:
     """Return how the codes are used.
 
     Args:
         usage: how often each code of each map occurs, (K,).
-        bits: what all indices cost, by what predicts them.
+        bits: what the indices cost, by what predicts them.
 
     Returns:
         ``usage``: share of the codes that occur; ``perplexity``; ``order_0_entropy``: bits for an
-        index on its own; where there are several maps a list of these under ``maps``. And
-        ``bits_per_index``: by what predicts it, over all maps.
+        index on its own; ``bits_per_index``: by what predicts it. Where there are several maps a
+        list of these under ``maps``, and ``bits_per_index`` over all maps.
     """
     numbers = [int(own.sum()) for own in usage]  # of indices
-    total = sum(numbers)
-    alone = {
-        "uniform": sum(n * math.log2(len(own)) for n, own in zip(numbers, usage, strict=True)),
-        "order 0": sum(
-            n * math.log2(perplexity(own)) for n, own in zip(numbers, usage, strict=True)
-        ),
+    sized = list(zip(numbers, usage, strict=True))
+    costs = {
+        "uniform": tuple(n * math.log2(len(own)) for n, own in sized),
+        "order 0": tuple(n * math.log2(perplexity(own)) for n, own in sized),
+        **bits,
     }
-    maps = [_summarise_map(own) for own in usage]
+    by_map = {name: cost for name, cost in costs.items() if len(cost) == len(usage)}
+    maps = [
+        {
+            **_summarise_map(own),
+            "bits_per_index": {name: round(cost[i] / n, 4) for name, cost in by_map.items()},
+        }
+        for i, (n, own) in enumerate(sized)
+    ]
+    total = sum(numbers)
+    every = {name: round(sum(cost) / total, 4) for name, cost in costs.items()}
     return {
         **(maps[0] if len(maps) == 1 else {"indices": total, "maps": maps}),
-        "bits_per_index": {name: round(n / total, 4) for name, n in (alone | bits).items()},
+        "bits_per_index": every,
     }
 
 

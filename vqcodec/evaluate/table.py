@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vqcodec.evaluate.journal import Record
+from vqcodec.evaluate.journal import Bits, Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,13 +76,21 @@ class Table:
         return self.values[codec][:, :, self.columns.index(key)]
 
 
-def sum_bits(records: Iterable[Record]) -> dict[str, float]:
-    """Return what the indices of all records cost, in bits, by what predicts them."""
-    bits: defaultdict[str, float] = defaultdict(float)
+def sum_bits(records: Iterable[Record]) -> Bits:
+    """Return what the indices of all records cost, in bits, by what predicts them.
+
+    Of each map, where all records tell that.
+    """
+    costs: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
     for record in records:
         for name, cost in record.bits.items():
-            bits[name] += cost
-    return dict(bits)
+            costs[name].append(cost)
+    return {
+        name: tuple(map(sum, zip(*found, strict=True)))
+        if len(set(map(len, found))) == 1
+        else (sum(map(sum, found)),)
+        for name, found in costs.items()
+    }
 
 
 def count_codes(records: Iterable[Record], sizes: tuple[int, ...]) -> "list[NDArray[np.int64]]":

@@ -134,13 +134,14 @@ def code(
     return [list(own) for own in zip(*whole, strict=True)]
 
 
-def bits(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> float:
-    """Return the bits that maps cost, block by block."""
-    found = 0.0
+def bits(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> tuple[float, ...]:
+    """Return the bits that each map costs, block by block."""
+    found = [0.0] * len(grids)
     for places in blocks([grid.shape for grid in grids]):
         maps = [grid[place][None] for grid, place in zip(grids, places, strict=True)]
-        found += sum(float(own.sum()) for own in latticecoder.bits(model, maps, condition))
-    return found
+        for number, own in enumerate(latticecoder.bits(model, maps, condition)):
+            found[number] += float(own.sum())
+    return tuple(found)
 
 
 def write(grids: "Sequence[Grid]", coded: list[list[Lanes]], crc: int) -> bytes:

@@ -17,7 +17,7 @@ from vqcodec.data.sources import Source, find_sources
 from vqcodec.errors import MediaError
 from vqcodec.evaluate.imagination.dynamics import InverseDynamics, shrunk
 from vqcodec.evaluate.intervals import interval, resampled_means
-from vqcodec.evaluate.journal import OURS, Measured, Record
+from vqcodec.evaluate.journal import OURS, Bits, Measured, Record
 from vqcodec.evaluate.report import page
 from vqcodec.evaluate.results import digest
 from vqcodec.evaluate.study import Study, named
@@ -195,7 +195,7 @@ class ImaginationStudy(Study):
             "given": GIVEN,
             "imagined": imagined,
             "commonest_action": round(max(used.values()) / used.total(), 4) if used else None,
-            "bits_per_frame": {name: round(cost / frames, 1) for name, cost in bits.items()},
+            "bits_per_frame": {name: round(sum(cost) / frames, 1) for name, cost in bits.items()},
         }
         return self.tree(": imagined frames", figures, {"metrics": {"psnr": PSNR.source()}})
 
@@ -247,7 +247,7 @@ class ImaginationStudy(Study):
         return [self.actions.names[number - 1] if number else None for number in numbers]
 
     @torch.inference_mode()
-    def _bits(self, pixels: "Pixels", told: "NDArray[np.int64]") -> dict[str, float]:
+    def _bits(self, pixels: "Pixels", told: "NDArray[np.int64]") -> Bits:
         """Return what the codes of the frames cost that follow N others, by what is told of those.
 
         All N frames and the action; the frames alone; the last of them, fewer and fewer.
@@ -267,7 +267,7 @@ class ImaginationStudy(Study):
                 windows[:, : n - frames] = size
                 before.append(windows)
             walk = prior.walk(tuple(before), action)
-            found[name] = sum(float(walk.take(grid[n:]).bits.sum()) for grid in maps)
+            found[name] = tuple(float(walk.take(grid[n:]).bits.sum()) for grid in maps)
         return found
 
     def _values(self, variant: str, key: str) -> "NDArray[np.float64]":

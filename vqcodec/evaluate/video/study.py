@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.codec.video import VideoCodec
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.evaluate.bits import BitMeter
-from vqcodec.evaluate.journal import OURS, Measured, Record, count_used
+from vqcodec.evaluate.journal import OURS, Bits, Measured, Record, count_used
 from vqcodec.evaluate.report import card, code_cards, figure, heads, inputs, page
 from vqcodec.evaluate.results import BASELINES
 from vqcodec.evaluate.study import Study, named
@@ -115,14 +115,14 @@ class VideoStudy(Study):
     ) -> dict[str, float | None]:
         return {m.key: m.measure(original, other) for m in self.metrics}
 
-    def _told_by_frames(self, codes: Codes) -> dict[str, float]:
+    def _told_by_frames(self, codes: Codes) -> Bits:
         """Return what codes cost under a prior of successive frames, and without them."""
         model = frame_prior(self.codec.weights)
         if model is None or codes.grids[0][0].size > interframe.MAX_CELLS:
             return {}
         (grid,) = codes.grids
         told = {"frame prior, each frame alone": 0, "frame prior": model.frames}
-        return {name: float(interframe.bits(grid, model, n).sum()) for name, n in told.items()}
+        return {name: (float(interframe.bits(grid, model, n).sum()),) for name, n in told.items()}
 
     @cached_property
     def found(self) -> Table:
@@ -212,7 +212,7 @@ def _beginning(source: Source, name: str) -> "NDArray[np.uint8]":
         return Video.of(reader).pixels
 
 
-def _persistence(codes: Codes) -> dict[str, float]:
+def _persistence(codes: Codes) -> Bits:
     """Return the bits of codes under the simplest prior that has seen the frame before.
 
     It knows with which share of all places the code is that of the frame before, and of the others
@@ -220,12 +220,13 @@ def _persistence(codes: Codes) -> dict[str, float]:
     """
     import numpy as np
 
-    bits = 0.0
+    costs = []
     for grid, size in zip(codes.grids, codes.codebook_sizes, strict=True):
         same = grid[1:] == grid[:-1]
         others = np.bincount(np.concatenate([grid[0].ravel(), grid[1:][~same]]), minlength=size)
         share = others[others > 0] / max(1, others.sum())
-        bits += float(others.sum() * -(share * np.log2(share)).sum())
+        bits = float(others.sum() * -(share * np.log2(share)).sum())
         if same.size and 0 < (p := float(same.mean())) < 1:
             bits += same.size * (-p * math.log2(p) - (1 - p) * math.log2(1 - p))
-    return {"same place in the frame before": bits}
+        costs.append(bits)
+    return {"same place in the frame before": tuple(costs)}
