@@ -17,7 +17,11 @@ from vqcodec.modality import IMAGE, by_name
 from vqcodec.weights import find_weights
 
 Model = Annotated[
-    str, typer.Option(help="Weights with a sampling prior: a name, or a folder of weights.")
+    str,
+    typer.Option(
+        help="Weights with a sampling prior, or of several maps with a coding prior of all of them: "
+        "a name, or a folder."
+    ),
 ]
 Seed = Annotated[
     int, typer.Option(help="Of the random numbers, 0 or more: the same seed, the same output.")
@@ -94,7 +98,8 @@ def sample(
 ) -> None:
     """Draw new pictures, babble, or frames of video.
 
-    They come from the model's prior; pictures are laid out side by side in one.
+    They come from the model's prior, the maps of a model of several coarse to fine; pictures are
+    laid out side by side in one.
     """
     modality = by_name(find_weights(model).draws)
     own: dict[str, Any] = {"number": number, "size": size, "seconds": seconds, "speaker": speaker}
