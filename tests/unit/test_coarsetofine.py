@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from numpy.typing import NDArray
 
 from tests.helpers import TINY_PRIOR, Run, lattice_prior, picture
 from vqcodec import Codec, Image
@@ -161,29 +160,25 @@ def test_a_hierarchy_is_drawn_from_its_coding_prior(latticed_weights: Path, tmp_
     assert one.size == (30, 41) and not np.array_equal(one.pixels, two.pixels)
 
 
-def test_levels_of_other_shapes_cannot_be_drawn_from(latticed_weights: Path) -> None:
+@pytest.mark.parametrize("level", [0, 1])
+def test_levels_that_are_not_alike_cannot_be_drawn_from(
+    latticed_weights: Path, tmp_path: Path, level: int
+) -> None:
+    """Files are coded with it all the same: of a level there is one block less than of others."""
     weights = read_weights(latticed_weights)
     arrays = safetensors.numpy.load((weights.folder / CODING_PRIOR).read_bytes())
-    assert {"level.1.block.0.conv", "level.1.block.0.mix"} <= arrays.keys()
+    gone = {f"level.{level}.block.0.{part}" for part in ("conv", "mix")}
     names = sorted(name for name in arrays if f"{name}_bias" in arrays)
-    gone = ("level.1.block.0.conv", "level.1.block.0.mix")
-    left: dict[str, NDArray[np.int64]] = {
-        name: array.astype(np.int64)
-        for name, array in arrays.items()
-        if not name.startswith("level.1.block")
-    }
-    kept = [name not in gone for name in names]
-    left["shifts"] = arrays["shifts"].astype(np.int64)[kept]
-    LatticeModel(left)  # which codes with it
-    folder = weights.folder.parent / "uneven"
+    assert gone <= set(names)
+    arrays["shifts"] = arrays["shifts"][[name not in gone for name in names]]
+    left = {n: a.astype(np.int64) for n, a in arrays.items() if n.removesuffix("_bias") not in gone}
+    LatticeModel(left)
+    folder = tmp_path / "latticed"
     shutil.copytree(weights.folder, folder)
     part = {"codebook_id": weights.codebook_id.hex()}
     write_part(read_weights(folder), part, CODING_PRIOR, coding_bytes([left]), force=True)
-    try:
-        with pytest.raises(WeightsError, match="cannot be drawn from"):
-            sampling_prior(Codec.load(folder))
-    finally:
-        shutil.rmtree(folder)
+    with pytest.raises(WeightsError, match="cannot be drawn from"):
+        sampling_prior(Codec.load(folder))
 
 
 def test_commands_draw_from_weights_that_refine(

@@ -19,8 +19,8 @@ from vqcodec.weights import find_weights
 Model = Annotated[
     str,
     typer.Option(
-        help="Weights with a sampling prior, or of several maps with a coding prior of all of them: "
-        "a name, or a folder."
+        help="Weights with a sampling prior, or with a coding prior of several maps: a name, or a "
+        "folder of weights."
     ),
 ]
 Seed = Annotated[

@@ -3,7 +3,7 @@
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codingpriors import lattice_prior
 from vqcodec.errors import WeightsError
-from vqcodec.models.fixedpoint import from_arrays
+from vqcodec.models.fixedpoint import from_arrays, to_arrays
 from vqcodec.models.pretrained import load_sampling_prior
 from vqcodec.models.priors.base import Prior
 from vqcodec.models.priors.coarsetofine import CoarseToFine
@@ -37,6 +37,8 @@ def sampling_prior(codec: ImageCodec) -> Prior:
         first = own.each()[0]
     try:
         further = from_arrays(lattice.arrays)
+        if to_arrays(further).keys() != lattice.arrays.keys():
+            raise ValueError("some are left over")
     except (KeyError, RuntimeError, ValueError):
         raise WeightsError(
             f"{weights.folder / CODING_PRIOR}: cannot be drawn from: its levels are not alike"
