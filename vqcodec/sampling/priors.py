@@ -10,7 +10,7 @@ from vqcodec.models.priors.coarsetofine import CoarseToFine
 from vqcodec.weights import CODING_PRIOR, SAMPLING_PRIOR, first_codec, table_of
 
 # Of the maps that refine a picture. At 1 patches are most like those of photographs, but specks of
-# colour show; below 0.5 hardly anything is drawn but code 0.
+# colour show; below 0.5 there is little to see of what is drawn.
 FINER = 0.7
 
 

@@ -73,7 +73,8 @@ class CoarseToFine(Prior):
                 report=report,
             )
         condition = torch.full(shapes[0][:1], self.condition, device=device)
-        for places in joint.blocks([shape[1:] for shape in shapes]):
+        blocks = joint.blocks([shape[1:] for shape in shapes])
+        for done, places in enumerate(blocks, 1):
             walk = Walk(self.lattice, condition)
             for number, place in enumerate(places):
                 draw = Draw(temperature * (self.finer if number else 1), top_k)
@@ -82,6 +83,8 @@ class CoarseToFine(Prior):
                     grid.copy_(walk.draw(own, draw, known=grid.clone()))
                 else:
                     walk.know(grid)
+            if report and self.first is None:
+                report(done / len(blocks))
         return tuple(maps)
 
     def log_prob(self, indices: Tensors, cond: torch.Tensor | None = None) -> torch.Tensor:
