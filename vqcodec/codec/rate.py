@@ -29,6 +29,7 @@ MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
 MORE_SWEEPS, MAX_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
+MOST_SEARCHED = 1000.0  # rate weight; a smaller scale is better than such a search
 STEPS = 4  # of a bisection between a quality and the next
 CLOSE = 0.985  # of the bytes asked for is close enough
 # A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
@@ -114,34 +115,43 @@ def _best_quality(
 ) -> Codes:
     """Return the codes of the best picture that fits, for weights with `rates`.
 
-    At each scale, until a smaller one is worse. Then by a search at the rate weight that fits
-    there, which leaves room for a lower one.
+    At each scale, until a smaller one is worse. Then after a search there and at the next larger
+    scale, at the rate weights that fitted: it leaves room for lower ones.
     """
     best: tuple[float, Codes] | None = None
-    least, chosen, weight = 0, 1.0, 0.0
-    for done, scale in enumerate(ONE_PASS_SCALES, 1):
+    places: list[tuple[float, float]] = []  # scales that were tried, and the rate weights there
+    least, chosen = 0, 0
+    for done, scale in enumerate(ONE_PASS_SCALES):
         tried = _bisect(codec, codec.at_weights(image, scale), target_bytes)
         least = min(least or tried.least, tried.least)
+        places.append((scale, tried.weight))
         if report:
-            report(done / len(ONE_PASS_SCALES))
+            report((done + 1) / len(ONE_PASS_SCALES))
         if tried.codes is None:
             continue
         found = squared_error(codec, image, tried.codes)
         if best is not None and found >= best[0]:  # nor would a smaller one be better
             break
-        best, chosen, weight = (found, tried.codes), scale, tried.weight
+        best, chosen = (found, tried.codes), done
+    for scale, weight in places[max(0, chosen - 1) : chosen + 1] if sweeps else ():
+        about = min(weight, MOST_SEARCHED)
+        tried = _bisect(codec, codec.at_weights(image, scale, sweeps, about), target_bytes)
+        least = min(least, tried.least)
+        if tried.codes is not None:
+            found = squared_error(codec, image, tried.codes)
+            if best is None or found < best[0]:
+                best = found, tried.codes
     if best is None:
         raise _unreachable(target_bytes, least)
-    if sweeps:
-        tried = _bisect(codec, codec.at_weights(image, chosen, sweeps, weight), target_bytes)
-        if tried.codes is not None and squared_error(codec, image, tried.codes) < best[0]:
-            return tried.codes
     return best[1]
 
 
 @dataclass(frozen=True)
 class _Tried:
-    """What a bisection found: the codes that fit and their rate weight, and the fewest bytes."""
+    """What a bisection found: the best codes that fit, their rate weight, and the fewest bytes.
+
+    Where none fit it is the largest rate weight.
+    """
 
     codes: Codes | None
     weight: float
@@ -154,7 +164,7 @@ def _bisect(codec: ImageCodec, at_weight: "Callable[[float], Codes]", target_byt
     Whatever fits fewer bytes fits more, and so each search for more bytes goes at least as far,
     even where sizes do not always grow with quality.
     """
-    tried = _Tried(None, 0.0, 0)
+    tried = _Tried(None, codec.weight_of(1), 0)
     low, high = STEPS, 101 * STEPS  # fits, once something does, and does not
     while high - low > 1:
         middle = (low + high) // 2 if tried.codes else low
