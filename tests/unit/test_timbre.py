@@ -10,7 +10,6 @@ from vqcodec.voice.formants import CEPSTRA, cepstra_of, give_cepstra
 from vqcodec.voice.frames import RATE
 from vqcodec.voice.timbre import (
     ACTIVE,
-    COARSELY,
     COMPARED,
     FAR,
     MIN,
@@ -136,7 +135,8 @@ def test_what_found_the_features_of_a_voice_is_known_from_them() -> None:
     assert np.isfinite(alone.mean).all() and not alone.deviation.any()
 
 
-def test_coarsely_only_mean_and_deviation_are_taken() -> None:
+@pytest.mark.parametrize("reach", [FAR, NEAR])
+def test_coarsely_only_mean_and_deviation_are_taken(reach: Reach) -> None:
     rng = np.random.default_rng(3)
     means = rng.normal(size=(2, COMPARED)).astype(np.float32)
     deviations = rng.uniform(0.5, 2, (2, COMPARED)).astype(np.float32)
@@ -153,12 +153,12 @@ def test_coarsely_only_mean_and_deviation_are_taken() -> None:
     assert before is not None
     change = before.brought_to(timbre.scale, own_cepstra) - own_cepstra
     change[:, 0] = 0
-    given = EnvelopeTransfer(timbre, coarsely=True).apply(mine)
-    wanted = give_cepstra(mine, own_cepstra, own_cepstra + np.float32(COARSELY) * change)
+    given = EnvelopeTransfer(timbre, coarsely=True, reach=reach).apply(mine)
+    wanted = give_cepstra(mine, own_cepstra, own_cepstra + np.float32(reach.coarsely) * change)
     np.testing.assert_allclose(given, wanted, atol=1e-5)
     after = Scale.of(cepstra_of(given))
     assert after is not None and after.mean[1] - timbre.scale.mean[1] == pytest.approx(
-        (COARSELY - 1) * (timbre.scale.mean[1] - before.mean[1]), abs=0.05
+        (reach.coarsely - 1) * (timbre.scale.mean[1] - before.mean[1]), abs=0.05
     )
 
 

@@ -178,12 +178,13 @@ def _converted(
     drawing: SamplingParams | None,
 ) -> "Iterator[Samples]":
     """Yield sound at 16 kHz as another speaker says it."""
-    if target.needs_sound:
-        blocks = VoiceShifter(channels, target.pitch, target.timbre, coarsely=True).run(blocks)
     engine = codec.voice_engine if drawing is None else codec.engine
+    reach = FAR if engine is codec.engine else NEAR
+    if target.needs_sound:
+        shifter = VoiceShifter(channels, target.pitch, target.timbre, coarsely=True, reach=reach)
+        blocks = shifter.run(blocks)
     said = _said_by(codec, engine, blocks, channels, target.vector, drawing)
     if target.timbre is not None:
-        reach = FAR if engine is codec.engine else NEAR
         said = VoiceShifter(channels, None, target.timbre, reach=reach).run(said)
     return said
 

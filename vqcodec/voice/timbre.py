@@ -31,24 +31,25 @@ ACTIVE = 4.0  # nepers below the loud frames, within which a frame tells of the 
 MIN = RATE // HOP  # frames that do, below which they say too little: a second
 MAX = 120 * RATE // HOP  # frames of a voice that are kept: two minutes
 AT_ONCE = 256  # frames that are compared with all of a voice at a time
-COARSELY = 1.3  # of the way to the other voice's mean and deviation: beyond, for what else is left
 SPREAD = 0.5  # power of the factor to its deviation, of which averages of moments have too little
 
 
 class Reach(NamedTuple):
-    """How far conversion goes towards the moments of another voice.
+    """How far conversion goes towards another voice.
 
     Attributes:
-        way: of the way to them.
-        mean: how often the mean of the change is added once more.
+        coarsely: of the way to its mean and deviation.
+        way: of the way to its moments.
+        mean: how often the mean of the change to them is added once more.
     """
 
+    coarsely: float
     way: float
     mean: float
 
 
-FAR = Reach(1.15, 2.0)  # beyond it, for what else is left in speech of whoever spoke
-NEAR = Reach(0.6, 1.5)  # of speech that a decoder has learned to say as others
+FAR = Reach(1.3, 1.15, 2.0)  # beyond it, for what else is left in speech of whoever spoke
+NEAR = Reach(0.6, 0.3, 1.5)  # around a decoder that has learned to say speech as others
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class EnvelopeTransfer:
         timbre: the other voice.
         coarsely: bring mean and deviation of all cepstra to those of the voice, the same for every
             sound, which costs no words; by default each moment takes on its most similar ones.
-        reach: if not coarsely, how far.
+        reach: how far.
     """
 
     def __init__(self, timbre: Timbre, *, coarsely: bool = False, reach: Reach = FAR) -> None:
@@ -192,7 +193,8 @@ class EnvelopeTransfer:
         if self._scale is None:
             return samples
         if self._coarsely:
-            wanted = own + COARSELY * (self._scale.brought_to(self._timbre.scale, own) - own)
+            brought = self._scale.brought_to(self._timbre.scale, own)
+            wanted = own + self._reach.coarsely * (brought - own)
         else:
             change = self._timbre.like(self._scale.features(own)) - own
             change[:, 0] = 0
