@@ -69,7 +69,7 @@ def test_the_transform_is_pixel_unshuffles_and_keeps_distances(codec: RefinedCod
     for size in SIZES:
         pixels, decoded = picture(*size, seed=1), picture(*size, seed=2)
         lacks = errors(pixels, decoded)
-        z = whole._vectors(pixels, decoded)
+        z = whole.lacking(pixels, decoded)
         cells = F.pixel_unshuffle(lacks, 4)[0].movedim(0, -1).numpy()
         np.testing.assert_allclose(z, cells @ square, atol=1e-2)
         assert float((z**2).sum()) == pytest.approx(float(lacks.square().sum()), rel=1e-4)
@@ -276,7 +276,7 @@ def test_pictures_are_what_the_network_makes_in_one_pass(
 ) -> None:
     codes = codec.encode(Image(picture(*LONG, seed=9)), rate_weight=30.0)
     tiled = codec.decode(codes).pixels.astype(int)
-    monkeypatch.setattr("vqcodec.codec.refined.WINDOW", 1 << 20)
+    monkeypatch.setattr("vqcodec.codec.refiners.WINDOW", 1 << 20)
     assert np.abs(codec.decode(codes).pixels - tiled).max() <= 1
     before = to_signal(torch.from_numpy(codec.decode(codes, levels=1).pixels).movedim(-1, 0)[None])
     z_q = torch.from_numpy(codec.refinement.vectors(codes.grids[1:])).movedim(-1, 0)[None]

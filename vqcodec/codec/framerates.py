@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from vqcodec.coding import latticecoder
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import Walk
 from vqcodec.errors import UsageError
 from vqcodec.framepriors import frame_prior
@@ -44,7 +45,7 @@ class FrameRates:
 
     def __init__(self, pictures: "ImageCodec", weight: float) -> None:
         prior = frame_prior(pictures.weights)
-        if prior is None:
+        if not isinstance(prior, FrameModel):
             raise UsageError(
                 f"a rate weight for video needs a coding prior of frames, which the weights "
                 f"'{pictures.weights.name}' do not have"

@@ -18,7 +18,7 @@ from vqcodec.coding import latticecoder
 from vqcodec.coding.lattice import LatticeModel, Walk
 from vqcodec.codingpriors import lattice_prior
 from vqcodec.errors import WeightsError
-from vqcodec.weights import CONFIG, RATES, Weights
+from vqcodec.weights import CONFIG, RATES, Weights, table_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,14 +74,22 @@ def rates_of(weights: Weights) -> Rates | None:
     Raises:
         WeightsError: they say what cannot be.
     """
-    table = weights.config.get(RATES)
     prior = lattice_prior(weights)
-    if table is None or prior is None:
+    if RATES not in weights.config or prior is None:
         return None
+    return read_rates(weights, prior, len(prior.codebook_sizes) - (prior.first is not None))
+
+
+def read_rates(weights: Weights, prior: LatticeModel, chosen: int) -> Rates:
+    """Return what weights say of the rates of so many maps that are chosen under a prior.
+
+    Raises:
+        WeightsError: they say what cannot be.
+    """
+    table = table_of(weights.config, RATES)
     try:
         curvature = tuple(float(c) for c in table["curvature"])
         least, most = float(table["least"]), float(table["most"])
-        chosen = len(prior.codebook_sizes) - (prior.first is not None)
         if len(curvature) != chosen or not all(
             0 < number < 1e12 for number in (*curvature, least, most)
         ):

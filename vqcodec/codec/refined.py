@@ -16,13 +16,13 @@ import numpy as np
 from vqcodec.codec.base import Report
 from vqcodec.codec.effort import sweeps_of
 from vqcodec.codec.engine import Engine
-from vqcodec.codec.image import WINDOW, ImageCodec
+from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.rate import file_bytes, squared_error
 from vqcodec.codec.rates import Rates, rates_of
 from vqcodec.codec.refinement import Refinement
-from vqcodec.codec.refiners import Refine, open_refiner
+from vqcodec.codec.refiners import Refine, open_refiner, put
 from vqcodec.codec.sampling import SamplingParams
-from vqcodec.codec.tiles import check_grids, in_cells, tiles
+from vqcodec.codec.tiles import check_grids
 from vqcodec.codec.tint import apply_tint
 from vqcodec.coding.refining import NOTHING
 from vqcodec.config import check_range
@@ -289,20 +289,15 @@ class RefinedCodec(ImageCodec):
         if not any(grid.any() for grid in maps):
             return pixels
         z_q, step = self.refinement.vectors(maps), self.refinement.stride
-        (height, width), shape = pixels.shape[:2], maps[0].shape
-        around = [(0, n * step - had) for n, had in zip(shape, (height, width), strict=True)]
-        whole = np.pad(pixels, (*around, (0, 0)), mode="edge")
-        found = np.empty_like(whole)
-        for tile in tiles((shape[0], shape[1]), WINDOW, self._halo):
-            (rows, columns), (down, across) = tile, in_cells(tile, (step, step))
-            part = whole[None, down.window, across.window]
-            window = self._refine(part, z_q[None, rows.window, columns.window])
-            found[down.kept, across.kept] = window[0, down.inner, across.inner]
-        return found[:height, :width]
+        return put(self._refine, pixels, z_q, step, self._halo)
 
 
-def read_refinement(weights: Weights) -> Refinement:
+def read_refinement(weights: Weights, rates: Rates | None = None) -> Refinement:
     """Return what weights say of how errors are coded.
+
+    Args:
+        weights: the weights; their last maps are those of the codebooks.
+        rates: what they say of rates; None where their first map is that of another codec.
 
     Raises:
         WeightsError: they are damaged, or say what cannot be.
@@ -323,14 +318,16 @@ def read_refinement(weights: Weights) -> Refinement:
         check_range("dim", int(weights.refiner["dim"]), dim, dim)
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise unfit from None
-    rates, sizes = rates_of(weights), weights.codebook_sizes
+    if rates is None:
+        rates = rates_of(weights)
+        if rates is None or rates.prior.first is None:
+            raise unfit
+    sizes = weights.codebook_sizes[-len(rates.curvature) :]
     fits = analysis.shape == (3 * stride**2, dim) and codebooks.ndim == 3
-    fits = fits and codebooks.shape[::2] == (len(sizes) - 1, dim)
-    fits = fits and set(sizes[1:]) == {codebooks.shape[1]} and not codebooks[:, NOTHING].any()
+    fits = fits and codebooks.shape[::2] == (len(sizes), dim)
+    fits = fits and set(sizes) == {codebooks.shape[1]} and not codebooks[:, NOTHING].any()
     fits = fits and all(np.isfinite(array).all() for array in (analysis, codebooks, usual))
-    if rates is None or rates.prior.first is None or not fits:
-        raise unfit
-    if usual.shape != (rates.prior.conditions, *codebooks.shape[:2]):
+    if not fits or usual.shape != (rates.prior.conditions, *codebooks.shape[:2]):
         raise unfit
     meant = bytes.fromhex(str(weights.config["model"]["on"]["codebook_id"]))
     if codebook_id(meant + codebooks.astype("<f4").tobytes()) != weights.codebook_id:

@@ -83,7 +83,7 @@ class Refinement:
 
         def choose(place: tuple[slice, slice]) -> list[Lanes]:
             part = tuple(slice(self.stride * s.start, self.stride * s.stop) for s in place)
-            z = self._vectors(pixels[part], decoded[part])
+            z = self.lacking(pixels[part], decoded[part])
             chosen, lanes = self._chosen(z, first[place], weight)
             for grid, found in zip(maps, chosen, strict=True):
                 grid[place] = found
@@ -105,7 +105,7 @@ class Refinement:
             z_q += codebook[grid]
         return z_q
 
-    def _vectors(self, pixels: "Pixels", decoded: "Pixels") -> "Floats":
+    def lacking(self, pixels: "Pixels", decoded: "Pixels") -> "Floats":
         """Return z, (h, w, D), of a part of a picture; beyond its edges nothing is lacking."""
         error = np.subtract(pixels, decoded, dtype=np.float32)
         step = self.stride
@@ -123,24 +123,40 @@ class Refinement:
 
         Those of all maps, or of the first of them, until one says nothing.
         """
-        condition = self.rates.condition(weight)
-        walk = Walk(self.rates.prior, condition)
+        walk = Walk(self.rates.prior, self.rates.condition(weight))
         walk.know(first[None])
         left, found, lanes = z, list[NDArray[np.uint16]](), list[Lanes]()
         for number, codebook in enumerate(self.codebooks):
-            if not weight:
-                codes = _distances(left, codebook).argmin(-1).astype(np.uint16)
-            elif (cost := self._costs(left, number, condition, weight)) is not None:
-                coder = LaneEncoder(1, latticecoder.lanes_of(first.shape))
-                codes = latticecoder.choose(walk, cost[None], coder)[0]
-                if len(lanes) == number:
-                    lanes += coder.finish()
-            else:
-                codes = np.full(first.shape, NOTHING, np.uint16)
-                walk.know(codes[None])
+            codes, own = self.choose(walk, number, left, weight)
+            if len(lanes) == number:
+                lanes += own
             found.append(codes)
             left = left - codebook[codes]
         return found, lanes
+
+    def choose(
+        self, walk: Walk, number: int, left: "Floats", weight: float
+    ) -> "tuple[Grid, list[Lanes]]":
+        """Return the codes, (h, w), of a codebook that weigh least, and their lanes.
+
+        Args:
+            walk: goes over their map next.
+            number: of the codebook.
+            left: (h, w, D), what those before it left to be said.
+            weight: the rate weight; 0 for the nearest codes, which have no lanes, as none have
+                where there is nothing to be said.
+        """
+        shape = left.shape[:2]
+        if weight:
+            cost = self._costs(left, number, self.rates.condition(weight), weight)
+            if cost is not None:
+                coder = LaneEncoder(1, latticecoder.lanes_of(shape))
+                return latticecoder.choose(walk, cost[None], coder)[0], coder.finish()
+            codes = np.full(shape, NOTHING, np.uint16)
+        else:
+            codes = _distances(left, self.codebooks[number]).argmin(-1).astype(np.uint16)
+        walk.know(codes[None])
+        return codes, []
 
     def _costs(self, left: "Floats", number: int, condition: int, weight: float) -> "Floats | None":
         """Return what codes of a codebook cost beside their bits, (h, w, K), in bits.

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from vqcodec.codec.engine import Engine
+from vqcodec.codec.image import WINDOW
+from vqcodec.codec.tiles import in_cells, tiles
 from vqcodec.weights import REFINER, Weights, table_of
 
 if TYPE_CHECKING:
@@ -19,6 +21,28 @@ class Refine(Protocol):
 
     def __call__(self, pixels: "Pixels", z_q: "Floats") -> "Pixels":
         """Return pictures, (N, H, W, 3), like `pixels`; the vectors are (N, h, w, D)."""
+
+
+def put(refine: Refine, pixels: "Pixels", z_q: "Floats", step: int, halo: int) -> "Pixels":
+    """Return a picture with what vectors say that it lacks, tile by tile.
+
+    Args:
+        refine: the network.
+        pixels: (H, W, 3).
+        z_q: (h, w, D), of cells that cover it.
+        step: pixels to a cell along each axis.
+        halo: cells beyond its own that the network looks at, per side.
+    """
+    (height, width), (rows, columns) = pixels.shape[:2], z_q.shape[:2]
+    around = ((0, rows * step - height), (0, columns * step - width), (0, 0))
+    whole = np.pad(pixels, around, mode="edge")
+    found = np.empty_like(whole)
+    for tile in tiles((rows, columns), WINDOW, halo):
+        down, across = in_cells(tile, (step, step))
+        part = whole[None, down.window, across.window]
+        window = refine(part, z_q[None, tile[0].window, tile[1].window])
+        found[down.kept, across.kept] = window[0, down.inner, across.inner]
+    return found[:height, :width]
 
 
 def open_refiner(weights: Weights, engine: Engine) -> Refine:

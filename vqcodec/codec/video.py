@@ -4,12 +4,12 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.framerates import FrameRates
 from vqcodec.codec.image import ImageCodec
-from vqcodec.coding.framemodel import FrameModel
+from vqcodec.coding.movingmodel import FramePrior
 from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MAX_CODES, VideoInfo, check_size, ticks_a_second
@@ -27,7 +27,8 @@ from vqcodec.media.image import Image
 from vqcodec.media.image import check_size as check_picture
 from vqcodec.media.video import Video, open_video
 from vqcodec.media.videoreader import Frame, VideoReader
-from vqcodec.modality import VIDEO
+from vqcodec.modality import VIDEO, load
+from vqcodec.weights import Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,10 +41,17 @@ Told = Callable[[int], None]  # is told how many frames are done
 MEMORY = 1 << 31  # bytes of pictures that are decoded into memory
 
 
+MOVING = "vqcodec.codec.moving:MovingCodec"  # of weights that code frames by those before
+
+
 class VideoCodec(BaseCodec):
     """Turns videos into index maps and back, each frame as a picture."""
 
     modality, pixels = VIDEO, True
+
+    @classmethod
+    def _kind(cls, weights: Weights) -> type[Self]:
+        return cast(type[Self], load(MOVING)) if weights.refiner else cls
 
     @property
     def pictures(self) -> ImageCodec:
@@ -56,7 +64,7 @@ class VideoCodec(BaseCodec):
         *,
         rate: Fraction | int = 25,
         scale: float = 1.0,
-        rate_weight: float = 0.0,
+        rate_weight: float | None = None,
         report: Report | None = None,
     ) -> Codes:
         """Return the codes of a video that fits into memory.
@@ -66,7 +74,8 @@ class VideoCodec(BaseCodec):
             rate: frames a second, where that is an array.
             scale: code frames smaller by this factor (0 to 1); decoding enlarges them again.
             rate_weight: the squared error, in 8-bit levels summed over pixels and colours, that
-                saving a bit under the coding prior of frames may cost; 0 for the best picture.
+                saving a bit under the coding prior of frames may cost; 0 for the best picture, the
+                default where frames are coded one by one.
             report: called with the fraction done, for progress bars.
 
         Raises:
@@ -95,7 +104,7 @@ class VideoCodec(BaseCodec):
         reader: VideoReader,
         *,
         scale: float = 1.0,
-        rate_weight: float = 0.0,
+        rate_weight: float | None = None,
         report: Report | None = None,
     ) -> Codes:
         """Return the codes of a video that is being read; see `encode`."""
@@ -121,7 +130,7 @@ class VideoCodec(BaseCodec):
         frames: Iterable[Frame],
         size: tuple[int, int],
         scale: float = 1.0,
-        rate_weight: float = 0.0,
+        rate_weight: float | None = None,
         told: Told | None = None,
     ) -> Iterator[Group]:
         """Yield the codes of frames, some at a time, as they come.
@@ -135,13 +144,12 @@ class VideoCodec(BaseCodec):
         """
         import numpy as np
 
-        rates = FrameRates(self.pictures, rate_weight) if rate_weight else None
+        code = self._coder(rate_weight)
         coded_size, done = _scaled(size, scale), 0
         coded = (Frame(Image(f.pixels).resize(coded_size).pixels, f.duration) for f in frames)
         for some in _some(coded, frames_of(self.maps, coded_size)):
-            pixels = np.stack([f.pixels for f in some])
-            grids = (rates.encode(pixels),) if rates else self.pictures.encode_batch(pixels)
-            yield Group(grids, tuple(f.duration for f in some))
+            grids, condition = code(np.stack([f.pixels for f in some]))
+            yield Group(grids, tuple(f.duration for f in some), condition)
             done += len(some)
             if told:
                 told(done)
@@ -154,7 +162,7 @@ class VideoCodec(BaseCodec):
         priors: Priors = (),
         *,
         scale: float = 1.0,
-        rate_weight: float = 0.0,
+        rate_weight: float | None = None,
         told: Told | None = None,
     ) -> VideoWriter:
         """Write the codes of frames to a ``.vqc`` file as they come.
@@ -214,9 +222,20 @@ class VideoCodec(BaseCodec):
         for shown in (coded_size, size):
             check_picture(shown[0], shown[1], "a frame")
         for group in groups:
-            pixels = self.pictures.decode_batch(group.grids)[:, : coded_size[0], : coded_size[1]]
-            for picture, duration in zip(pixels, group.durations, strict=True):
+            pictures = self._decoded(group.grids, (coded_size[0], coded_size[1]))
+            for picture, duration in zip(pictures, group.durations, strict=True):
                 yield Frame(Image(picture).resize((size[0], size[1])).pixels, duration)
+
+    def _coder(self, weight: float | None) -> "Callable[[Pixels], tuple[Grids, int]]":
+        """Return what makes of a group of frames its maps, (n, h, w) each, and their condition."""
+        if not weight:
+            return lambda pixels: (self.pictures.encode_batch(pixels), 0)
+        rates = FrameRates(self.pictures, weight)
+        return lambda pixels: ((rates.encode(pixels),), 0)
+
+    def _decoded(self, grids: "Grids", size: tuple[int, int]) -> "Iterator[Pixels]":
+        """Yield the frames, (H, W, 3), of a group."""
+        yield from self.pictures.decode_batch(grids)[:, : size[0], : size[1]]
 
     def _groups(self, codes: Codes) -> Iterator[Group]:
         media = codes.video
@@ -252,11 +271,12 @@ class VideoCodec(BaseCodec):
         check_size(size, VIDEO.axes)
         media = VideoInfo(size, coded_size, *simplest(info.frame_rate, durations))
         name, identity = self.weights.name, self.weights.codebook_id
-        return Codes(grids, self.codebook_sizes, VIDEO.axes, name, identity, media)
+        books, condition = self.codebook_sizes, found[0].condition
+        return Codes(grids, books, VIDEO.axes, name, identity, media, condition)
 
     def _header(self, info: VideoInfo, priors: Priors) -> Header:
         name, identity = self.weights.name, self.weights.codebook_id
-        ids, joint = identities_of(priors, len(self.maps)), isinstance(priors, FrameModel)
+        ids, joint = identities_of(priors, len(self.maps)), isinstance(priors, FramePrior)
         return Header(VIDEO.axes, name, identity, self.maps, info, ids, stream=True, joint=joint)
 
 

@@ -49,20 +49,7 @@ def encode(
         walk.know(maps[0])
     for grid in maps[len(coded) :]:
         coder = LaneEncoder(len(grid), lanes_of(grid.shape[1:]))
-
-        def look(cells: Cells, cumulative: "Ints", grid: "Grids" = grid) -> "tuple[Ints, Ints]":
-            return parts_of(grid[:, *cells].astype("int32"), cumulative)
-
-        def take(
-            cells: Cells,
-            parts: "tuple[Ints, Ints]",
-            grid: "Grids" = grid,
-            coder: LaneEncoder = coder,
-        ) -> "Ints":
-            coder.encode(*parts)
-            return grid[:, *cells].astype("int32")
-
-        walk.go(_shape(grid), look, take)
+        put(walk, grid, coder)
         coded.append(coder.finish())
     return coded
 
@@ -84,8 +71,6 @@ def decode(
         condition: what `encode` was called with.
         beside: likewise.
     """
-    import numpy as np
-
     walk, found = Walk(model, condition, beside), []
     if model.first is not None:
         first = maps[0]
@@ -94,21 +79,11 @@ def decode(
         found.append(first)
         walk.know(first)
     for coded, (height, width) in list(zip(maps, shapes, strict=True))[len(found) :]:
-        coder = LaneDecoder(coded) if isinstance(coded, list) else None
-
-        def take(
-            cells: Cells,
-            cumulative: "Ints",
-            coded: "Grids | list[Lanes]" = coded,
-            coder: LaneDecoder | None = coder,
-        ) -> "Ints":
-            if coder is not None:
-                return coder.decode(cumulative)
-            assert not isinstance(coded, list)
-            return coded[:, *cells].astype(np.int32)
-
-        grid = walk.go((len(coded), height, width), _cumulative, take)
-        found.append(grid.astype(np.uint16))
+        if isinstance(coded, list):
+            found.append(take(walk, (len(coded), height, width), LaneDecoder(coded)))
+        else:
+            walk.know(coded)
+            found.append(coded)
     return found
 
 
@@ -123,24 +98,48 @@ def bits(
 
     The arguments are those of `encode`.
     """
-    import numpy as np
-
-    walk, found = Walk(model, condition, beside), []
+    walk, found = Walk(model, condition, beside), list["Float"]()
     if model.first is not None:
         found.append(model.first.bits(list(maps[0])))
         walk.know(maps[0])
-    for grid in maps[len(found) :]:
-        cost = np.zeros(grid.shape)
+    found += [cost(walk, grid) for grid in maps[len(found) :]]
+    return found
 
-        def look(
-            cells: Cells, cumulative: "Ints", grid: "Grids" = grid, cost: "Float" = cost
-        ) -> "Ints":
-            codes = grid[:, *cells].astype(np.int32)
-            cost[:, *cells] = TOTAL_BITS - np.log2(parts_of(codes, cumulative)[1])
-            return codes
 
-        walk.go(_shape(grid), look)
-        found.append(cost)
+def put(walk: Walk, grid: "Grids", coder: LaneEncoder) -> None:
+    """Go over the next map, (B, h, w), and give its codes to a coder of B blocks."""
+
+    def look(cells: Cells, cumulative: "Ints") -> "tuple[Ints, Ints]":
+        return parts_of(grid[:, *cells].astype("int32"), cumulative)
+
+    def give(cells: Cells, parts: "tuple[Ints, Ints]") -> "Ints":
+        coder.encode(*parts)
+        return grid[:, *cells].astype("int32")
+
+    walk.go(_shape(grid), look, give)
+
+
+def take(walk: Walk, shape: tuple[int, int, int], coder: LaneDecoder) -> "Grids":
+    """Reverse `put`: return the next map, of this shape (B, h, w)."""
+
+    def look(_: Cells, cumulative: "Ints") -> "Ints":
+        return cumulative
+
+    return walk.go(shape, look, lambda _, cumulative: coder.decode(cumulative)).astype("uint16")
+
+
+def cost(walk: Walk, grid: "Grids") -> "Float":
+    """Go over the next map, and return the bits, (B, h, w), that each of its codes costs."""
+    import numpy as np
+
+    found = np.zeros(grid.shape)
+
+    def look(cells: Cells, cumulative: "Ints") -> "Ints":
+        codes = grid[:, *cells].astype(np.int32)
+        found[:, *cells] = TOTAL_BITS - np.log2(parts_of(codes, cumulative)[1])
+        return codes
+
+    walk.go(_shape(grid), look)
     return found
 
 
@@ -196,18 +195,14 @@ def choose(walk: Walk, cost: "NDArray[np.float32]", coder: LaneEncoder | None = 
         codes = found.argmin(-1).astype(np.int32)
         return codes, None if coder is None else parts_of(codes, cumulative)
 
-    def take(_: Cells, looked: "tuple[Ints, tuple[Ints, Ints] | None]") -> "Ints":
+    def give(_: Cells, looked: "tuple[Ints, tuple[Ints, Ints] | None]") -> "Ints":
         codes, parts = looked
         if coder is not None and parts is not None:
             coder.encode(*parts)
         return codes
 
     batch, height, width = cost.shape[:3]
-    return walk.go((batch, height, width), look, take).astype(np.uint16)
-
-
-def _cumulative(_: Cells, cumulative: "Ints") -> "Ints":
-    return cumulative
+    return walk.go((batch, height, width), look, give).astype(np.uint16)
 
 
 def _shape(grid: "Grids") -> tuple[int, int, int]:

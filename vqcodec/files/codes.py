@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vqcodec.coding.framemodel import FrameModel
     from vqcodec.coding.lattice import LatticeModel
+    from vqcodec.coding.movingmodel import FramePrior
 
 MAX_FILE_BYTES = 1 << 29
 SUFFIXES = (".npz", ".vqc")
@@ -80,7 +80,7 @@ class Codes(Contents):
         self,
         suffix: str,
         *,
-        prior: "bool | Sequence[CodingPrior] | LatticeModel | FrameModel" = True,
+        prior: "bool | Sequence[CodingPrior] | LatticeModel | FramePrior" = True,
     ) -> bytes:
         """Serialise as ``.npz`` or ``.vqc``.
 

@@ -232,7 +232,7 @@ def _check_frames(header: Header) -> None:
         check_size(size[1:], "hw")
     media.check()
     fit = (spec.stride[0] == 1 and 2 <= spec.codebook_size <= 65536 for spec in header.maps)
-    if (header.joint and len(header.maps) > 1) or not all(fit):
+    if not all(fit):
         raise FormatError("damaged: its maps are not those of frames")
 
 

@@ -170,6 +170,19 @@ class Frame:
     check: bytes
 
 
+def read_lanes(read: Reader, shapes: Sequence[Shape], number: int) -> list[Lanes]:
+    """Read the lanes, block after block, of map `number` of maps of these shapes.
+
+    Raises:
+        FormatError: it is truncated.
+    """
+    lanes = []
+    for places in blocks(shapes):
+        count = latticecoder.lanes_of(_shape_of(places)[number])
+        lanes.append([read.take(read.varint()) for _ in range(count)])
+    return lanes
+
+
 def read_frame(read: Reader, shapes: Sequence[Shape], number: int) -> Frame:
     """Read the frame of map `number` of maps of these shapes.
 
@@ -177,10 +190,7 @@ def read_frame(read: Reader, shapes: Sequence[Shape], number: int) -> Frame:
         FormatError: it is truncated.
     """
     start = read.position
-    lanes = []
-    for places in blocks(shapes):
-        count = latticecoder.lanes_of(_shape_of(places)[number])
-        lanes.append([read.take(read.varint()) for _ in range(count)])
+    lanes = read_lanes(read, shapes, number)
     data = read.data[start : read.position]
     last = number + 1 == len(shapes)
     return Frame(data, lanes, read.take(CRC_BYTES if last else INNER_BYTES))
@@ -201,11 +211,23 @@ def decode(
     Raises:
         FormatError: a checksum is wrong.
     """
+    grids = decode_lanes([frame.lanes for frame in frames], shapes, model, condition)
+    for number, (grid, frame) in enumerate(zip(grids, frames, strict=True), 1):
+        crc = crc_of(grid, zlib.crc32(frame.data, crc))
+        if frame.check != _check(crc, last=number == len(shapes)):
+            raise FormatError("damaged: the checksum is wrong")
+    return grids
+
+
+def decode_lanes(
+    every: list[list[Lanes]], shapes: Sequence[Shape], model: "LatticeModel", condition: int
+) -> "list[Grid]":
+    """Return the maps, all or the first of them, whose lanes these are, by map and block."""
     import numpy as np
 
-    number = len(frames)
+    number = len(every)
     where = [places[:number] for places in blocks(shapes)]
-    items = list(zip(*(frame.lanes for frame in frames), strict=True))
+    items = list(zip(*every, strict=True))
 
     def decode_group(group_shapes: Shapes, group: list[tuple[Lanes, ...]]) -> "list[list[Grid]]":
         coded = [list(own) for own in zip(*group, strict=True)]
@@ -218,10 +240,6 @@ def decode(
         for places, parts in zip(where, found, strict=True):
             for grid, place, part in zip(grids, places, parts, strict=True):
                 grid[place] = part
-    for number, (grid, frame) in enumerate(zip(grids, frames, strict=True), 1):
-        crc = crc_of(grid, zlib.crc32(frame.data, crc))
-        if frame.check != _check(crc, last=number == len(shapes)):
-            raise FormatError("damaged: the checksum is wrong")
     return grids
 
 

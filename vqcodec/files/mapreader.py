@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.coding.movingmodel import FramePrior
 from vqcodec.errors import FormatError
 from vqcodec.files import joint
 from vqcodec.files.contents import MAX_CODES
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Grid = NDArray[np.uint16]
 
-FindPrior = Callable[[str, bytes, bytes, int | None], CodingPrior | LatticeModel | FrameModel]
+FindPrior = Callable[[str, bytes, bytes, int | None], CodingPrior | LatticeModel | FramePrior]
 
 
 def read_maps(
@@ -59,7 +59,7 @@ def read_maps(
         else:
             prior = find_prior(header.model, header.codebook_id, identity, place)
             if (
-                isinstance(prior, LatticeModel | FrameModel)
+                isinstance(prior, LatticeModel | FramePrior)
                 or prior.codebook_size != spec.codebook_size
             ):
                 raise FormatError("damaged: its codebook size is not that of its coding prior")

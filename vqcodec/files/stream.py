@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
-from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.coding.movingmodel import FramePrior
 from vqcodec.codingpriors import needed_coding_prior
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import AudioInfo, check_size
@@ -154,7 +154,7 @@ class StreamFrames:
         if (identity := header.prior_ids[number]) is None:
             return None
         prior = find_prior(header.model, header.codebook_id, identity, number)
-        if isinstance(prior, LatticeModel | FrameModel):
+        if isinstance(prior, LatticeModel | FramePrior):
             raise FormatError("damaged: its coding prior is one of all maps, or of frames")
         sizes = header.codebook_sizes[number - len(prior.coarser) : number + 1]
         if (*prior.coarser, prior.codebook_size) != sizes:

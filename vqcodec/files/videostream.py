@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
 from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.coding.movingmodel import FramePrior, MovingModel
 from vqcodec.errors import FormatError
-from vqcodec.files import interframe
+from vqcodec.files import interframe, moving
 from vqcodec.files.contents import MAX_CODES, Contents, VideoInfo, check_size
 from vqcodec.files.frames import CRC_BYTES, MAX_CODED, CodingPrior, code, decode_blocks
 from vqcodec.files.header import PACKED, RANGE_CODED, Header, read_header, write_header
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Grids = tuple[Grid, ...]
 
 AFTER = 2  # how a group holds a map: each frame after those before, see `interframe`
+MOVING = 3  # how it holds all maps: what moved, and what that lacks, see `moving`
 FRAMES = 32  # of a group, where they are small
 GROUP_CELLS = 1 << 19  # of a group of several frames
 MAX_FRAMES = 1 << 10  # of a group that is read
@@ -42,19 +44,26 @@ class Group(NamedTuple):
     Attributes:
         grids: the maps of each, (n, h, w) uint16, coarse to fine.
         durations: of each, in ticks.
+        condition: that of `Contents`.
     """
 
     grids: "Grids"
     durations: tuple[int, ...]
+    condition: int = 0
 
 
 def frames_of(maps: Maps, coded_size: tuple[int, ...]) -> int:
-    """Return how many frames of (height, width) make a group."""
+    """Return how many frames of (height, width) make a group.
+
+    Where frames have several maps they may be made of the frames before: groups are longer.
+    """
     cells = sum(_cells(maps, coded_size))
-    return max(1, min(FRAMES, GROUP_CELLS // cells))
+    most = GROUP_CELLS if len(maps) == 1 else MAX_GROUP_CELLS
+    return max(1, min(FRAMES, most // cells))
 
 
-Priors = Sequence[CodingPrior] | FrameModel  # of each map, none, or one of successive frames
+# of each map, none, or one of successive frames
+Priors = Sequence[CodingPrior] | FramePrior
 
 
 def find_priors(header: Header, find_prior: FindPrior) -> Priors:
@@ -68,7 +77,9 @@ def find_priors(header: Header, find_prior: FindPrior) -> Priors:
         prior = find_prior(header.model, header.codebook_id, identity, which)
         if isinstance(prior, FrameModel) and header.joint and interframe.fits(prior, sizes):
             return prior
-        if isinstance(prior, FrameModel | LatticeModel):
+        if isinstance(prior, MovingModel) and header.joint and moving.fits(prior, sizes):
+            return prior
+        if isinstance(prior, FramePrior | LatticeModel):
             raise FormatError("damaged: its coding prior is not one of frames")
         found.append(prior)
     if found and tuple(prior.codebook_size for prior in found) != sizes:
@@ -78,7 +89,7 @@ def find_priors(header: Header, find_prior: FindPrior) -> Priors:
 
 def identities_of(priors: Priors, maps: int) -> tuple[bytes | None, ...]:
     """Return the `Header.prior_ids` of so many maps that go by some priors, or none."""
-    if isinstance(priors, FrameModel):
+    if isinstance(priors, FramePrior):
         return (priors.identity,) * maps
     return tuple(p.identity for p in priors) or (None,) * maps
 
@@ -87,6 +98,8 @@ def fitting(priors: Priors | LatticeModel, codebook_sizes: tuple[int, ...]) -> P
     """Return priors if they are such as code frames of these codebooks, or else none."""
     if isinstance(priors, FrameModel):
         return priors if interframe.fits(priors, codebook_sizes) else ()
+    if isinstance(priors, MovingModel):
+        return priors if moving.fits(priors, codebook_sizes) else ()
     if isinstance(priors, LatticeModel):
         return ()
     return priors if tuple(p.codebook_size for p in priors) == codebook_sizes else ()
@@ -104,35 +117,47 @@ def dump(codes: Contents, priors: Priors | LatticeModel = ()) -> bytes:
     media = codes.video
     cells = sum(grid.size for grid in codes.grids)
     fit = fitting(priors, codes.codebook_sizes) if cells <= MAX_CODED else ()
-    joint = isinstance(fit, FrameModel)
+    joint = isinstance(fit, FramePrior)
     whole = Header.of(codes, identities_of(fit, len(codes.grids)), joint=joint)
     length, *size = media.size
     empty = dataclasses.replace(
         media, size=(0, *size), coded_size=(0, *media.coded_size[1:]), durations=()
     )
     file = io.BytesIO()
-    writer = VideoWriter(file, dataclasses.replace(whole, media=empty, stream=True), fit)
+    writer = VideoWriter(
+        file, dataclasses.replace(whole, media=empty, stream=True, condition=0), fit
+    )
     durations = media.durations or (1,) * length
     step = frames_of(whole.maps, media.coded_size[1:])
     for start in range(0, length, step):
         some = slice(start, start + step)
-        writer.write(Group(tuple(grid[some] for grid in codes.grids), durations[some]))
+        grids = tuple(grid[some] for grid in codes.grids)
+        writer.write(Group(grids, durations[some], codes.condition))
     writer.finish()
     return file.getvalue()
 
 
-def load(read: Reader, header: Header, find_prior: FindPrior) -> "tuple[list[Grid], VideoInfo]":
-    """Read all groups behind a header; see `vqc.load`."""
+def load(
+    read: Reader, header: Header, find_prior: FindPrior
+) -> "tuple[list[Grid], VideoInfo, int]":
+    """Read all groups behind a header; see `vqc.load`.
+
+    Returns:
+        Their maps, what these are made from, and the condition of the first group.
+    """
     import numpy as np
 
     frames = VideoFrames(read, header, find_priors(header, find_prior))
-    groups, total = [], 0
+    groups: list[Grids] = []
+    total = condition = 0
     for group in frames:
+        condition = condition if groups else group.condition
         groups.append(group.grids)
         total += sum(grid.size for grid in group.grids)
         if total > MAX_CODES:
             raise FormatError(f"holds more than {MAX_CODES:,} indices, too many for memory")
-    return [np.concatenate(maps) for maps in zip(*groups, strict=True)], frames.media
+    grids = [np.concatenate(maps) for maps in zip(*groups, strict=True)]
+    return grids, frames.media, condition
 
 
 def _cells(maps: Maps, coded_size: tuple[int, ...]) -> list[int]:
@@ -168,8 +193,10 @@ class VideoWriter:
     def write(self, group: Group) -> None:
         """Write a group of frames."""
         out = bytearray(b"".join(map(varint, group.durations)))
-        for number in range(len(group.grids)):
+        together = self._together(group)
+        for number in range(len(group.grids) if together is None else 0):
             out += self._map(group.grids[: number + 1], number)
+        out += together or b""
         self._give(varint(len(group.durations)) + varint(len(out)) + out)
         self._give(self._crc(bytes(out)))
         self._groups += 1
@@ -179,6 +206,15 @@ class VideoWriter:
         """Write the end, which tells how many frames there were."""
         end = varint(self.frames)
         self._give(b"\0" + end + self._crc(end))
+
+    def _together(self, group: Group) -> bytes | None:
+        """Return all maps of a group, coded together; None where they are not, or better packed."""
+        grids, condition, model = group.grids, group.condition, self._priors
+        if not isinstance(model, MovingModel) or not moving.can_code(model, grids, condition):
+            return None
+        coded = moving.code(grids, model, condition)
+        cells = sum(grid.size for grid in grids)
+        return bytes([MOVING]) + coded if cells <= moving.MAX_PER_BYTE * len(coded) else None
 
     def _map(self, grids: "Grids", number: int) -> bytes:
         """Return one map of a group, packed or range-coded, whichever is smaller."""
@@ -190,7 +226,7 @@ class VideoWriter:
             coded = bytes([AFTER]) + interframe.code(grid, self._priors)
             if grid.size > interframe.MAX_PER_BYTE * (len(coded) - 1):
                 return packed
-        elif self._priors:
+        elif self._priors and not isinstance(self._priors, MovingModel):
             payloads = code(grids, "thw", self._priors[number])
             coded = bytes([RANGE_CODED]) + b"".join(varint(len(p)) + p for p in payloads)
         else:
@@ -302,14 +338,18 @@ class VideoFrames:
     def _group(self, read: Reader, frames: int) -> Group:
         durations = self._durations(read, frames)
         grids: list[Grid] = []
-        for number, spec in enumerate(self.header.maps):
-            kind, priors = read.take(1)[0], self._priors
-            shape = spec.shape((frames, *self.media.coded_size[1:]))
+        condition, priors = 0, self._priors
+        shapes = [s.shape((frames, *self.media.coded_size[1:])) for s in self.header.maps]
+        for number, (spec, shape) in enumerate(zip(self.header.maps, shapes, strict=True)):
+            kind = read.take(1)[0]
             if kind == PACKED:
                 grids.append(_unpack(read, shape, spec.codebook_size))
             elif kind == AFTER and isinstance(priors, FrameModel):
                 grids.append(interframe.decode(read, shape, priors))
-            elif kind == RANGE_CODED and not isinstance(priors, FrameModel) and priors:
+            elif kind == MOVING and isinstance(priors, MovingModel) and not number:
+                grids, condition = moving.decode(read, shapes, priors)
+                break
+            elif kind == RANGE_CODED and isinstance(priors, Sequence) and priors:
                 grids.append(decode_blocks(read, grids, shape, "thw", priors[number]))
             else:
                 raise FormatError("damaged: its indices are of an unknown kind")
@@ -317,7 +357,7 @@ class VideoFrames:
                 raise FormatError("damaged: an index is not below the codebook's size")
         if read.left:
             raise FormatError("damaged: a group is longer than its frames")
-        return Group(tuple(grids), durations)
+        return Group(tuple(grids), durations, condition)
 
 
 def _unpack(read: Reader, shape: tuple[int, ...], codebook_size: int) -> "Grid":

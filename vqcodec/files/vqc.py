@@ -82,7 +82,8 @@ groups                in version 3: varint frames, 1 to 1,024; varint length of 
                       every 8,192 of its cells, begun ones included: varint length, and so many
                       bytes, by `vqcodec.coding.lanes` with the frequencies of
                       `vqcodec.coding.framemodel`, which has seen the frames before in the group, in
-                      the order of `vqcodec.coding.quadtree`.
+                      the order of `vqcodec.coding.quadtree`. Or, for all grids at once, 3 and the
+                      bytes of `vqcodec.files.moving`.
                       Then the end: a 0; varint frames in all; a CRC-32
 ====================  ==========================================================================
 
@@ -99,8 +100,8 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
+from vqcodec.coding.movingmodel import FramePrior
 from vqcodec.errors import FormatError
 from vqcodec.files import joint, videostream
 from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo
@@ -128,7 +129,8 @@ __all__ = ["MAGIC", "dump", "is_coded", "is_stream", "is_video", "load"]
 
 
 def dump(
-    codes: Contents, priors: "Sequence[CodingPrior] | LatticeModel | FrameModel" = ()
+    codes: Contents,
+    priors: "Sequence[CodingPrior] | LatticeModel | FramePrior" = (),
 ) -> bytes:
     """Serialise codes; equal codes give equal bytes.
 
@@ -139,7 +141,7 @@ def dump(
     """
     if videostream.is_stream_of_frames(codes):
         return videostream.dump(codes, priors)
-    if isinstance(priors, FrameModel):
+    if isinstance(priors, FramePrior):
         priors = ()
     if isinstance(priors, LatticeModel):
         coded = _dump_jointly(codes, priors)
@@ -240,16 +242,16 @@ def load(
     """
     read = Reader(data)
     header = read_header(read)
-    media = header.media
+    media, condition = header.media, header.condition
     if header.version == 3:
-        grids, media = videostream.load(read, header, find_prior)
+        grids, media, condition = videostream.load(read, header, find_prior)
     elif header.stream:
         grids, media = _read_stream(read, header, find_prior)
     else:
         grids = read_maps(read, header, find_prior, levels=levels, partial=partial)
     sizes, model, identity = header.codebook_sizes, header.model, header.codebook_id
     return Contents(
-        tuple(grids), sizes[: len(grids)], header.axes, model, identity, media, header.condition
+        tuple(grids), sizes[: len(grids)], header.axes, model, identity, media, condition
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec.video import VideoCodec
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.journal import OURS, Bits, Measured, Record, count_used
@@ -118,7 +119,7 @@ class VideoStudy(Study):
     def _told_by_frames(self, codes: Codes) -> Bits:
         """Return what codes cost under a prior of successive frames, and without them."""
         model = frame_prior(self.codec.weights)
-        if model is None or codes.grids[0][0].size > interframe.MAX_CELLS:
+        if not isinstance(model, FrameModel) or codes.grids[0][0].size > interframe.MAX_CELLS:
             return {}
         (grid,) = codes.grids
         told = {"frame prior, each frame alone": 0, "frame prior": model.frames}
