@@ -1,6 +1,7 @@
 """Fixtures: a tiny model with random weights, on disk like any other, and synthetic pictures."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from tests import twomaps
@@ -31,11 +33,14 @@ from tests.helpers import (
 from vqcodec.cli import main
 from vqcodec.codec.graphs import add_graphs
 from vqcodec.codec.unseen import PLAIN_CODES
+from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.media.image import Image
 from vqcodec.models.decoders.wavenet import WaveNet
+from vqcodec.models.fixedpoint import to_arrays
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.plain import find_plain_codes
 from vqcodec.models.pretrained import (
+    coding_bytes,
     prior_bytes,
     tensor_bytes,
     write_part,
@@ -44,7 +49,15 @@ from vqcodec.models.pretrained import (
 from vqcodec.models.priors import causal
 from vqcodec.models.refiningweights import write_refining
 from vqcodec.models.vqvae import VQVAE, build, build_decoder, build_prior
-from vqcodec.weights import CONFIG, WAVENET, WAVENET_ALONE, read_weights
+from vqcodec.weights import (
+    CODEBOOKS,
+    CONFIG,
+    MODEL,
+    WAVENET,
+    WAVENET_ALONE,
+    codebook_id,
+    read_weights,
+)
 
 torch.set_num_threads(1)  # the models are tiny, and threads that wait for each other are slow
 
@@ -246,6 +259,37 @@ def framed_weights(tiny_weights: Path) -> Path:
     table = {"codebook_id": read_weights(folder).codebook_id.hex()}
     part = prior_bytes(frames_prior((32,), coding=True))
     write_part(read_weights(folder), table, *part, force=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def moving_weights(refined_weights: Path) -> Path:
+    """Weights named `moving` whose first frames are those of `refined`, as are its codebooks."""
+    folder = refined_weights.parent / "moving"
+    folder.mkdir()
+    data = (refined_weights / MODEL).read_bytes()
+    (folder / MODEL).write_bytes(data)
+    refined = json.loads((refined_weights / CONFIG).read_text(encoding="utf-8"))
+    codebooks = safetensors.numpy.load(data)[CODEBOOKS].astype("<f4").tobytes()
+    identity = codebook_id(bytes.fromhex(refined["codebook_id"]) + codebooks).hex()
+    vectors = {"codebook_size": 128, "stride": [8, 8]}
+    config = {
+        "name": "moving",
+        "modality": "video",
+        "model": {
+            "on": {"name": "refined", "codebook_id": refined["codebook_id"]},
+            "refiner": refined["model"]["refiner"],
+        },
+        "maps": [vectors, vectors, *refined["maps"]],
+        "rates": {**refined["rates"], "most": 3000.0},
+        "codebook_id": identity,
+        "files": {MODEL: hashlib.sha256(data).hexdigest()},
+    }
+    (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    sizes = (*(128,) * 4, *(16,) * 6)
+    prior = lattice_prior(sizes, (1, 1, 1, 1, 2, *(1,) * 5), conditions=3, slope=0.3)
+    data = coding_bytes([to_arrays(prior)])
+    write_part(read_weights(folder), {"codebook_id": identity}, FRAME_PRIOR, data, force=False)
     return folder
 
 

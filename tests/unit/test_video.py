@@ -17,6 +17,7 @@ from tests.helpers import frames_prior, lattice_prior
 from vqcodec.codec.framerates import FrameRates
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.video import VideoCodec
+from vqcodec.coding.framemodel import FrameModel
 from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import FormatError, MediaError, UsageError, WeightsError
 from vqcodec.files import interframe, vqc
@@ -293,7 +294,7 @@ def test_containers_of_sound_alone_are_no_video(tmp_path: Path) -> None:
 def test_frames_are_coded_by_a_prior_that_has_seen_those_before(framed_weights: Path) -> None:
     codec = VideoCodec.load(framed_weights)
     model = frame_prior(codec.weights)
-    assert model is not None
+    assert isinstance(model, FrameModel)
     skewed = np.minimum(np.random.default_rng(0).geometric(0.3, (40, 6, 8)) - 1, 31)
     grid = skewed.astype(np.uint16)
     size = (40, 24, 32)
@@ -347,7 +348,7 @@ def test_files_of_other_frame_priors_are_refused(
 
 def test_foreign_bytes_give_some_codes_or_a_sentence(framed_weights: Path) -> None:
     model = frame_prior(read_weights(framed_weights))
-    assert model is not None
+    assert isinstance(model, FrameModel)
     rng, shape = np.random.default_rng(2), (3, 6, 8)
     content = interframe.code(rng.integers(32, size=shape).astype(np.uint16), model)
     decoded = 0
@@ -366,7 +367,7 @@ def test_foreign_bytes_give_some_codes_or_a_sentence(framed_weights: Path) -> No
 def test_threads_and_company_change_no_byte(framed_weights: Path) -> None:
     """Sums are exact: of frames coded alone, or with one more thread, or in larger products."""
     model = frame_prior(read_weights(framed_weights))
-    assert model is not None
+    assert isinstance(model, FrameModel)
     grid = np.random.default_rng(1).integers(32, size=(5, 7, 9)).astype(np.uint16)
     before = model.before(grid)
     together = model.beside(before)
@@ -380,7 +381,7 @@ def test_threads_and_company_change_no_byte(framed_weights: Path) -> None:
 def test_a_rate_weight_makes_files_smaller(framed_weights: Path) -> None:
     codec, pixels = VideoCodec.load(framed_weights), np.repeat(frames(3, 26, 35), 2, 0)
     model = frame_prior(codec.weights)
-    assert model is not None
+    assert isinstance(model, FrameModel)
     worth = FrameRates(codec.pictures, 1).measure(pixels[0])  # of a unit of distance
     weights = (0, 1e-6 * worth, worth, 1e6 * worth)
     found = [codec.encode(pixels, rate_weight=weight) for weight in weights]

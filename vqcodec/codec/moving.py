@@ -82,7 +82,7 @@ class MovingCodec(VideoCodec):
         return tuple(MapSpec(size, (1, stride, stride)) for size, stride in pairs)
 
     def weight_of(self, quality: float) -> float:
-        """Return the rate weight of a quality from 1 to 100; see `Rates.weight_of`."""
+        """See `VideoCodec.weight_of`."""
         return self.refinement.rates.weight_of(quality)
 
     def _coder(self, weight: float | None) -> "Callable[[Pixels], tuple[Grids, int]]":

@@ -58,6 +58,14 @@ class VideoCodec(BaseCodec):
         """The codec of its frames."""
         return self.turned_into(ImageCodec)
 
+    def weight_of(self, quality: float) -> float:
+        """Return the rate weight of a quality from 1 to 100.
+
+        Raises:
+            UsageError: the weights were not trained for every quality.
+        """
+        raise UsageError(f"'{self.weights.name}' has no qualities of video: give a --rate-weight")
+
     def encode(
         self,
         video: "Video | str | Path | NDArray[np.uint8]",
@@ -215,7 +223,10 @@ class VideoCodec(BaseCodec):
         if isinstance(source, VideoFrames):
             header = source.header
             self.check_codebook(header.axes, header.model, header.codebook_id)
-            if header.maps != self.maps:
+            one = (1, *source.media.coded_size[1:])
+            shapes = [[spec.shape(one) for spec in maps] for maps in (header.maps, self.maps)]
+            # of small frames strides are not known from the shapes of maps
+            if header.codebook_sizes != self.codebook_sizes or shapes[0] != shapes[1]:
                 raise FormatError("its maps are not those of the weights")
         _, *coded_size = source.media.coded_size
         _, *size = source.media.size

@@ -82,6 +82,11 @@ def _encode_sound(loading: Loading, job: Job, container: Container) -> Path:
     return beside.target
 
 
+def _weight(codec: "VideoCodec", own: Encoding) -> float | None:
+    """Return the rate weight that is asked for; None for what is usual."""
+    return own.rate_weight if own.quality is None else codec.weight_of(own.quality)
+
+
 def _moved(bar: Move | None, expected: int | None) -> "Any":
     """Return what is told the number of frames done, and moves a bar."""
     start = time.perf_counter()
@@ -122,7 +127,7 @@ def _stream(
             file,
             priors,
             scale=own.scale or 1.0,
-            rate_weight=own.rate_weight or 0.0,
+            rate_weight=_weight(codec, own),
             told=_moved(bar, reader.expected),
         )
     count = written.frames
@@ -167,7 +172,7 @@ def _array(
         codes = codec.encode_reader(
             reader,
             scale=own.scale or 1.0,
-            rate_weight=own.rate_weight or 0.0,
+            rate_weight=_weight(codec, own),
             report=lambda done: told(round(done * expected)),
         )
     except MediaError as error:

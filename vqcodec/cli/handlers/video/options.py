@@ -15,6 +15,7 @@ class Encoding:
 
     Attributes:
         scale: code frames smaller by this factor.
+        quality: 1 to 100, of weights that code every quality.
         rate_weight: choose codes by their bits, too, see `VideoCodec.encode`.
         verify: decode again.
         video: take animated pictures for videos.
@@ -22,6 +23,7 @@ class Encoding:
     """
 
     scale: float | None = None
+    quality: int | None = None
     rate_weight: float | None = None
     verify: bool = False
     video: bool = False
@@ -30,6 +32,10 @@ class Encoding:
     def __post_init__(self) -> None:
         if self.scale is not None and not 0 < self.scale <= 1:
             raise UsageError(f"--scale is {self.scale}, must be above 0 and at most 1")
+        if self.quality is not None and self.rate_weight is not None:
+            raise UsageError("--quality and --rate-weight exclude each other")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality is {self.quality}, must be 1 to 100")
         if self.rate_weight is not None and not 0 <= self.rate_weight <= 1e9:
             raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 to 1e9")
 
