@@ -92,8 +92,10 @@ def test_sound_is_coded_where_it_is_asked_for(
 
 
 def test_options_of_other_kinds_are_refused(run: Run, moving: Path) -> None:
+    found = run("encode", moving, "--model", "tiny", "--effort", "5")
+    assert found.returncode == 2 and b"--effort is for pictures" in found.stderr
     found = run("encode", moving, "--model", "tiny", "--quality", "50")
-    assert found.returncode == 2 and b"--quality is for pictures" in found.stderr
+    assert found.returncode == 2 and b"'tiny' has no qualities of video" in found.stderr
     found = run("encode", moving, "--model", "spoken")
     assert found.returncode == 1 and b"codes audio, not videos" in found.stderr
 

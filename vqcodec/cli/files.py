@@ -68,7 +68,7 @@ def _of_maps(data: bytes) -> dict[str, Any]:
     header, sizes = read_header(Reader(data)), vqc.map_bytes(data)
     missing = len(header.maps) - len(sizes) if sizes else 0
     facts: dict[str, Any] = {"condition": header.condition} if header.condition else {}
-    if len(header.maps) > 1:
+    if sizes and len(header.maps) > 1:
         facts["map_bytes"] = sizes
     return facts | ({"missing_maps": missing} if missing else {})
 

@@ -70,8 +70,11 @@ class MovingCodec(VideoCodec):
 
     @property
     def pictures(self) -> RefinedCodec:
-        """The codec of the first frame of each group."""
-        return self.base
+        """The codec of first frames with the codebooks of the others: to show what codes mean."""
+        found = self.base.turned_into(RefinedCodec)
+        found.refinement = self.refinement
+        vars(found)["_refine"] = self._refine  # in the place of its cached property
+        return found
 
     @property
     def maps(self) -> Maps:

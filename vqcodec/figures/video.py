@@ -97,7 +97,7 @@ def draw_video(codec: VideoCodec, coded: CodedVideo) -> Page:
     import numpy as np
 
     page = Page(WIDTH)
-    book = CodebookChart.of(codec.pictures, len(codec.maps) - 1)
+    book = CodebookChart.of(codec.pictures, len(codec.pictures.maps) - 1)
     y = _title(page, codec, coded)
     total = coded.codes.media.size[0]
     chosen = np.unique(np.linspace(0, total - 1, min(SHOWN, total)).round().astype(int)).tolist()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqcodec.codec.video import VideoCodec
 from vqcodec.coding.framemodel import FrameModel
+from vqcodec.coding.movingmodel import MovingModel
 from vqcodec.data.sources import Source, find_sources
 from vqcodec.evaluate.bits import BitMeter
 from vqcodec.evaluate.journal import OURS, Bits, Measured, Record, count_used
@@ -20,8 +21,9 @@ from vqcodec.evaluate.study import Study, named
 from vqcodec.evaluate.summary import summarise_codec, summarise_codes, summarise_other
 from vqcodec.evaluate.table import BYTES, RATE, Table, count_codes, sum_bits
 from vqcodec.evaluate.video.baselines import find_baselines
-from vqcodec.files import interframe
+from vqcodec.files import interframe, moving
 from vqcodec.files.codes import Codes
+from vqcodec.files.videostream import frames_of
 from vqcodec.framepriors import frame_prior
 from vqcodec.media.video import Video, open_video
 from vqcodec.metrics.video import VideoMetric, find_metrics
@@ -119,6 +121,12 @@ class VideoStudy(Study):
     def _told_by_frames(self, codes: Codes) -> Bits:
         """Return what codes cost under a prior of successive frames, and without them."""
         model = frame_prior(self.codec.weights)
+        if isinstance(model, MovingModel):
+            step = frames_of(self.codec.maps, codes.video.coded_size[1:])
+            starts = range(0, len(codes.grids[0]), step)
+            groups = ([grid[s : s + step] for grid in codes.grids] for s in starts)
+            bits = (moving.bits(group, model, codes.condition).sum() for group in groups)
+            return {"frame prior": float(sum(bits))}
         if not isinstance(model, FrameModel) or codes.grids[0][0].size > interframe.MAX_CELLS:
             return {}
         (grid,) = codes.grids

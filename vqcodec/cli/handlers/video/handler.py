@@ -125,7 +125,8 @@ class VideoHandler(Handler):
         """Draw a codebook of frames."""
         from vqcodec.figures.image import draw_model
 
-        return draw_model(codec.pictures, counts, files)
+        pictures = codec.pictures  # vectors, where there are maps of them, are no codes of pictures
+        return draw_model(pictures, counts[-len(pictures.maps) :], files)
 
     def sample(
         self, loading: Loading, job: Job, own: Sampling, draw: "SamplingParams", force: bool
