@@ -272,7 +272,7 @@ def moving_weights(refined_weights: Path) -> Path:
     refined = json.loads((refined_weights / CONFIG).read_text(encoding="utf-8"))
     codebooks = safetensors.numpy.load(data)[CODEBOOKS].astype("<f4").tobytes()
     identity = codebook_id(bytes.fromhex(refined["codebook_id"]) + codebooks).hex()
-    vectors = {"codebook_size": 128, "stride": [8, 8]}
+    vectors = {"codebook_size": 256, "stride": [8, 8]}
     config = {
         "name": "moving",
         "modality": "video",
@@ -286,7 +286,7 @@ def moving_weights(refined_weights: Path) -> Path:
         "files": {MODEL: hashlib.sha256(data).hexdigest()},
     }
     (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
-    sizes = (*(128,) * 4, *(16,) * 6)
+    sizes = (*(256,) * 4, *(16,) * 6)
     prior = lattice_prior(sizes, (1, 1, 1, 1, 2, *(1,) * 5), conditions=3, slope=0.3)
     data = coding_bytes([to_arrays(prior)])
     write_part(read_weights(folder), {"codebook_id": identity}, FRAME_PRIOR, data, force=False)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 SIDE = BLOCK * STRIDE  # pixels of a block along each axis
-FAR = 15  # pixels: the longest vector
-AROUND = FAR + 6  # pixels around a picture: the longest vector, half a block, and the filter
+FAR = np.array([15, 31])  # pixels down and across: the longest vectors; most views turn sideways
+AROUND = 31 + 6  # pixels around a picture: the longest vector, half a block, and the filter
 FILTERS = ((0, 64, 0, 0), (-6, 46, 28, -4), (-4, 36, 36, -4), (-4, 28, 46, -6))
 # how much the vector of a block counts from half a block before it to half a block behind it
 WINDOW = np.array([*range(1, SIDE * 2, 2), *range(SIDE * 2 - 1, 0, -2)])
@@ -125,22 +125,22 @@ class Reference:
         height, width = target.shape
         own = luma(self._padded).astype(np.int16)
         wanted = target.astype(np.int16)
-        steps = np.arange(-FAR, FAR + 1)
-        price = LENGTH * np.log2(1 + np.abs(steps))
+        down_steps, steps = (np.arange(-far, far + 1) for far in FAR.tolist())
         least = np.full(self.shape, np.inf, np.float32)
         best = np.zeros((*self.shape, 2), np.int64)
-        for down in steps:
+        for down in down_steps.tolist():
             rows = own[AROUND + down : AROUND + down + height]
             moved = [rows[:, AROUND + across : AROUND + across + width] for across in steps]
             apart = np.abs(np.stack(moved) - wanted)
             blocks = apart.reshape(len(steps), self.shape[0], SIDE, self.shape[1], SIDE)
             sums = blocks.sum(2, dtype=np.int16).sum(3, dtype=np.int32)
-            cost = (sums + (price + price[down + FAR])[:, None, None]).astype(np.float32)
+            length = np.log2((1 + np.abs(steps)) * (1 + abs(down)))
+            cost = (sums + LENGTH * length[:, None, None]).astype(np.float32)
             across = cost.argmin(0)
             lowest = np.take_along_axis(cost, across[None], 0)[0]
             better = lowest < least
             least = np.where(better, lowest, least)
-            here = np.stack([np.full_like(across, down), across - FAR], -1)
+            here = np.stack([np.full_like(across, down), steps[across]], -1)
             best = np.where(better[..., None], here, best)
         return best
 
