@@ -289,12 +289,12 @@ def test_vectors_take_what_moves_along(codec: MovingCodec) -> None:
 
 def test_a_rate_weight_makes_files_smaller(codec: MovingCodec) -> None:
     pixels = pan(4, 32, 40)
-    sizes, errors = [], []
+    sizes, said = [], []
     for weight in (0.0, 2000.0):
         codes = codec.encode(pixels, rate_weight=weight)
         sizes.append(len(codes.to_bytes(".vqc", prior=codec.prior)))
-        errors.append(float(np.square(codec.decode(codes).pixels.astype(float) - pixels).mean()))
-    assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors)
+        said.append(sum(int((grid[1:] > 0).sum()) for grid in codes.grids[3:]))
+    assert sizes[0] > sizes[1] and said[0] > said[1]
     assert codec.weight_of(1) == pytest.approx(3000) and codec.weight_of(99) == pytest.approx(15)
 
 
