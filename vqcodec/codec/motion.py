@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SIDE = BLOCK * STRIDE  # pixels of a block along each axis
 FAR = np.array([15, 31])  # pixels down and across: the longest vectors; most views turn sideways
 AROUND = 31 + 6  # pixels around a picture: the longest vector, half a block, and the filter
+CODES = 2 * PIXEL * (AROUND - SIDE // 2 - 1)  # of vectors, at most: none leads beyond these pixels
 FILTERS = ((0, 64, 0, 0), (-6, 46, 28, -4), (-4, 36, 36, -4), (-4, 28, 46, -6))
 # how much the vector of a block counts from half a block before it to half a block behind it
 WINDOW = np.array([*range(1, SIDE * 2, 2), *range(SIDE * 2 - 1, 0, -2)])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vqcodec.codec.engine import Engine
-from vqcodec.codec.motion import SIDE, Reference
+from vqcodec.codec.motion import CODES, SIDE, Reference
 from vqcodec.codec.rates import read_rates
 from vqcodec.codec.refined import DEFAULT_WEIGHT, RefinedCodec, read_refinement
 from vqcodec.codec.refiners import open_refiner, put
@@ -63,8 +63,8 @@ class MovingCodec(VideoCodec):
         self.base = RefinedCodec(first, device, "fp32", engine, work)
         rates = read_rates(weights, prior.lattice, len(prior.codebook_sizes) - moving.FIRST - 1)
         self.prior, self.refinement = prior, read_refinement(weights, rates)
-        if self.refinement.stride * 2 != SIDE:
-            raise WeightsError(f"{weights.folder}: its cells are of another size")
+        if self.refinement.stride * 2 != SIDE or prior.vectors > CODES:
+            raise WeightsError(f"{weights.folder}: its cells or vectors are of another size")
         self._refine = open_refiner(weights, self.base.engine)
         return self.base.engine
 
