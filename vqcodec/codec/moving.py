@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Grids = tuple[Grid, ...]
 
 FIRST = 0.5  # rate weights of the first frame of a group, on which all others stand, and ...
-VECTORS = 1.5  # ... of vectors, whose errors are not the last word
+VECTORS = 2.0  # ... of vectors, whose errors are not the last word
 
 
 class MovingCodec(VideoCodec):
