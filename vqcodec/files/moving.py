@@ -115,22 +115,23 @@ def decode(read: Reader, shapes: "Shapes", model: MovingModel) -> "tuple[list[Gr
 
 @one_blas_thread
 def bits(grids: "Sequence[Grid]", model: MovingModel, condition: int) -> "NDArray[np.float64]":
-    """Return what each frame of a group costs, (n,); the arguments are those of `code`."""
+    """Return what each map of each frame of a group costs, (n, maps); see `code`."""
     import numpy as np
 
     still, other = model.classes(condition)
-    found = [joint.bits([grid[0] for grid in grids[FIRST:]], model.stills, still)]
+    found = np.zeros((len(grids[0]), len(grids)))
+    found[0, FIRST:] = joint.bits([grid[0] for grid in grids[FIRST:]], model.stills, still)
     past = _begin(grids)
-    for number in range(1, len(grids[0])):
-        frame = [grid[number] for grid in (*grids[:VECTORS], *grids[FIRST + 1 :])]
-        found.append(0.0)
+    places = [*range(VECTORS), *range(FIRST + 1, len(grids))]  # of the maps that frames have
+    for number in range(1, len(found)):
 
-        def count(walk: Walk, place: int, frame: "list[Grid]" = frame) -> "Grid":
-            found[-1] += float(latticecoder.cost(walk, frame[place][None]).sum())
-            return frame[place]
+        def count(walk: Walk, place: int, number: int = number) -> "Grid":
+            grid = grids[places[place]][number]
+            found[number, places[place]] = latticecoder.cost(walk, grid[None]).sum()
+            return grid
 
         _, past = model.frame(past, other, count)
-    return np.array(found)
+    return found
 
 
 def _begin(grids: "Sequence[Grid]") -> Past:

@@ -125,8 +125,8 @@ class VideoStudy(Study):
             step = frames_of(self.codec.maps, codes.video.coded_size[1:])
             starts = range(0, len(codes.grids[0]), step)
             groups = ([grid[s : s + step] for grid in codes.grids] for s in starts)
-            bits = (moving.bits(group, model, codes.condition).sum() for group in groups)
-            return {"frame prior": float(sum(bits))}
+            each = [moving.bits(group, model, codes.condition).sum(0) for group in groups]
+            return {"frame prior": tuple(float(own) for own in sum(each))}
         if not isinstance(model, FrameModel) or codes.grids[0][0].size > interframe.MAX_CELLS:
             return {}
         (grid,) = codes.grids
