@@ -103,6 +103,7 @@ VIDEO = Modality(
     media="video",
     file="video",
     weights="image-f4",
+    rated="video",
     suffix=".mp4",
     prior_preset="prior-frames",
     maps_preset="prior-frames",

@@ -11,7 +11,8 @@ import pytest
 
 from tests.clips import animation, clip, frames, read
 from tests.helpers import Run
-from vqcodec.modality import AUDIO
+from vqcodec import Codes
+from vqcodec.modality import AUDIO, VIDEO
 
 TIMES = [0, 20, 50, 60, 110, 130, 190, 200]
 
@@ -98,6 +99,16 @@ def test_options_of_other_kinds_are_refused(run: Run, moving: Path) -> None:
     assert found.returncode == 2 and b"'tiny' has no qualities of video" in found.stderr
     found = run("encode", moving, "--model", "spoken")
     assert found.returncode == 1 and b"codes audio, not videos" in found.stderr
+
+
+def test_a_rate_goes_to_the_weights_made_for_all(run: Run, moving: Path, tmp_path: Path) -> None:
+    sizes = []
+    for quality in ("20", "80"):
+        assert run("encode", moving, "--quality", quality, "-o", f"{quality}.vqc").returncode == 0
+        codes = Codes.load(tmp_path / f"{quality}.vqc")
+        assert codes.model == VIDEO.rated
+        sizes.append((tmp_path / f"{quality}.vqc").stat().st_size)
+    assert sizes[0] < sizes[1]
 
 
 def test_nothing_is_left_half_written(run: Run, moving: Path, tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def encode(
         str | None,
         typer.Option(
             help="Weights: a name that `vqcodec models` lists, or a folder. "
-            f"[default: {options.DEFAULT_WEIGHTS}; {IMAGE.rated} for pictures where a rate is "
-            "asked for]"
+            f"[default: {options.DEFAULT_WEIGHTS}; {IMAGE.rated} for pictures, and "
+            f"{VIDEO.rated} for videos, where a rate is asked for]"
         ),
     ] = None,
     scale: Annotated[

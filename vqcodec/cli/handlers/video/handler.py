@@ -33,6 +33,10 @@ class VideoHandler(Handler):
     encoding, sampling = Encoding, Sampling
     evaluation, benchmarking = Evaluation, Benchmarking
 
+    def weights_for(self, own: Encoding) -> str:
+        """Return those made for all rates where one is asked for."""
+        return VIDEO.rated if own.rated else VIDEO.weights
+
     def encode_jobs(
         self,
         loading: Loading,

@@ -39,6 +39,11 @@ class Encoding:
         if self.rate_weight is not None and not 0 <= self.rate_weight <= 1e9:
             raise UsageError(f"--rate-weight is {self.rate_weight}, must be 0 to 1e9")
 
+    @property
+    def rated(self) -> bool:
+        """Whether a rate is asked for."""
+        return self.quality is not None or self.rate_weight is not None
+
 
 @dataclass(frozen=True)
 class Sampling:
