@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.benchmark.benchmark import synthetic_picture
@@ -40,7 +41,7 @@ def measure_priors(name: str, rounds: int) -> dict[str, Any]:
         codes = codec.encode(synthetic_picture(height, width))
         coding += [_coding(p, g, rounds) for p, g in zip(priors, codes.grids, strict=False)]
         if lattice is not None:
-            coding.append(_joint(lattice, codes, rounds))
+            coding.append(_joint(lattice, replace(codes, chosen=None), rounds))
     has_sampling = SAMPLING_PRIOR in (codec.weights.config.get("files") or {})
     drawn = has_sampling and codec.weights.draws == codec.weights.modality
     return {"coding": coding, "sampling": speedup(name, rounds=rounds) if drawn else None}
