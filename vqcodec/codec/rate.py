@@ -133,6 +133,8 @@ def _best_quality(
         if best is not None and found >= best[0]:  # nor would a smaller one be better
             break
         best, chosen = (found, tried.codes), done
+    if best is None:  # where nothing fits, what a search finds at the smallest scales may
+        chosen = len(places) - 1
     for scale, weight in places[max(0, chosen - 1) : chosen + 1] if sweeps else ():
         about = min(weight, MOST_SEARCHED)
         tried = _bisect(codec, codec.at_weights(image, scale, sweeps, about), target_bytes)
