@@ -24,7 +24,8 @@ from vqcodec.models.priors.frames import FramesPrior
 from vqcodec.models.priors.lattice import LatticePrior
 from vqcodec.models.quantizers.vq import VectorQuantizer
 from vqcodec.models.rated import LEVELS
-from vqcodec.models.refining import GAIN, Refining
+from vqcodec.models.refinement import GAIN
+from vqcodec.models.refining import Refining
 from vqcodec.models.vqvae import VQVAE, part_config
 from vqcodec.weights import CODING_PRIOR, read_weights
 

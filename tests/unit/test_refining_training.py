@@ -19,7 +19,8 @@ from vqcodec.errors import UsageError
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import load_refiner
 from vqcodec.models.priors.lattice import LatticePrior, Walk
-from vqcodec.models.refining import GAIN, Refining, build_refining
+from vqcodec.models.refinement import GAIN
+from vqcodec.models.refining import Refining, build_refining
 from vqcodec.models.stacked import for_codec
 from vqcodec.models.vqvae import VQVAE
 from vqcodec.train.image.data import Crops

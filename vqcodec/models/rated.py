@@ -27,7 +27,7 @@ from torch import nn
 
 from vqcodec.config import check_range
 from vqcodec.models.priors.lattice import Coded, LatticePrior, Walk
-from vqcodec.models.quantizers.base import Choose, Tensors
+from vqcodec.models.quantizers.base import Choose, Quantized, Tensors
 from vqcodec.models.quantizers.composite import CompositeQuantizer
 from vqcodec.models.terms import LossTerms
 
@@ -123,9 +123,20 @@ class RateTraining(nn.Module):
             foresee: makes of what codes cost by their distances what they cost all in all.
         """
         condition = self.classes(prior, weight)
-        walk, coded = Walk(prior, condition), list[Coded]()
+        walk = Walk(prior, condition)
         for grid in known:
             walk.know(grid)
+        choose, coded = self.choosing(walk, weight, foresee)
+        return choose, condition, coded
+
+    def choosing(
+        self, walk: Walk, weight: torch.Tensor, foresee: Foresee | None = None
+    ) -> tuple[Choose, list[Coded]]:
+        """Return what chooses the codes of the maps that a walk has before it, and its report.
+
+        The other arguments are those of `chooser`.
+        """
+        coded: list[Coded] = []
 
         def choose(distances: torch.Tensor) -> torch.Tensor:
             worth = self.curvature[len(coded)] / weight
@@ -133,7 +144,7 @@ class RateTraining(nn.Module):
             coded.append(walk.choose(cost if foresee is None else foresee(cost, coded)))
             return coded[-1].indices
 
-        return choose, condition, coded
+        return choose, coded
 
     def forward(
         self,
@@ -158,26 +169,42 @@ class RateTraining(nn.Module):
             known: see `chooser`.
             foresee: likewise.
         """
-        if int(self.steps) % EVERY == 0:
-            self._measure(features, quantizer, decoder)
-        alone = int(self.steps) < self.config.alone
-        self.steps += 1
+        self.observe(features, quantizer, decoder)
         weight = (self.draw(len(x)) if weight is None else weight).to(x.device)
         choose, condition, coded = self.chooser(prior, weight, known, foresee)
-        dimensions = x[0].numel()
-        if alone:
+        if int(self.steps) <= self.config.alone:
             quantizer.eval()
             with torch.no_grad():
                 found = quantizer(features, choose=choose)
             quantizer.train()
-            bits = _total(prior((*known, *found.indices), condition)[len(known) :])
-            rate = bits.mean() * math.log(2) / dimensions
+            bits = total_bits(prior((*known, *found.indices), condition)[len(known) :])
+            rate = bits.mean() * math.log(2) / x[0].numel()
             zero = torch.zeros_like(rate)
             return LossTerms(rate, zero, zero, rate.detach(), found.indices, found.latents)
         found = quantizer(features, choose=choose)
-        bits = _total(tuple(own.bits for own in coded))
+        bits = total_bits(tuple(own.bits for own in coded))
+        return self.terms(x, decoder(found.z_q), found, bits, weight)
+
+    def terms(
+        self,
+        x: torch.Tensor,
+        decoded: torch.Tensor,
+        found: Quantized,
+        bits: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> LossTerms:
+        """Return the terms of a training step.
+
+        Args:
+            x: (B, 3, H, W), what the decoder shall give back.
+            decoded: what it gave.
+            found: what it was given.
+            bits: (B,), what all that cost.
+            weight: (B,), rate weights.
+        """
+        dimensions = x[0].numel()
         rate = bits.mean() * math.log(2) / dimensions
-        error = (decoder(found.z_q).float() - x).square().flatten(1).mean(1) * LEVELS**2
+        error = (decoded.float() - x).square().flatten(1).mean(1) * LEVELS**2
         cost = error + self._held(found.errors) / dimensions
         size = (error + weight * bits / dimensions).detach() + NO_ERROR
         fair = (weight / self.config.least) ** (GROWTH * (self.config.power - 1))
@@ -188,6 +215,12 @@ class RateTraining(nn.Module):
         loss = reconstruction + rate
         held = reconstruction.new_zeros(())
         return LossTerms(loss, reconstruction, held, rate.detach(), found.indices, found.latents)
+
+    def observe(self, features: Tensors, quantizer: CompositeQuantizer, decoder: Decode) -> None:
+        """Begin a training step: measure the curvature now and then."""
+        if int(self.steps) % EVERY == 0:
+            self._measure(features, quantizer, decoder)
+        self.steps += 1
 
     def _held(self, errors: Tensors) -> torch.Tensor:
         """Return what vectors that are not on their codes are held by, for each sample, (B,).
@@ -233,6 +266,6 @@ class RateTraining(nn.Module):
         quantizer.train()
 
 
-def _total(bits: Tensors) -> torch.Tensor:
+def total_bits(bits: Tensors) -> torch.Tensor:
     """Return the bits of all maps of each sample, (B,)."""
     return torch.stack([own.flatten(1).sum(1) for own in bits]).sum(0)

@@ -1,59 +1,35 @@
 """What refines the pictures of a finished codec, while it is trained.
 
-The first codec stands still: it turns pictures into one index map and back. The error of each cell
-of what it decodes is a vector, by an orthonormal transform, of which residual codebooks say more
-and more; a network puts back what they say. `vqcodec.codec.refinement` codes with what is learned.
-
-No encoder is learned: the transform keeps distances, and so the nearest code vector is the one that
-leaves the smallest error.
+The first codec stands still: it turns pictures into one index map and back. What its decoded
+pictures lack is coded beside them, see `vqcodec.models.refinement`.
 """
 
 from functools import partial
 
 import torch
-from torch import distributed, nn
-from torch.nn import functional as F
 
 from vqcodec.coding.refining import NOTHING
 from vqcodec.config import Tree, parse
 from vqcodec.errors import UsageError
 from vqcodec.maps import Maps, MapSpec
-from vqcodec.models.foresight import Foresight
 from vqcodec.models.nn.pixels import to_pixels
 from vqcodec.models.priors.lattice import LatticePrior
-from vqcodec.models.quantizers.base import Tensors
 from vqcodec.models.quantizers.residual import ResidualQuantizer
-from vqcodec.models.quantizers.vq import VectorQuantizer
 from vqcodec.models.rated import LEVELS, RateTraining
-from vqcodec.models.rated import Config as RatesConfig
+from vqcodec.models.refinement import GAIN, Refinement, as_new, build_parts
 from vqcodec.models.refiner import Config as RefinerConfig
 from vqcodec.models.refiner import Refiner
 from vqcodec.models.terms import LossTerms
-from vqcodec.models.vqvae import VQVAE, build, build_prior, for_maps, part_config
+from vqcodec.models.vqvae import VQVAE, build, for_maps
 from vqcodec.weights import codebook_id, reference
 
-GAIN = 8.0  # errors in [-1, 1] are enlarged so much for vectors of numbers about as large as one
-UNSEEN = 0.02  # is added to how often a code was chosen
-KEPT = 0.995  # of the counts of a class, with each of its samples
-SAMPLE = 256.0  # codes that the counts of weights are taken for
-CHANGES = "last.weight", "last.bias", "synthesis.weight"  # of the network: its last layers
 
-
-class Refining(nn.Module):
-    """A first codec, and what is learned beyond it.
+class Refining(Refinement):
+    """A first codec, and what is learned beyond it: the prior's first map is known.
 
     Attributes:
         first: the finished codec.
-        network: puts what vectors say into pictures; while it is trained, `GAIN` times as much.
-        quantizer: of the vectors; code `NOTHING` of each codebook stays zero.
-        prior: of the first map, which is known, and those that refine it.
-        rates: the loss for all rate weights.
-        analysis: (values of a cell, D), from errors in 8-bit levels to vectors.
-        counts: (classes of rate weights, codebooks, K), how often codes were chosen of late.
     """
-
-    analysis: torch.Tensor
-    counts: torch.Tensor
 
     def __init__(
         self,
@@ -63,13 +39,8 @@ class Refining(nn.Module):
         prior: LatticePrior,
         rates: RateTraining,
     ) -> None:
-        super().__init__()
+        super().__init__(network, quantizer, prior, rates)
         self.first = first.requires_grad_(False)
-        self.network, self.quantizer, self.prior, self.rates = network, quantizer, prior, rates
-        self.register_buffer("analysis", torch.zeros(network.config.values, network.config.dim))
-        shape = prior.config.conditions, len(quantizer.codebooks), quantizer.codebook_sizes[0]
-        self.register_buffer("counts", torch.zeros(shape))
-        self.counts[..., NOTHING] = 1  # or nobody would think of it where nobody has chosen yet
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Refining":
@@ -94,19 +65,6 @@ class Refining(nn.Module):
         (grid,) = self.first.encode(x)
         return grid, to_pixels(self.first.decode((grid,)))
 
-    def errors(self, x: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
-        """Return what is lacking in 8-bit levels, cell by cell: (B, values, h, w)."""
-        return F.pixel_unshuffle((x - decoded).float() * LEVELS, self.network.config.stride)
-
-    def vectors(self, x: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
-        """Return z, (B, D, h, w), of what `decoded` lacks; both are pictures in [-1, 1]."""
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.einsum("bnhw,nd->bdhw", self.errors(x, decoded), self.analysis)
-
-    def refined(self, decoded: torch.Tensor, z_q: torch.Tensor) -> torch.Tensor:
-        """Return a picture in [-1, 1] with what vectors say that it lacks."""
-        return decoded + (self.network(decoded, z_q) - decoded) / GAIN
-
     def forward(
         self, x: torch.Tensor, decoded: torch.Tensor, grid: torch.Tensor, weight: torch.Tensor
     ) -> LossTerms:
@@ -123,39 +81,8 @@ class Refining(nn.Module):
         terms: LossTerms = self.rates(
             x, (z,), self.quantizer, decode, self.prior, weight, (grid,), foresee
         )
-        with torch.no_grad():
-            for book in self.quantizer.each():
-                book.codebook[NOTHING] = book.sums[NOTHING] = 0
-            self._count(terms.indices, self.rates.classes(self.prior, weight))
+        self.learn(terms.indices, weight)
         return terms
-
-    @property
-    def codebooks(self) -> torch.Tensor:
-        """All codebooks, (N, K, D)."""
-        return torch.stack([book.codebook for book in self.quantizer.codebooks])
-
-    @property
-    def usual(self) -> torch.Tensor:
-        """The bits that codes usually take, like `counts`."""
-        shares = self.counts + UNSEEN
-        return -torch.log2(shares / shares.sum(-1, keepdim=True))
-
-    def foresight(self, z: torch.Tensor, weight: torch.Tensor) -> Foresight:
-        """Return what sees ahead for vectors, (B, D, h, w), with rate weights, (B,)."""
-        usual = self.usual[self.rates.classes(self.prior, weight)]
-        return Foresight(z, self.codebooks, usual, self.rates.curvature / weight[:, None])
-
-    def _count(self, indices: Tensors, condition: torch.Tensor) -> None:
-        """Count what was chosen of each codebook, (B, h, w), for samples of classes, (B,)."""
-        classes, _, size = self.counts.shape
-        flat = [(condition[:, None, None] * size + own).flatten() for own in indices]
-        found = [torch.bincount(own, minlength=classes * size).view(classes, size) for own in flat]
-        counts = torch.stack(found, 1).to(self.counts)
-        samples = torch.bincount(condition, minlength=classes).to(self.counts)
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(counts)
-            distributed.all_reduce(samples)
-        self.counts.mul_(KEPT ** samples[:, None, None]).add_(counts)
 
     @torch.no_grad()
     def begin(self, errors: torch.Tensor, seed: int) -> None:
@@ -177,40 +104,8 @@ class Refining(nn.Module):
             least = int(book.codebook.square().sum(1).argmin())
             book.codebook[least] = book.codebook[NOTHING]
             book.codebook[NOTHING] = 0
-            _as_new(book.codebook, book)
+            as_new(book.codebook, book)
             left = left - book.codebook[book.nearest(left)]
-
-    @torch.no_grad()
-    def resume(
-        self,
-        state: dict[str, torch.Tensor],
-        analysis: torch.Tensor,
-        codebooks: torch.Tensor,
-        usual: torch.Tensor,
-        prior: LatticePrior,
-        curvature: tuple[float, ...],
-    ) -> None:
-        """Go on from weights; see `network_state` and `vqcodec.codec.refined.read_refinement`.
-
-        Raises:
-            UsageError: they are built otherwise.
-        """
-        try:
-            scaled = {k: v * GAIN if k in CHANGES else v for k, v in state.items()}
-            self.network.load_state_dict(scaled)
-            self.prior.load_state_dict(prior.state_dict())
-            self.analysis.copy_(analysis)
-            for book, own in zip(self.quantizer.each(), codebooks, strict=True):
-                _as_new(own, book)
-            self.counts.copy_(2**-usual * SAMPLE)
-            self.rates.curvature.copy_(torch.tensor(curvature))
-        except (RuntimeError, ValueError):
-            raise UsageError("--from is built otherwise than the preset says") from None
-
-    def network_state(self) -> dict[str, torch.Tensor]:
-        """Return the tensors of a network that changes pictures as `refined` does."""
-        state = self.network.state_dict()
-        return {k: v / GAIN if k in CHANGES else v for k, v in state.items()}
 
 
 def build_refining(model: Tree) -> Refining:
@@ -228,24 +123,12 @@ def build_refining(model: Tree) -> Refining:
     if set(model) != {"on", "refiner", "quantizer", "prior", "rates"}:
         raise UsageError("what refines is of refiner, quantizer, prior and rates, and nothing else")
     first = build(on)
-    config: RefinerConfig = parse(RefinerConfig, model["refiner"], "refiner")
-    quantizer = part_config(model["quantizer"], "quantizer", "vqcodec.models.quantizers").build()
-    if not isinstance(quantizer, ResidualQuantizer) or len(set(quantizer.codebook_sizes)) > 1:
-        raise UsageError("what refines needs a quantizer of kind 'residual', of one codebook size")
-    if model["quantizer"].get("dim") != config.dim:
-        raise UsageError("refiner and quantizer must have one and the same 'dim'")
-    if len(first.maps) != 1 or set(first.maps[0].stride) != {config.stride}:
+    refiner: RefinerConfig = parse(RefinerConfig, model["refiner"], "refiner")
+    if len(first.maps) != 1 or set(first.maps[0].stride) != {refiner.stride}:
         raise UsageError("a codec to refine must have one map, of the stride of the refiner")
-    maps = (*first.maps, *(MapSpec(n, first.maps[0].stride) for n in quantizer.codebook_sizes))
-    prior = build_prior(for_maps(model["prior"], maps))
-    if not isinstance(prior, LatticePrior):
-        raise UsageError("what refines needs a prior of kind 'lattice'")
-    rates: RatesConfig = parse(RatesConfig, model["rates"], "rates")
-    return Refining(first, config.build(), quantizer, prior, rates.build(quantizer))
 
+    def prior_of(sizes: tuple[int, ...]) -> Tree:
+        maps = (*first.maps, *(MapSpec(size, first.maps[0].stride) for size in sizes))
+        return for_maps(model["prior"], maps)
 
-def _as_new(codebook: torch.Tensor, book: VectorQuantizer) -> None:
-    """Set a codebook, (K, D), whose codes soon follow what chooses them."""
-    book.codebook.copy_(codebook)
-    book.counts.fill_(1)
-    book.sums.copy_(codebook)
+    return Refining(first, *build_parts(model, prior_of))
