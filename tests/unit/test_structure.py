@@ -52,8 +52,8 @@ FLOORS = {
         *("metrics", "modality", "models", "sampling", "voice", "weights"),
     ),
     "train": (
-        *("codec", "codingpriors", "config", "data", "files", "framepriors", "maps", "media"),
-        *("metrics", "modality", "models", "voice", "weights"),
+        *("codec", "coding", "codingpriors", "config", "data", "files", "framepriors", "maps"),
+        *("media", "metrics", "modality", "models", "voice", "weights"),
     ),
     "cli": (
         *("benchmark", "codec", "codingpriors", "config", "data", "demo", "evaluate", "figures"),

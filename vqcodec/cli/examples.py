@@ -79,6 +79,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "vqcodec train speech recordings -o runs/speech --minutes 60",
         "vqcodec train speech recordings -o runs/wavenet --stage decoder --codec speech-64x",
     ),
+    "train video": (
+        "vqcodec train video clips -o runs/clips --minutes 60",
+        "vqcodec train video clips photos -o runs/more --from video",
+    ),
     "train prior": (
         "vqcodec train prior photos -o runs/prior --codec image-f4",
         "vqcodec train prior photos -o runs/coding --preset prior-coding --minutes 20",

@@ -13,7 +13,7 @@ from vqcodec.cli.examples import epilog
 from vqcodec.cli.messages import require
 from vqcodec.config import preset_names, preset_summary
 from vqcodec.errors import UsageError
-from vqcodec.modality import AUDIO, IMAGE, MODALITIES, kinds_coded_by
+from vqcodec.modality import AUDIO, IMAGE, MODALITIES, VIDEO, kinds_coded_by
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
@@ -157,6 +157,33 @@ def speech(
             from vqcodec.train.speech.decoder import train_decoder
 
             train_decoder(job, codec)
+
+
+@app.command(epilog=epilog("train video"))
+def video(
+    data: Annotated[list[Path], _data("Videos")],
+    output: Run,
+    preset: Annotated[str, typer.Option(help="Settings to start from.")] = VIDEO.rated,
+    on: Annotated[
+        str, typer.Option(help="Weights of the codec of first frames, which are pictures.")
+    ] = IMAGE.rated,
+    assignments: Assignments = None,
+    minutes: Minutes = None,
+    held_out: Annotated[list[Path] | None, _held_out("Videos")] = None,
+    start_from: From = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+) -> None:
+    """Train what codes the frames of videos by the frames before them.
+
+    Photographs among the data are learned from as well: as a camera sees them that moves over them.
+    Repeat the command to continue a run that was interrupted.
+    """
+    used = [weights for weights in (start_from, on) if weights is not None]
+    with _job(data, output, preset, assignments, minutes, held_out, used, device) as job:
+        from vqcodec.train.video.moving import train_video
+
+        train_video(job, on, start_from)
 
 
 @app.command(epilog=epilog("train prior"))

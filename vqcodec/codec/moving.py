@@ -16,6 +16,7 @@ from vqcodec.codec.engine import Engine
 from vqcodec.codec.motion import CODES, SIDE, Reference
 from vqcodec.codec.rates import read_rates
 from vqcodec.codec.refined import DEFAULT_WEIGHT, RefinedCodec, read_refinement
+from vqcodec.codec.refinement import Refinement
 from vqcodec.codec.refiners import open_refiner, put
 from vqcodec.codec.video import VideoCodec
 from vqcodec.coding import latticecoder
@@ -29,7 +30,7 @@ from vqcodec.files.contents import ImageInfo
 from vqcodec.framepriors import frame_prior
 from vqcodec.maps import Maps, MapSpec
 from vqcodec.media.image import Image
-from vqcodec.weights import first_codec
+from vqcodec.weights import Weights, first_codec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,13 +58,9 @@ class MovingCodec(VideoCodec):
         It computes in fp32: frames are made of frames, and so errors of rounding add up.
         """
         weights, (device, _) = self.weights, self._settings
-        first, prior = first_codec(weights), frame_prior(weights)
-        if first is None or not first.refiner or not isinstance(prior, MovingModel):
-            raise WeightsError(f"{weights.folder}: stands on no codec of pictures as it must")
+        first, self.prior, self.refinement = read_moving(weights)
         self.base = RefinedCodec(first, device, "fp32", engine, work)
-        rates = read_rates(weights, prior.lattice, len(prior.codebook_sizes) - moving.FIRST - 1)
-        self.prior, self.refinement = prior, read_refinement(weights, rates)
-        if self.refinement.stride * 2 != SIDE or prior.vectors > CODES:
+        if self.refinement.stride * 2 != SIDE or self.prior.vectors > CODES:
             raise WeightsError(f"{weights.folder}: its cells or vectors are of another size")
         self._refine = open_refiner(weights, self.base.engine)
         return self.base.engine
@@ -140,6 +137,19 @@ class MovingCodec(VideoCodec):
     def vectors(self, rows: "Grid", columns: "Grid") -> "NDArray[np.int64]":
         """Return the vectors, (h', w', 2) in quarters of a pixel, of their codes."""
         return np.stack([displacement(g, self.prior.vectors) for g in (rows, columns)], -1)
+
+
+def read_moving(weights: Weights) -> tuple[Weights, MovingModel, Refinement]:
+    """Return the codec of first frames that weights stand on, and what codes the others.
+
+    Raises:
+        WeightsError: they are damaged, or of another kind.
+    """
+    first, prior = first_codec(weights), frame_prior(weights)
+    if first is None or not first.refiner or not isinstance(prior, MovingModel):
+        raise WeightsError(f"{weights.folder}: stands on no codec of pictures as it must")
+    rates = read_rates(weights, prior.lattice, len(prior.codebook_sizes) - moving.FIRST - 1)
+    return first, prior, read_refinement(weights, rates)
 
 
 class Choice:

@@ -67,6 +67,17 @@ class Past:
         still, nothing = np.zeros(blocks, np.uint16), np.full(cells, NOTHING, np.uint16)
         return cls((still, still), np.zeros(cells, np.uint16), (nothing,) * number)
 
+    @classmethod
+    def after(
+        cls, before: "Grid", vectors: "tuple[Grid, ...]", codes: "tuple[Grid, ...]"
+    ) -> "Past":
+        """Return that of a frame, of the maps of it and the activity before, as they moved it."""
+        import numpy as np
+
+        said = sum(grid != NOTHING for grid in codes)
+        activity = np.minimum(ACTIVITY - 1, (3 * before + 4 * said + 2) // 4).astype(np.uint16)
+        return cls(vectors, activity, codes)
+
     def moved(self, size: int, rows: "Grid", columns: "Grid") -> "list[Grid]":
         """Return activity and codes where vectors, codes below `size`, take them."""
         import numpy as np
@@ -88,6 +99,17 @@ def displacement(codes: "Grid", size: int) -> "NDArray[np.int64]":
 
     wide = codes.astype(np.int64)
     return np.where(wide >= size // 2, wide - size, wide)
+
+
+def maps_of(vectors: int, codebook_sizes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the codebook sizes and the ratios of all maps of the prior, known ones included.
+
+    Args:
+        vectors: codes of rows, and of columns.
+        codebook_sizes: of what moved pictures lack.
+    """
+    sizes = (*(vectors,) * 4, ACTIVITY, *codebook_sizes[:TOLD], *codebook_sizes)
+    return sizes, (1, 1, 1, 1, BLOCK, *(1,) * (len(sizes) - 5))
 
 
 class MovingModel:
@@ -113,9 +135,8 @@ class MovingModel:
         self.lattice, self.stills = LatticeModel(arrays), stills
         sizes, (first, *others) = self.lattice.codebook_sizes, stills.codebook_sizes
         self.vectors = sizes[0]
-        known = (self.vectors,) * 4 + (ACTIVITY, *others[:TOLD])
-        ratios = (*(1,) * 3, BLOCK, *(1,) * (len(sizes) - 5))
-        if sizes != (*known, *others) or self.lattice.ratios[1:] != ratios or len(others) < TOLD:
+        expected, ratios = maps_of(self.vectors, tuple(others))
+        if sizes != expected or self.lattice.ratios[1:] != ratios[1:] or len(others) < TOLD:
             raise ValueError("it is not one of moving pictures")
         self.codebook_sizes = (self.vectors, self.vectors, first, *others)
         self.conditions = stills.conditions * self.lattice.conditions
@@ -141,8 +162,6 @@ class MovingModel:
         Returns:
             The maps, and what is known of the frame then.
         """
-        import numpy as np
-
         walk = Walk(self.lattice, condition)
         for grid in past.vectors:
             walk.know(grid[None])
@@ -151,9 +170,7 @@ class MovingModel:
         for grid in (before, *told):
             walk.know(grid[None])
         codes = tuple(code(walk, 2 + number) for number in range(len(past.codes)))
-        said = sum(grid != NOTHING for grid in codes)
-        activity = np.minimum(ACTIVITY - 1, (3 * before + 4 * said + 2) // 4).astype(np.uint16)
-        return (*vectors, *codes), Past(vectors, activity, codes)
+        return (*vectors, *codes), Past.after(before, vectors, codes)
 
 
 FramePrior = FrameModel | MovingModel  # of successive frames

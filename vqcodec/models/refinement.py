@@ -130,7 +130,7 @@ class Refinement(nn.Module):
         try:
             scaled = {k: v * GAIN if k in CHANGES else v for k, v in state.items()}
             self.network.load_state_dict(scaled)
-            self.prior.load_state_dict(prior.state_dict())
+            self._take_prior(prior)
             self.analysis.copy_(analysis)
             for book, own in zip(self.quantizer.each(), codebooks, strict=True):
                 as_new(own, book)
@@ -138,6 +138,10 @@ class Refinement(nn.Module):
             self.rates.curvature.copy_(torch.tensor(curvature))
         except (RuntimeError, ValueError):
             raise UsageError("--from is built otherwise than the preset says") from None
+
+    def _take_prior(self, prior: LatticePrior) -> None:
+        """Go on from another prior."""
+        self.prior.load_state_dict(prior.state_dict())
 
     def network_state(self) -> dict[str, torch.Tensor]:
         """Return the tensors of a network that changes pictures as `refined` does."""

@@ -19,7 +19,9 @@ class Config:
         optimizer: ``muon`` (inner matrices; the rest AdamW) or ``adamw``.
         learning_rate: AdamW's peak.
         muon_learning_rate: Muon's peak.
-        weight_decay: decoupled, for both.
+        prior_learning_rate: AdamW's peak for all of a prior that learns along; 0 for what the rest
+            of the model has.
+        weight_decay: decoupled, for both; none of such a prior.
         warmup_steps: steps of linear warm-up.
         final_rate: the cosine schedule ends at this fraction of the peak; 1 for no schedule.
         ema_decay: of the averaged weights that are evaluated and exported; 0 for none.
@@ -44,12 +46,14 @@ class Config:
     restart_every: int
     evaluate_every: int
     seed: int
+    prior_learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "restart_every", "evaluate_every"):
             check_range(name, getattr(self, name), 1, 10**9)
         check_range("learning_rate", self.learning_rate, 0, 10)
         check_range("muon_learning_rate", self.muon_learning_rate, 0, 10)
+        check_range("prior_learning_rate", self.prior_learning_rate, 0, 10)
         check_range("weight_decay", self.weight_decay, 0, 10)
         check_range("warmup_steps", self.warmup_steps, 0, 10**9)
         check_range("final_rate", self.final_rate, 0, 1)

@@ -16,9 +16,17 @@ def optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
     matrices, rest = split_parameters(model)
     if config.optimizer == "adamw":
         matrices, rest = [], list(model.parameters())
+    apart = []
+    if config.prior_learning_rate:
+        apart = [p for name, p in model.named_parameters() if name.startswith("prior.")]
+        own = set(apart)
+        matrices, rest = ([p for p in part if p not in own] for part in (matrices, rest))
     adamw = torch.optim.AdamW(
         rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
     )
+    if apart:
+        rate = config.prior_learning_rate
+        adamw.add_param_group({"params": apart, "lr": rate, "weight_decay": 0.0})
     optimizers: list[torch.optim.Optimizer] = [adamw]
     if matrices:
         muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.weight_decay)
