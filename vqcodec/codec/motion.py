@@ -29,6 +29,7 @@ FILTERS = ((0, 64, 0, 0), (-6, 46, 28, -4), (-4, 36, 36, -4), (-4, 28, 46, -6))
 WINDOW = np.array([*range(1, SIDE * 2, 2), *range(SIDE * 2 - 1, 0, -2)])
 LUMA = np.array([2, 5, 1])  # in eighths
 COMMON = 12  # of the commonest vectors of a picture are tried everywhere
+CANDIDATES = COMMON + 23  # for each block, at most
 COLOURS = 3  # squared errors of luma count as those of three colours
 LENGTH = 4.0  # levels that a vector twice as long has to gain at least
 
@@ -100,7 +101,7 @@ class Reference:
             before: (h', w', 2), the vectors of the picture before.
 
         Returns:
-            (n, h', w', 2) and (n, h', w').
+            (n, h', w', 2) and (n, h', w'); n is `CANDIDATES` or less.
         """
         target = luma(_filled(pixels, 0))
         best = self._whole(target) * PIXEL

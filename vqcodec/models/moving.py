@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from vqcodec.coding.movingmodel import Past, maps_of
+from vqcodec.coding.movingmodel import BLOCK, Past, maps_of
 from vqcodec.coding.refining import OUT
 from vqcodec.config import Tree
 from vqcodec.errors import UsageError
+from vqcodec.maps import Maps, MapSpec
 from vqcodec.models.nn.pixels import to_pixels
 from vqcodec.models.priors.lattice import Coded, LatticePrior, Walk
 from vqcodec.models.quantizers.base import Quantized
@@ -139,6 +140,13 @@ class Moving(Refinement):
         """Return what gives indices their meaning, on a codec of first frames of this id."""
         return on + self.quantizer.codebook_bytes()
 
+    def maps(self, first: int) -> Maps:
+        """Return what is known of each map; `first` is the first codebook size of first frames."""
+        stride = self.network.config.stride
+        strides = (BLOCK * stride,) * 2 + (stride,) * (1 + len(self.quantizer.codebook_sizes))
+        sizes = VECTORS, VECTORS, first, *self.quantizer.codebook_sizes
+        return tuple(MapSpec(size, (step, step)) for size, step in zip(sizes, strides, strict=True))
+
     def _take_prior(self, prior: LatticePrior) -> None:
         """Go on from another prior, or begin with what is alike of one of pictures."""
         if prior.codebook_sizes == self.prior.codebook_sizes:
@@ -195,7 +203,9 @@ def build_moving(model: Tree) -> Moving:
         UsageError: settings do not fit.
     """
     if set(model) != {"refiner", "quantizer", "prior", "rates"}:
-        raise UsageError("what codes frames by those before is of refiner, quantizer, prior, rates")
+        raise UsageError(
+            "what codes frames by those before is of refiner, quantizer, prior and rates"
+        )
 
     def prior_of(sizes: tuple[int, ...]) -> Tree:
         every, ratios = maps_of(VECTORS, sizes)

@@ -1,4 +1,4 @@
-"""What refines the pictures of a codec, as files."""
+"""What refines the pictures of a codec, or codes frames by those before them, as files."""
 
 import hashlib
 from dataclasses import asdict
@@ -10,8 +10,11 @@ from vqcodec.coding.refining import FIRST
 from vqcodec.codingpriors import coding_priors
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import UsageError
+from vqcodec.framepriors import FRAME_PRIOR
 from vqcodec.models.fixedpoint import to_arrays
+from vqcodec.models.moving import Moving
 from vqcodec.models.pretrained import coding_bytes, write_part
+from vqcodec.models.refinement import Refinement
 from vqcodec.models.refining import Refining
 from vqcodec.weights import (
     ANALYSIS,
@@ -48,27 +51,47 @@ def write_refining(folder: Path, config: Tree, model: Refining) -> Tree:
         WeightsError: the first codec is not installed, or is another.
         UsageError: it has no coding prior that the first map could be coded with.
     """
-    import safetensors.torch
-
-    state = {NETWORK + k: v for k, v in model.network_state().items()}
-    tensors = {k: v.half() if v.ndim > 1 else v.float() for k, v in state.items()}
-    tensors |= {ANALYSIS: model.analysis, CODEBOOKS: model.codebooks, USUAL: model.usual.half()}
-    data = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
     identity = codebook_id(model.codebook_bytes()).hex()
-    config = {
-        **config,
-        "maps": [asdict(spec) for spec in model.maps],
-        "codebook_id": identity,
-        "files": {MODEL: hashlib.sha256(data).hexdigest()},
-    }
-    (folder / MODEL).write_bytes(data)
-    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
+    maps = {"maps": [asdict(spec) for spec in model.maps], "codebook_id": identity}
+    _write_model(folder, {**config, **maps}, model)
     first = first_codec(read_weights(folder))
     assert first is not None
     arrays = {**to_arrays(model.prior), **first_arrays(first)}
     weights = read_weights(folder)
     write_part(weights, {"codebook_id": identity}, CODING_PRIOR, coding_bytes([arrays]), force=True)
     return read_weights(folder).config
+
+
+def write_moving(folder: Path, config: Tree, model: Moving) -> Tree:
+    """Write what codes frames by those before them into an existing folder.
+
+    The arguments and what is returned are those of `write_refining`, with ``frame_prior``.
+
+    Raises:
+        WeightsError: the codec of first frames is not installed, or is another.
+    """
+    first = first_codec(Weights(folder, config["name"], config))
+    assert first is not None
+    identity = codebook_id(model.codebook_bytes(first.codebook_id)).hex()
+    maps = model.maps(first.codebook_sizes[0])
+    maps_told = {"maps": [asdict(spec) for spec in maps], "codebook_id": identity}
+    _write_model(folder, {**config, **maps_told}, model)
+    data, weights = coding_bytes([to_arrays(model.prior)]), read_weights(folder)
+    write_part(weights, {"codebook_id": identity}, FRAME_PRIOR, data, force=True)
+    return read_weights(folder).config
+
+
+def _write_model(folder: Path, config: Tree, model: Refinement) -> None:
+    """Write the config, and what codes are made with."""
+    import safetensors.torch
+
+    state = {NETWORK + k: v for k, v in model.network_state().items()}
+    tensors = {k: v.half() if v.ndim > 1 else v.float() for k, v in state.items()}
+    tensors |= {ANALYSIS: model.analysis, CODEBOOKS: model.codebooks, USUAL: model.usual.half()}
+    data = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
+    config = {**config, "files": {MODEL: hashlib.sha256(data).hexdigest()}}
+    (folder / MODEL).write_bytes(data)
+    (folder / CONFIG).write_text(to_json(config), encoding="utf-8")
 
 
 def first_arrays(first: Weights) -> "dict[str, NDArray[np.int64]]":

@@ -9,10 +9,12 @@ from typing import Any
 
 from vqcodec import __version__
 from vqcodec.codec.unseen import PLAIN_CODES
+from vqcodec.config import Tree
 from vqcodec.errors import OutputError, TrainingError, UsageError
 from vqcodec.files.atomic import writing
 from vqcodec.framepriors import FRAME_PRIOR
-from vqcodec.modality import IMAGE, by_name, load
+from vqcodec.modality import IMAGE, VIDEO, by_name, load
+from vqcodec.models.moving import Moving, build_moving
 from vqcodec.models.plain import find_plain_codes
 from vqcodec.models.pretrained import (
     prior_bytes,
@@ -21,8 +23,8 @@ from vqcodec.models.pretrained import (
     write_weights,
 )
 from vqcodec.models.refining import Refining, build_refining
-from vqcodec.models.refiningweights import write_refining
-from vqcodec.models.vae import build_model
+from vqcodec.models.refiningweights import write_moving, write_refining
+from vqcodec.models.vae import VAE, build_model
 from vqcodec.models.vqvae import VQVAE, build_decoder, build_prior
 from vqcodec.train.loop import AVERAGE, CHECKPOINT
 from vqcodec.train.run import Training, read_run
@@ -81,14 +83,14 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         raise OutputError(f"{target}: exists already; use --force to overwrite it")
     preset = description["config"]
     refines = "refiner" in preset["model"]
-    model = build_refining(preset["model"]) if refines else build_model(preset["model"])
+    model = _build(preset)
     model.load_state_dict(_average(run))
     learned_along = trained_for = None
     if isinstance(model, VQVAE):
         learned_along, model.prior = model.prior, None
         trained_for, model.rates = model.rates, None
         model.adversary = None
-    elif isinstance(model, Refining):
+    elif isinstance(model, Refining | Moving):
         trained_for = model.rates
     config = {
         "name": name,
@@ -115,6 +117,8 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         fresh.mkdir(parents=True)
         if isinstance(model, Refining):
             config = write_refining(fresh, config, model)
+        elif isinstance(model, Moving):
+            config = write_moving(fresh, config, model)
         else:
             config = write_weights(fresh, config, model)
         if learned_along is not None:
@@ -131,6 +135,14 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return config
+
+
+def _build(preset: Tree) -> VQVAE | VAE | Refining | Moving:
+    """Make the model of a preset, with fresh weights."""
+    table = preset["model"]
+    if preset["modality"] == VIDEO.name:
+        return build_moving(table)
+    return build_refining(table) if "refiner" in table else build_model(table)
 
 
 def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> dict[str, Any]:
@@ -259,12 +271,12 @@ def _card(config: dict[str, Any], run: dict[str, Any], notes: str) -> str:
     codebook = f", codebook id `{config['codebook_id']}`" if config["maps"] else ""
     on = ""
     if "on" in run:
-        does = (
-            f"refines the pictures of `{run['on']}`"
-            if "refiner" in model
-            else f"codes the codes of `{run['on']}` again"
-        )
-        on = f"\nIt {does} (codebook id `{run['on_codebook_id']}`), which must be installed, too.\n"
+        does = "It codes again the codes of"
+        if "refiner" in model:
+            moving = config["modality"] == VIDEO.name
+            does = "Its first frames are pictures of" if moving else "It refines the pictures of"
+        identity = run["on_codebook_id"]
+        on = f"\n{does} `{run['on']}` (codebook id `{identity}`), which must be installed, too.\n"
     return f"""# {config["name"]}
 
 {kind} weights for vqcodec, modality: {config["modality"]}.

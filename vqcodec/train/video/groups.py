@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image as Pillow
 
-from vqcodec.codec.motion import SIDE, Reference
+from vqcodec.codec.motion import CANDIDATES, SIDE, Reference
 from vqcodec.config import check_range
 from vqcodec.data.sources import Source
 from vqcodec.errors import MediaError
@@ -167,8 +167,7 @@ class Groups:
         trust = TRUST[0] * (TRUST[1] / TRUST[0]) ** rng.random()
         mirrored, view = rng.random() < 0.5, self._view(length + 1, rng)
         before, x = (view.frame(place + n)[:, :: -1 if mirrored else 1] for n in range(2))
-        reference = Reference(before)
-        vectors, errors = reference.candidates(x, np.zeros((*reference.shape, 2), np.int64))
+        vectors, costs = tried(Reference(before), x, None, trust * weight)
         return {
             "x": x.transpose(2, 0, 1),
             "before": before.transpose(2, 0, 1),
@@ -176,8 +175,8 @@ class Groups:
             "group": np.array(2 * stretch + second),
             "number": np.array(place + 1),
             "weight": np.array(weight, np.float32),
-            "vectors": vectors % VECTORS,
-            "costs": (errors / (trust * weight)).astype(np.float32),
+            "vectors": vectors,
+            "costs": costs,
         }
 
     def _view(self, length: int, rng: np.random.Generator) -> View:
@@ -185,6 +184,24 @@ class Groups:
         if self._photos is not None and rng.random() < self._data.camera:
             return Camera(self._photos[int(rng.integers(len(self._photos)))], length, side, rng)
         return Cut(self._clips[int(rng.integers(len(self._clips)))], length, side, rng)
+
+
+def tried(
+    reference: Reference, pixels: "Pixels", before: "NDArray[np.int64] | None", weight: float
+) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
+    """Return codes of vectors that may have led to a frame, and their costs; see `Moving.code`.
+
+    Args:
+        reference: the frame before.
+        pixels: (S, S, 3), the frame.
+        before: (h', w', 2), the vectors of the frame before; None for none.
+        weight: the rate weight of vectors.
+    """
+    still = np.zeros((*reference.shape, 2), np.int64)
+    vectors, errors = reference.candidates(pixels, still if before is None else before)
+    # where most stands still there are fewer: then some count twice
+    every = np.minimum(np.arange(CANDIDATES), len(vectors) - 1)
+    return vectors[every] % VECTORS, (errors[every] / weight).astype(np.float32)
 
 
 def read_clips(sources: list[Source], data: MovingData) -> "tuple[list[Pixels], list[str]]":

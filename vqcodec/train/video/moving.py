@@ -31,7 +31,7 @@ from vqcodec.train.image.data import Pictures
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
 from vqcodec.train.tasks import Evaluation, Loss, Tensors, codes_in_use
-from vqcodec.train.video.groups import Groups, MovingData, read_clips
+from vqcodec.train.video.groups import Groups, MovingData, read_clips, tried
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ class Stream:
     picture: "Pixels"
     past: Past
     place: tuple[int, int]
+
+    def candidates(
+        self, pixels: "Pixels", weight: float
+    ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
+        """Return codes of vectors for the next frame, and what they cost; see `tried`."""
+        before = displacement(np.stack(self.past.vectors, -1), moving.VECTORS)
+        return tried(Reference(self.picture), pixels, before, weight)
 
 
 class Stills:
@@ -145,9 +152,11 @@ class MovingFrames:
             quality = [psnr(a, s.picture) for a, s in zip(first, streams, strict=True)]
             for number in range(1, FRAMES):
                 frames = np.stack([clip[number] for clip in self.held_out])
-                tried = [_tried(s, x, VECTORS * rate) for s, x in zip(streams, frames, strict=True)]
+                pairs = zip(streams, frames, strict=True)
+                candidates = [s.candidates(x, VECTORS * rate) for s, x in pairs]
                 vectors, costs = (
-                    torch.from_numpy(np.stack(part)).to(device) for part in zip(*tried, strict=True)
+                    torch.from_numpy(np.stack(part)).to(device)
+                    for part in zip(*candidates, strict=True)
                 )
                 pixels = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy())
                 x = to_signal(pixels.to(device))
@@ -284,15 +293,6 @@ def _before(streams: list[Stream], x: torch.Tensor) -> "tuple[list[Past], moving
         return to_signal(torch.from_numpy(moved.transpose(0, 3, 1, 2).copy()).to(x.device))
 
     return [stream.past for stream in streams], move
-
-
-def _tried(
-    stream: Stream, pixels: "Pixels", weight: float
-) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
-    """Return codes of vectors that a frame, (S, S, 3), may be told by, and what they cost."""
-    before = displacement(np.stack(stream.past.vectors, -1), moving.VECTORS)
-    vectors, errors = Reference(stream.picture).candidates(pixels, before)
-    return vectors % moving.VECTORS, errors / np.float32(weight)
 
 
 def _advance(streams: list[Stream], coding: Coding) -> None:
