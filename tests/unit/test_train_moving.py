@@ -24,6 +24,7 @@ from vqcodec.models.fixedpoint import from_arrays, to_arrays
 from vqcodec.models.moving import VECTORS, Moving, build_moving
 from vqcodec.models.refiningweights import write_moving
 from vqcodec.train.image.data import Pictures
+from vqcodec.train.loop import Loop
 from vqcodec.train.video import moving as training
 from vqcodec.train.video.groups import STRETCH, Camera, Cut, Groups, MovingData, read_clips, tried
 from vqcodec.train.video.moving import MovingFrames, Stills, Stream
@@ -210,8 +211,9 @@ def test_it_goes_on_from_weights_as_they_are(
             if not name.endswith("counts"):
                 torch.testing.assert_close(tensor, kept[name], atol=1e-2, rtol=1e-2, msg=name)
     _, prior, _ = read_moving(read_weights(begun))
+    expected = to_arrays(from_arrays(prior.lattice.arrays))
     for name, array in to_arrays(model.prior).items():
-        np.testing.assert_array_equal(array, to_arrays(from_arrays(prior.lattice.arrays))[name])
+        np.testing.assert_array_equal(array, expected[name])
 
 
 def test_frames_are_made_of_what_the_network_made(
@@ -286,8 +288,17 @@ def test_train_export_encode_decode(
         (data / f"{seed}.mkv").write_bytes(clip(pan(6, seed=seed)))
         Image(picture(80, 90, seed)).save(data / f"{seed}.png")
     train = ("train", "video", data, *SETTINGS, "--on", "refined", "--held-out", data / "2.mkv")
+    saved = Loop._save
+
+    def cut(self: Loop) -> None:
+        saved(self)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:  # and it goes on where it was cut off
+        patch.setattr(Loop, "_save", cut)
+        assert run(*train, "-o", "run").returncode != 0
     done = run(*train, "-o", "run")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and b"continuing at step 2" in done.stderr, done.stderr
     assert b"3 videos to train on, 1 to measure on" in done.stderr
     assert b"psnr_at_100" in done.stderr or b"psnr at 100" in done.stderr, done.stderr
     assert b"was finished already" in run(*train, "-o", "run").stdout
@@ -303,7 +314,7 @@ def test_train_export_encode_decode(
     assert all((a == b).all() for a, b in zip(written.grids, codes.grids, strict=True))
     done = run("decode", "a.vqc", "-o", "a.png")
     assert done.returncode == 0, done.stderr
-    shown = np.stack([Image.open(path).pixels for path in sorted((tmp_path / "a").iterdir())])
+    shown = np.stack([Image.open(path).pixels for path in sorted((tmp_path / "a").glob("*.png"))])
     np.testing.assert_array_equal(shown, codec.decode(codes).pixels)
     again = ("--from", "walks", "--set", "train.seed=1", "-o", "again")
     done = run(*train, *again)
