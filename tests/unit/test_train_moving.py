@@ -340,6 +340,14 @@ def test_what_does_not_fit(
         words = done.stderr.decode()
         assert (done.returncode, sentence in words) == (code, True), (arguments, words)
         assert "Traceback" not in words
+    for command, code, sentence in (
+        (("train", "prior", tmp_path / "a.mkv", "--codec", "moving", "-o", "r"), 2, "'plain'"),
+        (("sample", "--model", "moving", "-o", "a.gif"), 1, "'video-frames' draws frames"),
+        (("imagine", tmp_path / "a.mkv", "--model", "moving", "--given", "2"), 1, "be drawn with"),
+    ):
+        done = run(*command)
+        words = done.stderr.decode()
+        assert (done.returncode, sentence in words) == (code, True), (command, words)
     with pytest.raises(UsageError, match="and rates"):
         build_moving({"refiner": {}, "encoder": {}})
 

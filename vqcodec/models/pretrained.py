@@ -39,6 +39,7 @@ from vqcodec.weights import (
     first_codec,
     read_verified,
     reference,
+    table_of,
 )
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ def load_sampling_prior(weights: Weights, draws: str | None = None) -> Prior:
     Raises:
         WeightsError: there is none, it is damaged, or it was made for other codes.
     """
+    if weights.refiner and SAMPLING_PRIOR not in table_of(weights.config, "files"):
+        raise WeightsError(
+            f"{weights.folder}: nothing can be drawn with it, as its codes tell only what others "
+            "lack; 'video-frames' draws frames of video, and 'image-f4' pictures"
+        )
     table = _part(weights, SAMPLING_PRIOR, "sampling prior", "prior")
     if weights.draws != (draws or weights.modality):
         raise WeightsError(

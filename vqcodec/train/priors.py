@@ -13,7 +13,7 @@ from vqcodec.models.vqvae import build_prior, for_maps
 from vqcodec.train.config import split
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Training, TrainingJob, claim, train
-from vqcodec.weights import find_weights
+from vqcodec.weights import Weights, find_weights, first_codec
 
 
 def train_prior(job: TrainingJob, codec_name: str, *, classes: bool = False) -> Progress:
@@ -37,6 +37,14 @@ def train_prior(job: TrainingJob, codec_name: str, *, classes: bool = False) -> 
     if not modality.coded_by(weights.modality):
         raise UsageError(
             f"'{codec_name}' codes {weights.modality}, and the preset is for other codes"
+        )
+    if weights.refiner:
+        alone: Weights | None = weights
+        while alone is not None and alone.refiner:
+            alone = first_codec(alone)
+        raise UsageError(
+            f"the prior of '{weights.name}' was trained along with its codes, and no other can be; "
+            f"train one on those of '{alone.name if alone else weights.first}', which it stands on"
         )
     weights = weights.with_codebooks(max(1, len(weights.codebook_ids)))
     codec: BaseCodec = load(modality.codec)(weights, job.device)
