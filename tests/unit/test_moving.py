@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.helpers import picture
+from tests.helpers import Run, picture
 from vqcodec import Codec, Codes, Image
 from vqcodec.codec.motion import AROUND, FAR, SIDE, Reference
 from vqcodec.codec.moving import FIRST, Choice, MovingCodec
@@ -285,6 +285,61 @@ def test_vectors_take_what_moves_along(codec: MovingCodec) -> None:
     moved = Reference(before).moved(codec.vectors(rows, columns))
     lacks = np.square(moved.astype(int) - after).reshape(12, 4, 16, 4, 3).sum((1, 3, 4))
     assert lacks[codes[0] > 0].mean() > 4 * lacks[codes[0] == 0].mean()
+
+
+def test_what_frames_were_made_of_is_shown(codec: MovingCodec) -> None:
+    pixels = pan(FRAMES + 2)
+    codes = codec.encode(pixels, rate_weight=30.0)
+    shown = codec.decode(codes).pixels
+    rows, columns = codes.grids[:2]
+    for number, (moved, frame) in enumerate(codec.made(codes)):
+        np.testing.assert_array_equal(frame, shown[number])
+        expected = frame
+        if number % FRAMES:
+            vectors = codec.vectors(rows[number], columns[number])
+            expected = Reference(shown[number - 1]).moved(vectors)
+        np.testing.assert_array_equal(moved, expected)
+    bits = codec.bits(codes)
+    assert bits.shape == (len(pixels), 6) and (bits[1:FRAMES, 2] == 0).all()
+    size = len(codes.to_bytes(".vqc", prior=codec.prior))
+    assert 0 < 8 * size - bits.sum() < 8 * (10 * len(pixels) + 200)  # lengths, sums, the header
+
+
+def test_figures_count_every_map(
+    codec: MovingCodec,
+    moving_weights: Path,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("matplotlib")
+    from vqcodec.figures.moving import motion_colours, per_index
+    from vqcodec.figures.video import CodedVideo
+
+    pixels = pan(4, 32, 40)
+    codes = codec.encode(pixels)
+    coded = CodedVideo("a", codes, codec.decode(codes))
+    bits = codec.bits(codes)
+    still, other = per_index(coded, bits)
+    assert np.isnan(still[:2]).all() and np.isnan(other[2])
+    whole = 80 * still[2:].sum() + 3 * (20 * other[:2].sum() + 80 * other[3:].sum())
+    assert whole == pytest.approx(bits.sum())
+    steps = np.array([[[0, 0], [0, 5], [0, -5], [5, 0], [0, 1]]], float)
+    (colours,) = motion_colours(steps, 5.0).astype(int)
+    assert (colours[0] == 255).all() and len({tuple(c) for c in colours.tolist()}) == 5
+    assert colours[4].min() > colours[1].min()  # shorter ones are paler
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(moving_weights.parent))
+    (tmp_path / "a.vqc").write_bytes(codes.to_bytes(".vqc", prior=codec.prior))
+    done = run("inspect", "a.vqc", "-o", "a.png")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.decode()
+    assert f"vectors {other[0]:.2f} + {other[1]:.2f}; codes of further frames" in said
+    assert Image.open(tmp_path / "a.png").size[1] == 1720
+    # of a single frame, which follows none
+    one = codec.encode(pixels[:1])
+    (tmp_path / "one.vqc").write_bytes(one.to_bytes(".vqc", prior=codec.prior))
+    done = run("inspect", "one.vqc", "-o", "one.png")
+    assert done.returncode == 0 and b"vectors" not in done.stdout, done.stderr
 
 
 def test_a_rate_weight_makes_files_smaller(codec: MovingCodec) -> None:

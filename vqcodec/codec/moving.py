@@ -52,6 +52,8 @@ class MovingCodec(VideoCodec):
         prior: what all that costs.
     """
 
+    moving = True
+
     def _open(self, engine: str, work: int | None) -> Engine:
         """Load the codec of first frames, and all that is there for the others.
 
@@ -116,6 +118,30 @@ class MovingCodec(VideoCodec):
 
     def _decoded(self, grids: "Grids", size: tuple[int, int]) -> "Iterator[Pixels]":
         """Yield the frames, (H, W, 3), of a group; each map is looked at as it comes to it."""
+        return (picture for _, picture in self._made(grids, size))
+
+    def made(self, codes: Codes) -> "Iterator[tuple[Pixels, Pixels]]":
+        """Yield of each frame, as it was coded, what it was made of, and it: (H, W, 3) each.
+
+        That is the frame before, moved; or for the first one of a group, which stands alone, it.
+
+        Raises:
+            FormatError: the codes are not those of a video of the size that they claim.
+        """
+        height, width = codes.video.coded_size[1:]
+        for group in self._groups(codes):
+            yield from self._made(group.grids, (height, width))
+
+    def bits(self, codes: Codes) -> "NDArray[np.float64]":
+        """Return what each map of each frame costs under the coding prior, (T, maps), in bits.
+
+        The errors are those of `made`.
+        """
+        groups = self._groups(codes)
+        return np.concatenate([moving.bits(g.grids, self.prior, codes.condition) for g in groups])
+
+    def _made(self, grids: "Grids", size: tuple[int, int]) -> "Iterator[tuple[Pixels, Pixels]]":
+        """Yield moved pictures and frames of a group; see `made`."""
         halo = int(self.weights.refiner["blocks"]) + 1
         stills = Codes(
             tuple(grid[0] for grid in grids[moving.FIRST :]),
@@ -126,13 +152,13 @@ class MovingCodec(VideoCodec):
             ImageInfo(size, size),
         )
         picture = self.base.decode(stills).pixels
-        yield picture
+        yield picture, picture
         for number in range(1, len(grids[0])):
             rows, columns, _, *codes = (grid[number] for grid in grids)
-            picture = Reference(picture).moved(self.vectors(rows, columns))
+            moved = Reference(picture).moved(self.vectors(rows, columns))
             z_q = self.refinement.vectors(tuple(codes))
-            picture = put(self._refine, picture, z_q, self.refinement.stride, halo)
-            yield picture
+            picture = put(self._refine, moved, z_q, self.refinement.stride, halo)
+            yield moved, picture
 
     def vectors(self, rows: "Grid", columns: "Grid") -> "NDArray[np.int64]":
         """Return the vectors, (h', w', 2) in quarters of a pixel, of their codes."""

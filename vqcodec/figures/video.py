@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SHOWN = 8  # frames side by side
 SMALL_GAP = 8
+ROOM = (INNER - SMALL_GAP * (SHOWN - 1)) // SHOWN  # for each
+EVENLY = "Evenly spread over the video."
 ROW = 16  # pixels that a row of the map over time is drawn high, at most
 CHANGED, SAME = (188, 55, 84), (238, 239, 241)
 
@@ -60,11 +62,12 @@ class CodedVideo:
         return self.codes.grids[-1]
 
     @cached_property
-    def counts(self) -> "NDArray[np.intp]":
-        """How often each code of the finest map occurs, (K,)."""
+    def counts(self) -> "list[NDArray[np.intp]]":
+        """How often each code of each map occurs, (K,)."""
         import numpy as np
 
-        return np.bincount(self.grid.ravel(), minlength=self.codes.codebook_sizes[-1])
+        pairs = zip(self.codes.grids, self.codes.codebook_sizes, strict=True)
+        return [np.bincount(grid.ravel(), minlength=size) for grid, size in pairs]
 
     @cached_property
     def kept(self) -> "NDArray[np.float64]":
@@ -82,11 +85,12 @@ class CodedVideo:
     def summary(self) -> str:
         """Return size, codes and quality as a sentence."""
         frames, height, width = self.codes.media.size
-        used = int((self.counts > 0).sum())
-        text = (
-            f"{frames:,} frames of {width}×{height} pixels, {self.grid.size:,} indices, {used:,} "
-            f"of {len(self.counts):,} codes in use, perplexity {perplexity(self.counts):.1f}"
-        )
+        maps = [
+            f"{int(own.sum()):,} indices, {int((own > 0).sum()):,} of {len(own):,} codes in use, "
+            f"perplexity {perplexity(own):.1f}"
+            for own in self.counts
+        ]
+        text = f"{frames:,} frames of {width}×{height} pixels, {'; '.join(maps)}"
         if len(self.kept):
             text += f", {100 * self.kept.mean():.1f} % as in the frame before"
         return text + (f", PSNR {self.psnr:.2f} dB" if math.isfinite(self.psnr) else "")
@@ -94,34 +98,38 @@ class CodedVideo:
 
 def draw_video(codec: VideoCodec, coded: CodedVideo) -> Page:
     """Draw frames of a video, their maps, what comes back, and how codes change over time."""
-    import numpy as np
-
     page = Page(WIDTH)
     book = CodebookChart.of(codec.pictures, len(codec.pictures.maps) - 1)
     y = _title(page, codec, coded)
-    total = coded.codes.media.size[0]
-    chosen = np.unique(np.linspace(0, total - 1, min(SHOWN, total)).round().astype(int)).tolist()
-    room = (INNER - SMALL_GAP * (SHOWN - 1)) // SHOWN
+    chosen = spread_out(coded.codes.media.size[0])
     height, width = coded.decoded.pixels.shape[1:3]
-    size = panels.fit(height, width, room, 2 * room)
+    size = panels.fit(height, width, ROOM, 2 * ROOM)
     if coded.original is not None:
-        strip = [panels.shown(Image(coded.original.pixels[t]), size) for t in chosen]
-        y = _strip(page, y, room, "Frames", "Evenly spread over the video.", strip, chosen)
+        frames = [panels.shown(Image(coded.original.pixels[t]), size) for t in chosen]
+        y = strip(page, y, "Frames", EVENLY, frames, chosen)
     maps = [_map(book, coded.grid[t], size) for t in chosen]
     text = "An index for each cell; codes that lie near each other have like colours."
-    y = _strip(page, y, room, "Their code maps", text, maps, chosen)
+    y = strip(page, y, "Their code maps", text, maps, chosen)
     changed = [_changed(coded.grid, t, size) for t in chosen]
     text = "Cells whose index is not that of the frame before."
-    y = _strip(page, y, room, "What changes", text, changed, chosen)
-    strip = [panels.shown(Image(coded.decoded.pixels[t]), size) for t in chosen]
+    y = strip(page, y, "What changes", text, changed, chosen)
+    frames = [panels.shown(Image(coded.decoded.pixels[t]), size) for t in chosen]
     quality = f" PSNR {coded.psnr:.2f} dB." if math.isfinite(coded.psnr) else ""
     text = f"What the decoder paints from each map.{quality}"
-    y = _strip(page, y, room, "Decoded", text, strip, chosen)
+    y = strip(page, y, "Decoded", text, frames, chosen)
     y = _over_time(page, y, book, coded)
     said = f"The maps hold {coded.grid.size:,} indices."
-    y = draw_usage(page, MARGIN, y, INNER, book.colours, coded.counts, said) + GAP
+    y = draw_usage(page, MARGIN, y, INNER, book.colours, coded.counts[-1], said) + GAP
     draw_sheet(page, y, book, about_sheet(codec.pictures, book))
     return page
+
+
+def spread_out(frames: int) -> list[int]:
+    """Return the numbers of the frames that are shown."""
+    import numpy as np
+
+    chosen: list[int] = np.linspace(0, frames - 1, min(SHOWN, frames)).round().astype(int).tolist()
+    return sorted(set(chosen))
 
 
 def _title(page: Page, codec: VideoCodec, coded: CodedVideo) -> float:
@@ -139,10 +147,9 @@ def _title(page: Page, codec: VideoCodec, coded: CodedVideo) -> float:
     return page.paragraph(MARGIN, MARGIN + 1.5 * TITLE, INNER, text) + 20
 
 
-def _strip(
+def strip(
     page: Page,
     y: float,
-    room: int,
     title: str,
     text: str,
     pictures: "list[Pixels]",
@@ -151,13 +158,14 @@ def _strip(
     """Draw pictures side by side, with their numbers below."""
     y = page.heading(MARGIN, y, INNER, title, text)
     for place, (pixels, number) in enumerate(zip(pictures, numbers, strict=True)):
-        x = MARGIN + place * (room + SMALL_GAP)
+        x = MARGIN + place * (ROOM + SMALL_GAP)
         page.picture(x, y, pixels)
         page.text(x, y + pixels.shape[0] + 2, f"{number + 1}", SMALL, GREY)
     return y + pictures[0].shape[0] + SMALL + GAP
 
 
-def _enlarged(cells: "Pixels", size: tuple[int, int]) -> "Pixels":
+def enlarged(cells: "Pixels", size: tuple[int, int]) -> "Pixels":
+    """Return cells, (h, w, 3), at (height, width)."""
     import numpy as np
     from PIL import Image as Pillow
 
@@ -166,7 +174,7 @@ def _enlarged(cells: "Pixels", size: tuple[int, int]) -> "Pixels":
 
 
 def _map(book: CodebookChart, grid: "NDArray[np.uint16]", size: tuple[int, int]) -> "Pixels":
-    return _enlarged(book.colours[grid], size)
+    return enlarged(book.colours[grid], size)
 
 
 def _changed(grid: "NDArray[np.uint16]", t: int, size: tuple[int, int]) -> "Pixels":
@@ -174,7 +182,7 @@ def _changed(grid: "NDArray[np.uint16]", t: int, size: tuple[int, int]) -> "Pixe
 
     differs = np.ones(grid.shape[1:], bool) if t == 0 else grid[t] != grid[t - 1]
     colours = np.array([SAME, CHANGED], np.uint8)
-    return _enlarged(colours[differs.astype(np.intp)], size)
+    return enlarged(colours[differs.astype(np.intp)], size)
 
 
 def _over_time(page: Page, y: float, book: CodebookChart, coded: CodedVideo) -> float:
@@ -191,7 +199,7 @@ def _over_time(page: Page, y: float, book: CodebookChart, coded: CodedVideo) -> 
     height = min(600, max(48, frames * ROW))
     half = (INNER - GAP) // 2
     slices = book.colours[coded.grid[:, rows // 2]]
-    page.picture(MARGIN, y, _enlarged(slices, (height, half)))
+    page.picture(MARGIN, y, enlarged(slices, (height, half)))
     x = MARGIN + half + GAP
     page.box(x, y, half, height, edge=GREY, line=0.8)
     if len(coded.kept):
