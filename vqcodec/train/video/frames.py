@@ -24,6 +24,7 @@ from vqcodec.train.config import split
 from vqcodec.train.priortask import PriorTask
 from vqcodec.train.run import Ready, TrainingJob, hold_out
 from vqcodec.train.tasks import Evaluation, Loss, Tensors, maps_of, named_maps
+from vqcodec.train.video.groups import check_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -219,12 +220,7 @@ def _encode_videos(
     codec: VideoCodec, job: TrainingJob, actions: Actions, settings: FramesData
 ) -> tuple[tuple[CodedVideos, CodedVideos], list[str]]:
     """Return what to learn from, what to measure on, and a sentence for each that was left out."""
-
-    def read(source: Source) -> None:
-        with open_video(io.BytesIO(source.read()), source.name):
-            pass
-
-    *sets, passed = hold_out(job.data, job.held_out, read, VIDEO)
+    *sets, passed = hold_out(job.data, job.held_out, check_video, VIDEO)
     skipped, found = list(passed), []
     ways = [(False, True) if settings.mirrored else (False,), (False,)]
     total, done = sum(len(s) * len(w) for s, w in zip(sets, ways, strict=True)), 0

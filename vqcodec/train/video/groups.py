@@ -204,6 +204,12 @@ def tried(
     return vectors[every] % VECTORS, (errors[every] / weight).astype(np.float32)
 
 
+def check_video(source: Source) -> None:
+    """Raise MediaError unless a file begins as a video does."""
+    with open_video(io.BytesIO(source.read()), source.name):
+        pass
+
+
 def read_clips(sources: list[Source], data: MovingData) -> "tuple[list[Pixels], list[str]]":
     """Return the frames of videos, (T, H, W, 3) each, and a sentence for each that was left out."""
     clips, skipped = [], []

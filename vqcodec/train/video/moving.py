@@ -1,6 +1,5 @@
 """Training of what codes frames by the frames before them."""
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,10 @@ from vqcodec.codec.motion import SIDE, Reference
 from vqcodec.codec.moving import FIRST, VECTORS, read_moving
 from vqcodec.codec.refined import RefinedCodec
 from vqcodec.coding.movingmodel import BLOCK, Past, displacement
-from vqcodec.data.sources import Source, find_sources
+from vqcodec.data.sources import find_sources
 from vqcodec.errors import MediaError, TrainingError, UsageError
 from vqcodec.files import joint
 from vqcodec.media.image import Image
-from vqcodec.media.video import open_video
 from vqcodec.metrics.basic import psnr
 from vqcodec.modality import IMAGE, VIDEO
 from vqcodec.models import moving
@@ -26,12 +24,11 @@ from vqcodec.models.moving import Coding, Moving, build_moving
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import load_refiner
 from vqcodec.train.config import split
-from vqcodec.train.image.base import side_by_side
 from vqcodec.train.image.data import Pictures
 from vqcodec.train.loop import Progress
 from vqcodec.train.run import Ready, TrainingJob, claim, hold_out, train
 from vqcodec.train.tasks import Evaluation, Loss, Tensors, codes_in_use
-from vqcodec.train.video.groups import Groups, MovingData, read_clips, tried
+from vqcodec.train.video.groups import Groups, MovingData, check_video, read_clips, tried
 from vqcodec.weights import find_weights
 
 if TYPE_CHECKING:
@@ -140,38 +137,28 @@ class MovingFrames:
         Of the first frames of groups, too; bits are those of all maps under their priors.
         """
         assert isinstance(model, Moving)
-        device, figures = model.analysis.device, dict[str, float]()
+        figures: dict[str, float] = {}
         sizes = (moving.VECTORS,) * 2 + model.quantizer.codebook_sizes
         histograms = tuple(np.zeros(size, np.int64) for size in sizes)
         shown: list[Pixels] = []
         for rate in MEASURED:
             begun = [self._stills.stream(clip[0], rate) for clip in self.held_out]
             streams, bits = [stream for stream, _ in begun], sum(spent for _, spent in begun)
-            weight = torch.full((len(streams),), float(rate), device=device)
-            first = [clip[0] for clip in self.held_out]
-            quality = [psnr(a, s.picture) for a, s in zip(first, streams, strict=True)]
-            for number in range(1, FRAMES):
-                frames = np.stack([clip[number] for clip in self.held_out])
-                pairs = zip(streams, frames, strict=True)
-                candidates = [s.candidates(x, VECTORS * rate) for s, x in pairs]
-                vectors, costs = (
-                    torch.from_numpy(np.stack(part)).to(device)
-                    for part in zip(*candidates, strict=True)
-                )
-                pixels = torch.from_numpy(frames.transpose(0, 3, 1, 2).copy())
-                x = to_signal(pixels.to(device))
-                coding = model.code(x, weight, vectors, costs, *_before(streams, x))
-                _advance(streams, coding)
-                bits += float(coding.bits.sum())
-                quality += [psnr(a, s.picture) for a, s in zip(frames, streams, strict=True)]
-                every = zip(histograms, (*coding.vectors, *coding.codes), strict=True)
-                for histogram, own in every:
-                    codes = own.indices.flatten().cpu().numpy()
-                    histogram[:] += np.bincount(codes, minlength=len(histogram))
-            decoded = np.stack([stream.picture for stream in streams]).transpose(0, 3, 1, 2)
-            shown = shown or [side_by_side(pixels.numpy()), side_by_side(decoded)]
+            quality: list[float] = []
+            for number in range(FRAMES):
+                frames = [clip[number] for clip in self.held_out]
+                if number:
+                    coding = _coded(model, streams, frames, rate)
+                    bits += float(coding.bits.sum())
+                    every = zip(histograms, (*coding.vectors, *coding.codes), strict=True)
+                    for histogram, own in every:
+                        codes = own.indices.flatten().cpu().numpy()
+                        histogram[:] += np.bincount(codes, minlength=len(histogram))
+                made = [stream.picture for stream in streams]
+                quality += [psnr(a, b) for a, b in zip(frames, made, strict=True)]
+            shown = shown or [np.concatenate(row, 1) for row in (frames, made)]
             figures[f"psnr_at_{rate}"] = float(np.mean(np.minimum(quality, 100)))
-            figures[f"bits_per_pixel_at_{rate}"] = bits / (FRAMES * pixels[:, 0].numel())
+            figures[f"bits_per_pixel_at_{rate}"] = bits / (len(quality) * made[0][..., 0].size)
         figures |= codes_in_use(histograms)
         return Evaluation(figures, histograms, np.concatenate(shown))
 
@@ -203,19 +190,16 @@ def train_video(job: TrainingJob, on: str, start_from: str | None = None) -> Pro
     model = build_moving(job.config.get("model", {}))
     _begin(model, stills, start_from)
 
-    def opened(source: Source) -> None:
-        with open_video(io.BytesIO(source.read()), source.name):
-            pass
-
-    sources, measured, passed = hold_out(job.data, job.held_out, opened, VIDEO)
+    sources, measured, passed = hold_out(job.data, job.held_out, check_video, VIDEO)
     claim(job, start_from=start_from, on=first.name, on_codebook_id=first.codebook_id.hex())
     photos = _photos(job, data) if data.camera else None
     clips, skipped = read_clips(sources, data)
     some = np.linspace(0, len(measured) - 1, min(len(measured), CLIPS)).round().astype(int)
     others, unread = read_clips([measured[i] for i in some], data)
+    skipped += unread
+    if not clips or not others:
+        raise TrainingError(f"no video can be learned from; the first: {skipped[0]}")
     held_out = [_middle(clip, data.crop_size) for clip in others]
-    if not clips or not held_out:
-        raise TrainingError(f"no video can be learned from; the first: {(skipped + unread)[0]}")
     config = model.rates.config
     groups = Groups(
         clips,
@@ -227,10 +211,9 @@ def train_video(job: TrainingJob, on: str, start_from: str | None = None) -> Pro
         PartialState().num_processes,
     )
     task = MovingFrames(model, groups, held_out, Stills(stills))
-    notes = [] if photos else passed  # of which some are photographs
-    return train(
-        job, loop_config, Ready(task, len(clips), len(held_out), notes + skipped + unread, "videos")
-    )
+    if photos is None:  # else some of what was passed over are photographs
+        skipped = passed + skipped
+    return train(job, loop_config, Ready(task, len(clips), len(held_out), skipped, "videos"))
 
 
 def _begin(model: Moving, stills: RefinedCodec, start_from: str | None) -> None:
@@ -274,6 +257,25 @@ def _photos(job: TrainingJob, data: MovingData) -> Pictures | None:
     return Pictures(found, data.picture_side, data.crop_size)
 
 
+def _coded(model: Moving, streams: list[Stream], frames: "list[Pixels]", rate: float) -> Coding:
+    """Code the next frames of groups, (S, S, 3) each, with a rate weight, and go on with them."""
+    device = model.analysis.device
+    both = zip(streams, frames, strict=True)
+    candidates = [stream.candidates(frame, VECTORS * rate) for stream, frame in both]
+    parts = zip(*candidates, strict=True)
+    vectors, costs = (torch.from_numpy(np.stack(part)).to(device) for part in parts)
+    x = _signal(frames, device)
+    weight = torch.full((len(streams),), float(rate), device=device)
+    coding = model.code(x, weight, vectors, costs, *_before(streams, x))
+    _advance(streams, coding)
+    return coding
+
+
+def _signal(pictures: "list[Pixels]", device: torch.device) -> torch.Tensor:
+    """Return pictures, (S, S, 3) each, as networks take them."""
+    return to_signal(torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(device))
+
+
 def _middle(clip: "Pixels", side: int) -> "Pixels":
     """Return frames of the middle of a clip, and of the middle of each."""
     start = max(0, (len(clip) - FRAMES) // 2)
@@ -289,8 +291,7 @@ def _before(streams: list[Stream], x: torch.Tensor) -> "tuple[list[Past], moving
     def move(rows: "NDArray[np.uint16]", columns: "NDArray[np.uint16]") -> torch.Tensor:
         codes = np.stack([rows, columns], -1)
         pairs = zip(references, displacement(codes, moving.VECTORS), strict=True)
-        moved = np.stack([reference.moved(vectors) for reference, vectors in pairs])
-        return to_signal(torch.from_numpy(moved.transpose(0, 3, 1, 2).copy()).to(x.device))
+        return _signal([reference.moved(vectors) for reference, vectors in pairs], x.device)
 
     return [stream.past for stream in streams], move
 
