@@ -23,8 +23,10 @@ from vqcodec.files import moving as files
 from vqcodec.models.fixedpoint import from_arrays, to_arrays
 from vqcodec.models.moving import VECTORS, Moving, build_moving
 from vqcodec.models.refiningweights import write_moving
+from vqcodec.train.config import split
 from vqcodec.train.image.data import Pictures
 from vqcodec.train.loop import Loop
+from vqcodec.train.schedule import optimizers
 from vqcodec.train.video import moving as training
 from vqcodec.train.video.groups import STRETCH, Camera, Cut, Groups, MovingData, read_clips, tried
 from vqcodec.train.video.moving import MovingFrames, Stills, Stream
@@ -259,6 +261,17 @@ def test_a_step_moves_what_learns(model: Moving, stills: RefinedCodec) -> None:
     for book in model.quantizer.each():
         assert not book.codebook[0].any()
     assert 0 < float(loss.terms["vector_bits_per_pixel"]) < float(loss.terms["bits_per_pixel"])
+
+
+def test_a_prior_that_learns_along_has_a_rate_of_its_own(model: Moving) -> None:
+    table = load_preset("video")["train"]
+    _, config = split({"train": table}, MovingData)
+    groups_of = [g for o in optimizers(model, config) for g in o.param_groups]
+    every = [id(p) for g in groups_of for p in g["params"]]
+    assert sorted(every) == sorted(id(p) for p in model.parameters())
+    rates = {id(p): (g["peak"], g["weight_decay"]) for g in groups_of for p in g["params"]}
+    assert {rates[id(p)] for p in model.prior.parameters()} == {(0.002, 0.0)}
+    assert {rates[id(p)] for p in model.network.parameters()} <= {(0.001, 0.01), (0.0004, 0.01)}
 
 
 def test_videos_are_read_and_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
