@@ -130,7 +130,7 @@ def test_files_fit_and_more_bytes_are_never_worse(
 ) -> None:
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(codec.weights.folder.parent))
     monkeypatch.setattr(ImageCodec, "tinted", lambda _, codes, *__: codes)  # codes tell of quality
-    monkeypatch.setattr("vqcodec.codec.rate.ONE_PASS_SCALES", (1.0,))  # of which the best is taken
+    monkeypatch.setattr("vqcodec.codec.scales.SCALES", (1.0,))  # of which the best is taken
     assert codec.rates is not None
     prior = codec.rates.prior
     free = len(codec.encode(image).to_bytes(".vqc", prior=prior))

@@ -265,11 +265,7 @@ class ImageCodec(BaseCodec):
         return np.concatenate(parts)[:, :height, :width]
 
     def _scaled(self, image: Image, scale: float | None) -> "Pixels":
-        scale = 1.0 if scale is None else scale
-        if not 0 < scale <= 1:
-            raise UsageError(f"scale is {scale}, must be above 0 and at most 1")
-        height, width = (max(1, round(n * scale)) for n in image.size)
-        return image.resize((height, width)).pixels
+        return image.resize(coded_size(image.size, scale)).pixels
 
     def _codes(self, grids: "Grids", image: Image, pixels: "Pixels", condition: int = 0) -> Codes:
         """Return the codes of a picture, of which `pixels` were coded."""
@@ -393,3 +389,16 @@ class ImageCodec(BaseCodec):
 
 
 Codec = ImageCodec  # an older name
+
+
+def coded_size(size: tuple[int, int], scale: float | None) -> tuple[int, int]:
+    """Return the height and width at which a picture is coded.
+
+    Raises:
+        UsageError: the scale is out of range.
+    """
+    scale = 1.0 if scale is None else scale
+    if not 0 < scale <= 1:
+        raise UsageError(f"scale is {scale}, must be above 0 and at most 1")
+    height, width = (max(1, round(n * scale)) for n in size)
+    return height, width

@@ -1,6 +1,8 @@
 """Files of a wanted size: the rate weight, and the scale, that measure best."""
 
+import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +12,12 @@ import numpy as np
 from vqcodec.codec.base import Report
 from vqcodec.codec.effort import DEFAULT_EFFORT, sweeps_of
 from vqcodec.codec.image import ImageCodec
+from vqcodec.codec.scales import (
+    MOST_SCALES,
+    MOST_TO_SEARCH,
+    costs_of_scales,
+    scales_to_search,
+)
 from vqcodec.codingpriors import find_coding_priors
 from vqcodec.errors import MediaError
 from vqcodec.files.codes import Codes
@@ -21,7 +29,6 @@ if TYPE_CHECKING:
     from vqcodec.coding.lattice import LatticeModel
 
 SCALES = (1.0, 0.75, 0.5)
-ONE_PASS_SCALES = (*SCALES, 0.35, 0.25)
 MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
     30.0,
     200.0,
@@ -115,37 +122,30 @@ def _best_quality(
 ) -> Codes:
     """Return the codes of the best picture that fits, for weights with `rates`.
 
-    At each scale, until a smaller one is worse. Then after a search there and at the next larger
-    scale, at the rate weights that fitted: it leaves room for lower ones.
+    At the best of some scales. Then after a search there and at the next larger scale, for the
+    rate weights that fitted: it leaves room for lower ones.
     """
-    best: tuple[float, Codes] | None = None
-    places: list[tuple[float, float]] = []  # scales that were tried, and the rate weights there
-    least, chosen = 0, 0
-    for done, scale in enumerate(ONE_PASS_SCALES):
-        tried = _bisect(codec, codec.at_weights(image, scale), target_bytes)
-        least = min(least or tried.least, tried.least)
-        places.append((scale, tried.weight))
-        if report:
-            report((done + 1) / len(ONE_PASS_SCALES))
-        if tried.codes is None:
-            continue
-        found = squared_error(codec, image, tried.codes)
-        if best is not None and found >= best[0]:  # nor would a smaller one be better
-            break
-        best, chosen = (found, tried.codes), done
-    if best is None:  # where nothing fits, what a search finds at the smallest scales may
-        chosen = len(places) - 1
-    for scale, weight in places[max(0, chosen - 1) : chosen + 1] if sweeps else ():
-        about = min(weight, MOST_SEARCHED)
+    found: dict[float, _Tried] = {}
+    fitting: list[tuple[float, Codes]] = []
+    steps = itertools.count(1)
+    most = MOST_SCALES + (MOST_TO_SEARCH if sweeps else 0)
+
+    def cost(scale: float, sweeps: int = 0, about: float = 0.0) -> float:
         tried = _bisect(codec, codec.at_weights(image, scale, sweeps, about), target_bytes)
-        least = min(least, tried.least)
-        if tried.codes is not None:
-            found = squared_error(codec, image, tried.codes)
-            if best is None or found < best[0]:
-                best = found, tried.codes
-    if best is None:
-        raise _unreachable(target_bytes, least)
-    return best[1]
+        found[scale] = tried
+        if report:
+            report(next(steps) / most)
+        if tried.codes is None:
+            return math.inf
+        fitting.append((squared_error(codec, image, tried.codes), tried.codes))
+        return fitting[-1][0]
+
+    costs = costs_of_scales(cost)
+    for scale in scales_to_search(costs) if sweeps else ():
+        cost(scale, sweeps, min(found[scale].weight, MOST_SEARCHED))
+    if not fitting:
+        raise _unreachable(target_bytes, min(tried.least for tried in found.values()))
+    return min(fitting, key=operator.itemgetter(0))[1]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ the picture better.
 """
 
 import functools
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,13 @@ import numpy as np
 from vqcodec.codec.base import Report
 from vqcodec.codec.effort import sweeps_of
 from vqcodec.codec.engine import Engine
-from vqcodec.codec.image import ImageCodec
+from vqcodec.codec.image import ImageCodec, coded_size
 from vqcodec.codec.rate import file_bytes, squared_error
 from vqcodec.codec.rates import Rates, rates_of
 from vqcodec.codec.refinement import Refinement
 from vqcodec.codec.refiners import Refine, open_refiner, put
 from vqcodec.codec.sampling import SamplingParams
+from vqcodec.codec.scales import MOST_SCALES, costs_of_scales, scales_to_search
 from vqcodec.codec.tiles import check_grids
 from vqcodec.codec.tint import apply_tint
 from vqcodec.coding.refining import NOTHING
@@ -60,7 +60,6 @@ SMALLER = 300.0  # above this rate weight a smaller scale may be better
 # Rate weights that a first map is searched for with: so many times that of all maps, and at least
 # so much. What it lacks the maps that follow mend for fewer bits.
 MENDED, LEAST = 1.5, 350.0
-SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
 
 
 @dataclass(frozen=True)
@@ -174,16 +173,19 @@ class RefinedCodec(ImageCodec):
         if scale is not None or weight <= SMALLER or not tinted:
             prepared = self.searched(self.prepare(image, scale, report), weight, sweeps, report)
             return self.finish(prepared, weight, tinted=tinted)
-        best, least = None, math.inf
-        for one in SCALES:
-            prepared = self.searched(self.prepare(image, one, report), weight, sweeps, report)
-            codes = self.finish(prepared, weight)
-            cost = squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
-            if best is not None and cost >= least:
-                break
-            best, least = codes, cost
-        assert best is not None
-        return best
+        found: dict[float, Codes] = {}
+
+        def cost(scale: float, sweeps: int = 0) -> float:
+            prepared = self.searched(self.prepare(image, scale), weight, sweeps, report)
+            found[scale] = codes = self.finish(prepared, weight)
+            if report and not sweeps:
+                report(len(found) / MOST_SCALES)
+            return squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
+
+        costs = costs_of_scales(cost)
+        if sweeps:
+            costs = {one: cost(one, sweeps) for one in scales_to_search(costs)}
+        return found[min(costs, key=costs.__getitem__)]
 
     def at_weights(
         self, image: Image, scale: float, sweeps: int = 0, about: float = 0.0
@@ -282,6 +284,9 @@ class RefinedCodec(ImageCodec):
         number = max(n for n, grid in enumerate(codes.grids, 1) if n == 1 or grid.any())
         kept = (*plain.grids, *codes.grids[1:number])
         return replace(codes, grids=kept, codebook_sizes=codes.codebook_sizes[:number])
+
+    def _scaled(self, image: Image, scale: float | None) -> "Pixels":
+        return image.shrink(coded_size(image.size, scale)).pixels
 
     def _refined(self, pixels: "Pixels", maps: "Iterable[NDArray[np.uint16]]") -> "Pixels":
         """Return a picture, (H, W, 3), with what maps, (h, w) each, say that it lacks."""
