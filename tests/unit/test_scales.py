@@ -8,35 +8,36 @@ from PIL import Image as Pillow
 
 from tests.helpers import picture
 from vqcodec import Image
-from vqcodec.codec.scales import BETWEEN, SCALES, costs_of_scales, scales_to_search
-
-EVERY = sorted((*SCALES, *BETWEEN), reverse=True)
+from vqcodec.codec.scales import SCALES, WIDE, costs_of_scales, most_scales, scales_to_search
 
 
-@pytest.mark.parametrize("best", EVERY)
-def test_the_best_scale_is_found_where_costs_have_one_valley(best: float) -> None:
-    tried: list[float] = []
+@pytest.mark.parametrize("halvings", [0, 1, 2])
+def test_the_best_scale_is_found_where_costs_have_one_valley(halvings: int) -> None:
+    every = SCALES[:: WIDE >> halvings]
+    for best in every:
+        tried: list[float] = []
 
-    def cost(scale: float) -> float:
-        tried.append(scale)
-        return 1 + abs(math.log(scale / best))
+        def cost(scale: float, best: float = best, tried: list[float] = tried) -> float:
+            tried.append(scale)
+            return 1 + 0.3 * abs(math.log(scale / best))
 
-    costs = costs_of_scales(cost)
-    assert min(costs, key=costs.__getitem__) == best
-    assert list(costs) == sorted(set(tried), reverse=True)
-    assert len(costs) == len(tried) <= len(SCALES) + 2
+        costs = costs_of_scales(cost, halvings)
+        assert min(costs, key=costs.__getitem__) == best
+        assert list(costs) == sorted(set(tried), reverse=True)
+        assert set(costs) <= set(every)
+        assert len(costs) == len(tried) <= most_scales(halvings)
 
 
-def test_scales_between_are_passed_over_where_the_next_one_costs_far_more() -> None:
-    assert list(costs_of_scales(lambda scale: 1 / scale)) == [1.0, 0.75]
+def test_nothing_is_tried_beside_a_scale_that_costs_far_more() -> None:
+    assert list(costs_of_scales(lambda scale: 1 / scale, 2)) == [1.0, 0.75]
 
 
 def test_scales_where_a_picture_cannot_be_coded_are_left_behind() -> None:
-    costs = costs_of_scales(lambda scale: math.inf if scale > 0.6 else 1 / scale)
-    assert list(costs) == [1.0, 0.75, 0.625, 0.5, 0.35]
-    assert scales_to_search(costs) == [0.625, 0.5]
-    nowhere = costs_of_scales(lambda _: math.inf)
-    assert list(nowhere) == list(SCALES)
+    costs = costs_of_scales(lambda scale: math.inf if scale > 0.6 else 1 / scale, 2)
+    assert list(costs) == [1.0, 0.75, 0.625, 0.5625, 0.5, 0.35]
+    assert scales_to_search(costs) == [0.625, 0.5625]
+    nowhere = costs_of_scales(lambda _: math.inf, 2)
+    assert list(nowhere) == list(SCALES[::WIDE])
     assert scales_to_search(nowhere) == [0.35, 0.25]
     assert scales_to_search({1.0: 2.0, 0.75: 3.0}) == [1.0]
 

@@ -13,9 +13,9 @@ from vqcodec.codec.base import Report
 from vqcodec.codec.effort import DEFAULT_EFFORT, sweeps_of
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.scales import (
-    MOST_SCALES,
     MOST_TO_SEARCH,
     costs_of_scales,
+    most_scales,
     scales_to_search,
 )
 from vqcodec.codingpriors import find_coding_priors
@@ -36,6 +36,7 @@ MIN_WEIGHT, FIRST_WEIGHT, MAX_WEIGHT = (
 )  # squared error in 8-bit levels for a bit
 GAIN = 6.0  # how strongly the weight follows the relative excess of bytes
 MORE_SWEEPS, MAX_MORE = 4, 12  # sweeps beyond those of the effort: to come closer, and at all
+HALVINGS = 2  # of the steps between scales
 MOST_SEARCHED = 1000.0  # rate weight; a smaller scale is better than such a search
 STEPS = 4  # of a bisection between a quality and the next
 CLOSE = 0.985  # of the bytes asked for is close enough
@@ -128,7 +129,7 @@ def _best_quality(
     found: dict[float, _Tried] = {}
     fitting: list[tuple[float, Codes]] = []
     steps = itertools.count(1)
-    most = MOST_SCALES + (MOST_TO_SEARCH if sweeps else 0)
+    most = most_scales(HALVINGS) + (MOST_TO_SEARCH if sweeps else 0)
 
     def cost(scale: float, sweeps: int = 0, about: float = 0.0) -> float:
         tried = _bisect(codec, codec.at_weights(image, scale, sweeps, about), target_bytes)
@@ -140,7 +141,7 @@ def _best_quality(
         fitting.append((squared_error(codec, image, tried.codes), tried.codes))
         return fitting[-1][0]
 
-    costs = costs_of_scales(cost)
+    costs = costs_of_scales(cost, HALVINGS)
     for scale in scales_to_search(costs) if sweeps else ():
         cost(scale, sweeps, min(found[scale].weight, MOST_SEARCHED))
     if not fitting:

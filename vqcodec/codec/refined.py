@@ -21,7 +21,7 @@ from vqcodec.codec.rates import Rates, rates_of
 from vqcodec.codec.refinement import Refinement
 from vqcodec.codec.refiners import Refine, open_refiner, put
 from vqcodec.codec.sampling import SamplingParams
-from vqcodec.codec.scales import MOST_SCALES, costs_of_scales, scales_to_search
+from vqcodec.codec.scales import costs_of_scales, most_scales, scales_to_search
 from vqcodec.codec.tiles import check_grids
 from vqcodec.codec.tint import apply_tint
 from vqcodec.coding.refining import NOTHING
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 DEFAULT_WEIGHT = 200.0  # where nobody asks for a rate
 WORST, BEST = 30_000.0, 15.0  # rate weights of the qualities 1 and 99
+HALVINGS = 1  # of the steps between scales
 SMALLER = 300.0  # above this rate weight a smaller scale may be better
 # Rate weights that a first map is searched for with: so many times that of all maps, and at least
 # so much. What it lacks the maps that follow mend for fewer bits.
@@ -179,10 +180,10 @@ class RefinedCodec(ImageCodec):
             prepared = self.searched(self.prepare(image, scale), weight, sweeps, report)
             found[scale] = codes = self.finish(prepared, weight)
             if report and not sweeps:
-                report(len(found) / MOST_SCALES)
+                report(len(found) / most_scales(HALVINGS))
             return squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
 
-        costs = costs_of_scales(cost)
+        costs = costs_of_scales(cost, HALVINGS)
         if sweeps:
             costs = {one: cost(one, sweeps) for one in scales_to_search(costs)}
         return found[min(costs, key=costs.__getitem__)]

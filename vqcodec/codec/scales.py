@@ -3,37 +3,50 @@
 import math
 from collections.abc import Callable
 
-SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
-BETWEEN = (0.875, 0.625, 0.42, 0.3)
-MOST_SCALES, MOST_TO_SEARCH = len(SCALES) + 2, 2
-NEAR = (
-    1.1  # what lies between two scales is tried where one costs less than so many times the other
+# From large to small. Every fourth is tried at first, then what lies halfway between two.
+SCALES = (
+    *(1.0, 0.9375, 0.875, 0.8125),
+    *(0.75, 0.6875, 0.625, 0.5625),
+    *(0.5, 0.46, 0.42, 0.385),
+    *(0.35, 0.325, 0.3, 0.275),
+    0.25,
 )
+WIDE = 4
+MOST_TO_SEARCH = 2
+NEAR = 1.1  # nothing is tried beside a scale that costs more times as much as the best one
 
 
-def costs_of_scales(cost: Callable[[float], float]) -> dict[float, float]:
+def most_scales(halvings: int) -> int:
+    """Return how many scales `costs_of_scales` tries at most."""
+    return len(SCALES[::WIDE]) + 2 * halvings
+
+
+def costs_of_scales(cost: Callable[[float], float], halvings: int) -> dict[float, float]:
     """Return what coding costs at each scale that is worth a look, the largest first.
 
-    From the largest down, until a smaller one costs more; and then between the best of these and
-    its neighbours, where they cost about as much, or more than anything.
+    From the largest down in wide steps, until a smaller one costs as much or more; then on both
+    sides of the best one at half the step, where the neighbour on that side costs about as much, or
+    cannot be coded at all.
 
     Args:
         cost: gets a scale, and returns what a picture costs there; `math.inf` where it cannot be.
+        halvings: of the step, 0 to 2.
     """
-    found: dict[float, float] = {}
-    least, best = math.inf, 0
-    for number, scale in enumerate(SCALES):
-        found[scale] = cost(scale)
-        if found[scale] >= least < math.inf:
+    found: dict[int, float] = {}
+    for place in range(0, len(SCALES), WIDE):
+        least = min(found.values(), default=math.inf)
+        found[place] = cost(SCALES[place])
+        if found[place] >= least < math.inf:
             break
-        if found[scale] < least:
-            least, best = found[scale], number
-    for neighbour, between in ((best - 1, best - 1), (best + 1, best)):
-        if least < math.inf and 0 <= neighbour < len(found):
-            beside = found[SCALES[neighbour]]
-            if beside < NEAR * least or beside == math.inf:
-                found[BETWEEN[between]] = cost(BETWEEN[between])
-    return dict(sorted(found.items(), reverse=True))
+    best, step = min(found, key=found.__getitem__), WIDE
+    while found[best] < math.inf and step > WIDE >> halvings:
+        step //= 2
+        for place, beside in ((best - step, best - 2 * step), (best + step, best + 2 * step)):
+            there = found.get(beside, 0.0)  # none there, or none tried: nothing lies between
+            if there and (there < NEAR * found[best] or there == math.inf):
+                found[place] = cost(SCALES[place])
+        best = min(found, key=found.__getitem__)
+    return {SCALES[place]: found[place] for place in sorted(found)}
 
 
 def scales_to_search(costs: dict[float, float]) -> list[float]:
