@@ -9,7 +9,6 @@ import numpy as np
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.onnxgraphs import Graphs
 from vqcodec.codec.sampling import SamplingParams
-from vqcodec.codec.voicegraph import voice_graph
 from vqcodec.config import check_range
 from vqcodec.errors import WeightsError
 from vqcodec.maps import Maps, MapSpec
@@ -111,5 +110,5 @@ class OnnxEngine(Engine):
     def for_voices(self) -> "OnnxEngine":
         """Return this engine with the decoder of voices; see `Engine`."""
         engine = copy.copy(self)
-        engine._graphs = Graphs(self.weights, {DECODER: voice_graph})
+        engine._graphs = Graphs(self.weights, voices=True)
         return engine

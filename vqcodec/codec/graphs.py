@@ -16,11 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.engine_torch import TorchEngine
+from vqcodec.codec.graphfiles import strip
 from vqcodec.config import Tree, to_json
 from vqcodec.errors import OutputError, UsageError
 from vqcodec.files.atomic import check_absent, writing
@@ -29,23 +31,30 @@ from vqcodec.modality import by_name, load
 from vqcodec.models.conditioners.base import quantize
 from vqcodec.models.nn.pixels import to_pixels, to_signal
 from vqcodec.models.pretrained import load_refiner
+from vqcodec.models.stacked import FIRST
 from vqcodec.weights import (
     CONFIG,
     DECODER,
     ENCODER,
     GRAPHS,
     GRAPHS_KEY,
+    MODEL,
     REFINER,
     SPEAKER,
     Weights,
+    first_codec,
+    read_verified,
 )
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from numpy.typing import NDArray
+    from onnx import ModelProto, NodeProto
+
+    Arrays = dict[str, NDArray[Any]]
 
 OPSET = 20
 CELLS = 40  # of the coarsest map along each axis of the example that is traced
-WORTH = 1024  # numbers that a tensor holds at least to be stored as float16
+CHANCE = 16  # numbers that may be alike by chance
 
 
 class _Encoder(nn.Module):
@@ -120,7 +129,7 @@ def make_refiner(weights: Weights) -> dict[str, bytes]:
     axes = ({0: number, 1: step * cells[0], 2: step * cells[1]}, dict(enumerate([number, *cells])))
     proto = _exported(_Refiner(network), example, axes, ["pixels", "z_q"], ["refined"])
     told = {"model": weights.name, "codebook_id": weights.config["codebook_id"]}
-    return {REFINER: _content(proto, told)}
+    return {REFINER: _content(proto, told, _tensors(weights))}
 
 
 def make_graphs(engine: TorchEngine) -> dict[str, bytes]:
@@ -169,7 +178,8 @@ def make_graphs(engine: TorchEngine) -> dict[str, bytes]:
     files[DECODER] = _exported(decoder, tuple(given), (tuple(opened),), names, [signal])
     told = {"model": engine.weights.name, "codebook_id": engine.weights.config["codebook_id"]}
     told |= {key: json.dumps(value) for key, value in facts_of(engine).items()}
-    return {name: _content(proto, told) for name, proto in files.items()}
+    tensors = _tensors(engine.weights)
+    return {name: _content(proto, told, tensors) for name, proto in files.items()}
 
 
 def facts_of(engine: Engine) -> Tree:
@@ -221,8 +231,8 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _content(proto: "ModelProto", told: dict[str, str]) -> bytes:
-    """Return the file of a graph: small, with what is `told`, and without where it was made."""
+def _content(proto: "ModelProto", told: dict[str, str], tensors: "Arrays") -> bytes:
+    """Return the file of a graph: with what is `told`, and without where it was made."""
     graph = proto.graph
     del graph.value_info[:]
     for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
@@ -230,42 +240,75 @@ def _content(proto: "ModelProto", told: dict[str, str]) -> bytes:
         del part.metadata_props[:]
     for key, value in told.items():
         proto.metadata_props.add(key=key, value=value)
-    _halve(graph)
+    _trace(graph, tensors)
     data: bytes = proto.SerializeToString(deterministic=True)
     return data
 
 
-def _halve(graph: Any) -> None:
-    """Store as float16 what loses nothing by it: most of it was rounded when it was exported.
+def _tensors(weights: Weights) -> "Arrays":
+    """Return the tensors that a model is built of, by name, as files keep them."""
+    import safetensors.numpy
 
-    It is computed in float32 all the same.
+    first = None if weights.refiner else first_codec(weights)
+    before = {FIRST + name: array for name, array in _tensors(first).items()} if first else {}
+    return before | safetensors.numpy.load(read_verified(weights, MODEL))
+
+
+def _trace(graph: Any, tensors: "Arrays") -> None:
+    """Let a graph begin with tensors as files keep them: under their names, most in float16.
+
+    Tracing names tensors as it likes, and turns matrices. A runtime makes float32 of them and turns
+    them when it starts, and computes the same. What is found nowhere stays.
     """
-    import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
-    kept: list[TensorProto] = []
-    casts = []
-    for tensor in graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.dtype == np.float32 and array.size >= WORTH:
-            with np.errstate(over="ignore"):
-                half = array.astype(np.float16)
-            if np.array_equal(half.astype(np.float32), array):
-                stored = f"{tensor.name}.half"
-                kept.append(numpy_helper.from_array(half, stored))
-                casts.append(
-                    helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT)
-                )
-                continue
-        kept.append(tensor)
-    nodes = [*casts, *graph.node]
+    floats = {name: array.astype(np.float32) for name, array in tensors.items()}
+    kept: dict[str, TensorProto] = {}
+    made: dict[str, NodeProto] = {}
+    names: dict[str, str] = {}
+    for initializer in graph.initializer:
+        found = _source(initializer.name, numpy_helper.to_array(initializer), floats)
+        if found is None:
+            kept[initializer.name] = initializer
+            continue
+        name, turned = found
+        kept[name] = numpy_helper.from_array(tensors[name], name)
+        if turned:  # first, for halves are less to turn
+            made[f"{name}.turned"] = helper.make_node(
+                "Transpose", [name], [f"{name}.turned"], perm=[1, 0]
+            )
+            name += ".turned"
+        if tensors[found[0]].dtype != np.float32:
+            made[f"{name}.float"] = helper.make_node(
+                "Cast", [name], [f"{name}.float"], to=TensorProto.FLOAT
+            )
+            name += ".float"
+        names[initializer.name] = name
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    nodes = [*made.values(), *graph.node]
     del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(kept.values())
     graph.node.extend(nodes)
 
 
+def _source(name: str, array: "NDArray[Any]", tensors: "Arrays") -> tuple[str, bool] | None:
+    """Return which tensor an array is, and whether it is turned; None if nothing tells that."""
+    if array.dtype != np.float32:
+        return None
+    same = {
+        key: turned
+        for key, tensor in tensors.items()
+        for turned in ((True, False) if tensor.ndim == 2 else (False,))
+        if np.array_equal(tensor.T if turned else tensor, array)
+    }
+    named = {key: turned for key, turned in same.items() if name.endswith(key)}
+    found = named or (same if array.size > CHANCE else {})
+    return next(iter(found.items())) if len(found) == 1 else None
+
+
 def write_graphs(weights: Weights, folder: Path, *, force: bool) -> list[Path]:
-    """Write the graphs of weights as files, and return these.
+    """Write the graphs of weights as files that need no other, and return these.
 
     Args:
         weights: of the model.
@@ -279,7 +322,7 @@ def write_graphs(weights: Weights, folder: Path, *, force: bool) -> list[Path]:
     """
     for name in (REFINER,) if weights.refiner else GRAPHS:
         check_absent(folder / name, force=force)
-    files = make_refiner(weights) if weights.refiner else make_graphs(_engine_of(weights))
+    files = _make(weights)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -291,14 +334,25 @@ def write_graphs(weights: Weights, folder: Path, *, force: bool) -> list[Path]:
 
 
 def add_graphs(weights: Weights) -> None:
-    """Add to weights their graphs, or replace those that they have; errors as of `write_graphs`."""
-    paths = write_graphs(weights, weights.folder, force=True)
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    """Add to weights their graphs, or replace those that they have; errors as of `write_graphs`.
+
+    They take from `MODEL` what it has: see `vqcodec.codec.graphfiles`.
+    """
+    model = read_verified(weights, MODEL)
+    files = {name: strip(data, model) for name, data in _make(weights).items()}
+    for name, data in files.items():
+        with writing(weights.folder / name, force=True) as file:
+            file.write(data)
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     config = {**weights.config, "files": {**weights.config["files"], **sums}}
     if not weights.refiner:
         config[GRAPHS_KEY] = facts_of(_engine_of(weights))
     with writing(weights.folder / CONFIG, force=True) as file:
         file.write(to_json(config).encode())
+
+
+def _make(weights: Weights) -> dict[str, bytes]:
+    return make_refiner(weights) if weights.refiner else make_graphs(_engine_of(weights))
 
 
 def _engine_of(weights: Weights) -> TorchEngine:

@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vqcodec.codec.onnxfile import check_graph
+from vqcodec.codec.graphfiles import read_graph
 from vqcodec.coding.threads import usable_cores
 from vqcodec.errors import WeightsError
-from vqcodec.weights import CONFIG, Weights, read_verified
+from vqcodec.weights import CONFIG, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
-
-    Change = Callable[[Weights, bytes], bytes]
 
 
 class Graphs:
@@ -25,11 +21,11 @@ class Graphs:
 
     Args:
         weights: whose.
-        changes: what makes of the content of a file the graph to run, by the file's name.
+        voices: the decoder is that of voices.
     """
 
-    def __init__(self, weights: Weights, changes: "Mapping[str, Change] | None" = None) -> None:
-        self.weights, self._changes = weights, changes or {}
+    def __init__(self, weights: Weights, *, voices: bool = False) -> None:
+        self.weights, self._voices = weights, voices
         self._sessions: dict[tuple[int, int, str], InferenceSession] = {}
 
     def run(
@@ -69,13 +65,8 @@ class Graphs:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
-        path, data = self.weights.folder / file, read_verified(self.weights, file)
-        try:
-            check_graph(data)
-        except ValueError as error:
-            raise WeightsError(f"{path}: {error}") from None
-        if file in self._changes:
-            data = self._changes[file](self.weights, data)
+        path = self.weights.folder / file
+        data = read_graph(self.weights, file, voices=self._voices)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         # Threads that wait for work must not take the time of others that have some.

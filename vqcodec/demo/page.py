@@ -10,13 +10,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vqcodec.codec.graphfiles import read_graph
 from vqcodec.codec.image import ImageCodec
 from vqcodec.demo.runtime import VERSION, embedded
 from vqcodec.errors import OutputError
 from vqcodec.figures.codebook import CodebookChart
 from vqcodec.files import npz
 from vqcodec.files.atomic import writing
-from vqcodec.weights import DECODER, ENCODER, read_verified
+from vqcodec.weights import DECODER, ENCODER
 
 PAGE = "index.html"
 PLACES = {"style": "demo.css", "npz": "npz.js", "codec": "codec.js", "demo": "demo.js"}
@@ -38,7 +39,7 @@ def write_page(codec: ImageCodec, runtime: dict[str, bytes], folder: Path, *, fo
     package = files("vqcodec.demo")
     text = package.joinpath(PAGE).read_text(encoding="utf-8")
     graphs = {"encoder": ENCODER, "decoder": DECODER}
-    data = {place: read_verified(codec.weights, file) for place, file in graphs.items()}
+    data = {place: read_graph(codec.weights, file) for place, file in graphs.items()}
     parts = {
         **{p: package.joinpath(f).read_text(encoding="utf-8").rstrip() for p, f in PLACES.items()},
         **{place: embedded(content) for place, content in (data | runtime).items()},
