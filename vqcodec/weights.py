@@ -5,7 +5,8 @@ SHA-256), ``model.safetensors``, ``README.md`` (the model card), and, each where
 part, ``coding_prior.safetensors``, ``former_prior.safetensors`` (that of older files),
 ``sampling_prior.safetensors``, ``wavenet.safetensors``, ``wavenet_alone.safetensors`` (it hears no
 codes), ``voice_decoder.safetensors`` (what voices are decoded with, as far as it differs),
-``timbres.safetensors`` (of named speakers) and graphs to run the model without torch, `GRAPHS`.
+``timbres.safetensors`` (of named speakers) and graphs to run the model without torch, `GRAPHS`,
+which take their tensors from that of the model, see `vqcodec.codec.graphfiles`.
 Nothing in it can run code. Speech may have residual codebooks, and codes of the first: the config
 has ``codebook_ids``, one for each number of them, and weights stand for one until
 `Weights.with_codebooks` says otherwise.
