@@ -9,6 +9,7 @@ from vqcodec.codec.base import BaseCodec, Report
 from vqcodec.codec.effort import DEFAULT_EFFORT, sweeps_of, weight_of
 from vqcodec.codec.readahead import encode_in_turns
 from vqcodec.codec.sampling import SamplingParams
+from vqcodec.codec.scales import coded_size
 from vqcodec.codec.tiles import Span, check_grids, cropped, filled_up, in_cells, tiles
 from vqcodec.codec.tint import apply_tint, measure_tint
 from vqcodec.codec.unseen import Unseen, plain_codes
@@ -389,16 +390,3 @@ class ImageCodec(BaseCodec):
 
 
 Codec = ImageCodec  # an older name
-
-
-def coded_size(size: tuple[int, int], scale: float | None) -> tuple[int, int]:
-    """Return the height and width at which a picture is coded.
-
-    Raises:
-        UsageError: the scale is out of range.
-    """
-    scale = 1.0 if scale is None else scale
-    if not 0 < scale <= 1:
-        raise UsageError(f"scale is {scale}, must be above 0 and at most 1")
-    height, width = (max(1, round(n * scale)) for n in size)
-    return height, width

@@ -15,13 +15,13 @@ import numpy as np
 from vqcodec.codec.base import Report
 from vqcodec.codec.effort import sweeps_of
 from vqcodec.codec.engine import Engine
-from vqcodec.codec.image import ImageCodec, coded_size
+from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.rate import file_bytes, squared_error
 from vqcodec.codec.rates import Rates, rates_of
 from vqcodec.codec.refinement import Refinement
 from vqcodec.codec.refiners import Refine, open_refiner, put
 from vqcodec.codec.sampling import SamplingParams
-from vqcodec.codec.scales import costs_of_scales, most_scales, scales_to_search
+from vqcodec.codec.scales import coded_size, costs_of_scales, most_scales, scales_to_search
 from vqcodec.codec.tiles import check_grids
 from vqcodec.codec.tint import apply_tint
 from vqcodec.coding.refining import NOTHING

@@ -1,7 +1,9 @@
-"""At which of its sizes a picture is best coded."""
+"""At which of its sizes a picture is coded, and which is best."""
 
 import math
 from collections.abc import Callable
+
+from vqcodec.errors import UsageError
 
 # From large to small. Every fourth is tried at first, then what lies halfway between two.
 SCALES = (
@@ -14,6 +16,19 @@ SCALES = (
 WIDE = 4
 MOST_TO_SEARCH = 2
 NEAR = 1.1  # nothing is tried beside a scale that costs more times as much as the best one
+
+
+def coded_size(size: tuple[int, int], scale: float | None) -> tuple[int, int]:
+    """Return the height and width at which a picture is coded.
+
+    Raises:
+        UsageError: the scale is out of range.
+    """
+    scale = 1.0 if scale is None else scale
+    if not 0 < scale <= 1:
+        raise UsageError(f"scale is {scale}, must be above 0 and at most 1")
+    height, width = (max(1, round(n * scale)) for n in size)
+    return height, width
 
 
 def most_scales(halvings: int) -> int:
