@@ -118,7 +118,7 @@ def test_train_export_encode_decode(
     done = run("export", "run", "second")
     assert done.returncode == 0, done.stderr
     card = (home / "weights/second/README.md").read_text(encoding="utf-8")
-    assert "codes of `first` again" in card
+    assert "codes again the codes of `first`" in card
     weights = read_weights(home / "weights/second")
     loaded, first = load_any_model(weights), load_model(read_weights(home / "weights/first"))
     assert isinstance(loaded.encoder, StackedEncoder)

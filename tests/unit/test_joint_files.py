@@ -241,18 +241,20 @@ def test_previews_from_the_command_line(written: bytes, tmp_path: Path, run: Run
     (tmp_path / "cut.vqc").write_bytes(written[:end])
     (tmp_path / "torn.vqc").write_bytes(written[: end + 9])
     codes.save(tmp_path / "a.npz")
+    codes.first(1).save(tmp_path / "whole.vqc")  # as where finer maps say nothing
     for name, flags in (
         ("a.vqc", ("--levels", "1")),
         ("a.npz", ("--levels", "1")),
         ("torn.vqc", ("--levels", "1")),
         ("torn.vqc", ("--partial",)),
         ("cut.vqc", ()),
+        ("whole.vqc", ()),
     ):
         done = run("decode", name, *flags, "-o", "p.png", "--force", "--json")
         assert done.returncode == 0, done.stderr.decode()
         assert json.loads(done.stdout)["levels"] == 1
         note = b"cut short, decoded from the coarsest map of 2" in done.stderr
-        assert note == ("--levels" not in flags)
+        assert note == (name in ("torn.vqc", "cut.vqc") and "--levels" not in flags)
         assert np.abs(Image.open(tmp_path / "p.png").pixels.astype(int) - preview).max() <= 1
     done = run("decode", "torn.vqc", "-o", "q.png")
     assert done.returncode == 1 and b"the first is whole, which --partial goes by" in done.stderr

@@ -113,8 +113,8 @@ def decode(
             codec = codecs.get(handler.modality, header.model)
             options = dealt[handler.modality]
             facts = handler.decode_job(codec, job, source, options, suffix, force, bar)
-            if levels is None and isinstance(source, Codes):
-                _tell_missing(source, len(codec.maps), name)
+            if isinstance(source, Codes) and source.missing:
+                _tell_missing(source, name)
             return facts
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
@@ -166,11 +166,11 @@ def _suffix(file_format: str | None) -> str | None:
     return suffix
 
 
-def _tell_missing(codes: Codes, every: int, name: str) -> None:
-    """Say that a file was cut short, if it was."""
-    if (there := len(codes.grids)) < every:
-        maps = "map" if there == 1 else f"{there} maps"
-        console.note(f"vqcodec: {name}: cut short, decoded from the coarsest {maps} of {every}")
+def _tell_missing(codes: Codes, name: str) -> None:
+    """Say that a file was cut short."""
+    there = len(codes.grids)
+    maps, every = "map" if there == 1 else f"{there} maps", there + codes.missing
+    console.note(f"vqcodec: {name}: cut short, decoded from the coarsest {maps} of {every}")
 
 
 def _maps(codes: Codes) -> str:

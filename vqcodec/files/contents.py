@@ -143,6 +143,7 @@ class Contents:
             of, 0 to 255; what they stand for does not depend on it.
         chosen: bytes that a coding prior made along, when it was asked for codes; files take them
             as long as the maps are the same.
+        missing: finer maps that the file they were read from begins to tell of and does not hold.
     """
 
     grids: "tuple[NDArray[np.uint16], ...]"
@@ -153,6 +154,7 @@ class Contents:
     media: MediaInfo
     condition: int = 0
     chosen: "Chosen | None" = field(default=None, repr=False, compare=False)
+    missing: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other; readers rely on it.

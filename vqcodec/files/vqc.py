@@ -250,8 +250,10 @@ def load(
     else:
         grids = read_maps(read, header, find_prior, levels=levels, partial=partial)
     sizes, model, identity = header.codebook_sizes, header.model, header.codebook_id
+    held = sizes[: len(grids)]
+    missing = 0 if levels else len(sizes) - len(held)
     return Contents(
-        tuple(grids), sizes[: len(grids)], header.axes, model, identity, media, condition
+        tuple(grids), held, header.axes, model, identity, media, condition, missing=missing
     )
 
 
