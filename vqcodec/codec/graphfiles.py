@@ -101,8 +101,9 @@ def _shared(
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     if shared.hexdigest() != told:
         raise WeightsError(
-            f"{path}: damaged, or not what {file} was made of; install these weights anew, or make "
-            f"it anew with: vqcodec export --onnx {weights.name} --force"
+            f"{path}: damaged, or not what {file} was made of; install these weights anew, or, if "
+            f"they are your own, make their graphs anew: vqcodec export --onnx {weights.folder} "
+            "--force"
         )
     return found
 

@@ -145,7 +145,11 @@ def _best_quality(
     for scale in scales_to_search(costs) if sweeps else ():
         cost(scale, sweeps, min(found[scale].weight, MOST_SEARCHED))
     if not fitting:
-        raise _unreachable(target_bytes, min(tried.least for tried in found.values()))
+        least = min(tried.least for tried in found.values())
+        raise MediaError(
+            f"cannot be coded in {target_bytes:,} bytes: at the lowest quality, files of this "
+            f"picture take {least:,}"
+        )
     return min(fitting, key=operator.itemgetter(0))[1]
 
 
