@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vqcodec.codingpriors import find_coding_priors
 from vqcodec.errors import FormatError, UsageError, WeightsError
-from vqcodec.files import npz, vqc
+from vqcodec.files import header, npz, vqc
 from vqcodec.files.atomic import writing
-from vqcodec.files.contents import AXES, Contents, VideoInfo
+from vqcodec.files.contents import Contents, VideoInfo
 from vqcodec.files.frames import CodingPrior
 from vqcodec.files.videostream import VideoFrames
 from vqcodec.framepriors import find_frame_priors, needed_prior
@@ -144,9 +144,9 @@ def axes_of(path: Path) -> str | None:
             head = file.read(len(vqc.MAGIC) + 2)
             file.seek(0)
             if head.startswith(vqc.MAGIC) and len(head) > 4:
-                return AXES[head[4] & 0b11]
+                return header.axes_of(head)
             return npz.axes_of(file)
-    except (FormatError, OSError, IndexError):
+    except (FormatError, OSError):
         return None
 
 

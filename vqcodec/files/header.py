@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from vqcodec.errors import FormatError
 from vqcodec.files.contents import AXES, INFOS, Contents, MediaInfo, check_size
+from vqcodec.files.joint import CHECKS, SHORT_CHECKS, Checks
+from vqcodec.files.profiles import Profile, profile_numbered, profile_of
 from vqcodec.files.reader import Reader, varint
 from vqcodec.files.sections import read_sections, write_sections
 from vqcodec.maps import Maps, MapSpec
@@ -20,6 +22,9 @@ PACKED, RANGE_CODED = 0, 1  # how version 2 holds a map
 CONDITION = CODED  # the same bit in version 2
 # bits that must be 0, by version
 UNKNOWN = {1: JOINT | 0b1000_0000, 2: 0b1000_0000, 3: 0b1000_0000}
+# the flags of version 4: the first two are as above, two bits on the right
+SHORT = 4  # is its number
+SHIFT, SHORT_CONDITION, NUMBER, SHORT_UNKNOWN = 2, 0b0100, 3, 0b1000_0000
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Header:
         stream: the length is told at the end only.
         joint: the maps are range-coded together, by one prior.
         condition: that of `Contents`.
+        profile: says all of this but the condition and what the indices are made from.
     """
 
     axes: str
@@ -47,12 +53,16 @@ class Header:
     stream: bool = False
     joint: bool = False
     condition: int = 0
+    profile: Profile | None = None
 
     @classmethod
     def of(
         cls, codes: Contents, prior_ids: tuple[bytes | None, ...], *, joint: bool = False
     ) -> "Header":
         """Return the header of a file of codes; the rest is as above."""
+        profile = profile_of(codes, prior_ids, joint=joint)
+        if profile is not None:
+            return cls.by(profile, len(codes.grids), codes.media, codes.condition)
         coded_size, axes = codes.media.coded_size, codes.axes
         maps = tuple(
             MapSpec(size, _strides(grid.shape, coded_size, axes))
@@ -69,13 +79,45 @@ class Header:
             condition=codes.condition,
         )
 
+    @classmethod
+    def by(cls, profile: Profile, number: int, media: MediaInfo, condition: int) -> "Header":
+        """Return the header of a file of so many maps that a profile speaks for."""
+        return cls(
+            profile.axes,
+            profile.model,
+            profile.codebook_id(number),
+            profile.maps[:number],
+            media,
+            profile.priors(number),
+            joint=profile.joint,
+            condition=condition,
+            profile=profile,
+        )
+
     @property
     def version(self) -> int:
-        """The first that can say all this: what the first can say it says as ever."""
+        """The fourth where a profile speaks for the file, else the first that can say all this."""
+        if self.profile is not None:
+            return SHORT
         if self.stream and self.axes == "thw":
             return 3
         said = len(self.maps) == 1 and not self.joint and not self.condition
         return 1 if said and not (self.coded and (self.stream or self.axes == "thw")) else 2
+
+    @property
+    def alone(self) -> bool:
+        """Whether a file ends with its one map, the length of which then goes without saying."""
+        return self.version == 1 or (self.version == SHORT and not self.joint and self.number == 1)
+
+    @property
+    def checks(self) -> Checks:
+        """Bytes of the checksums of maps that are coded together."""
+        return CHECKS if self.profile is None else SHORT_CHECKS
+
+    @property
+    def number(self) -> int:
+        """The number of maps."""
+        return len(self.maps)
 
     @property
     def coded(self) -> bool:
@@ -100,6 +142,8 @@ class Header:
 
 def write_header(header: Header) -> bytes:
     """Serialise a header."""
+    if header.profile is not None:
+        return _write_short(header, header.profile)
     media, version = header.media, header.version
     scaled = media.coded_size != media.size
     sections = write_sections(media)
@@ -139,6 +183,8 @@ def read_header(read: Reader) -> Header:
     if read.take(3) != MAGIC:
         raise FormatError("not a .vqc file")
     version, flags = read.take(2)
+    if version == SHORT:
+        return _read_short(read, flags)
     stream, coded = bool(flags & STREAM), version == 1 and bool(flags & CODED)
     joint = version > 1 and bool(flags & JOINT)
     if not _is_known(version, flags):
@@ -182,6 +228,51 @@ def read_header(read: Reader) -> Header:
     if version == 3:
         _check_frames(header)
     return header
+
+
+def axes_of(head: bytes) -> str | None:
+    """Return the axes of the file that begins with these bytes, five at least; None if unknown."""
+    if head[3] == SHORT:
+        profile = profile_numbered(head[4])
+        return profile and profile.axes
+    axis = head[4] & 0b11
+    return AXES[axis] if axis < len(AXES) else None
+
+
+def _write_short(header: Header, profile: Profile) -> bytes:
+    """Serialise a header of version 4."""
+    media = header.media
+    scaled = media.coded_size != media.size
+    sections = write_sections(media)
+    flags = SECTIONS * bool(sections) | SCALED * scaled
+    flags = flags >> SHIFT | SHORT_CONDITION * bool(header.condition) | header.number - 1 << NUMBER
+    out = bytearray(MAGIC + bytes([SHORT, profile.number, flags]))
+    if header.condition:
+        out.append(header.condition)
+    for size in (media.size, media.coded_size if scaled else ()):
+        for n in size:
+            out += varint(n - 1)
+    return bytes(out) + sections
+
+
+def _read_short(read: Reader, number: int) -> Header:
+    """Read what follows the number of the profile in a header of version 4."""
+    profile, flags = profile_numbered(number), read.take(1)[0]
+    if profile is None or flags & SHORT_UNKNOWN:
+        raise FormatError(
+            f"needs a newer version of vqcodec (profile {number}, flags {flags:#04x})"
+        )
+    condition = read.take(1)[0] if flags & SHORT_CONDITION else 0
+    if bool(flags & SHORT_CONDITION) != bool(condition):
+        raise FormatError("damaged: a condition of 0 is told")
+    maps = (flags >> NUMBER) + 1
+    if maps > len(profile.maps):
+        raise FormatError(f"damaged: {maps} index maps")
+    told = flags << SHIFT
+    media = _read_sizes(read, profile.axes, scaled=bool(told & SCALED), stream=False)
+    if told & SECTIONS:
+        media = read_sections(read, media)
+    return Header.by(profile, maps, media, condition)
 
 
 def _is_known(version: int, flags: int) -> bool:

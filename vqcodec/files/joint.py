@@ -2,8 +2,8 @@
 
 Maps are cut into blocks of the same parts of the picture, which know nothing of each other. A map's
 frame holds, block after block, row after row, the lanes of each: a varint length and that many
-bytes, see `vqcodec.coding.latticecoder`; then a CRC-32 of these bytes and of the indices, or, where
-another map follows, which it covers as well, half of one.
+bytes, see `vqcodec.coding.latticecoder`; then a CRC-32 of these bytes and of the indices, or its
+first bytes: fewer where another map follows, whose checksum covers them as well.
 """
 
 import contextlib
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
 SIDE = 256  # cells of the finest map along the side of a block
 TOGETHER = 4  # blocks of equal shapes that one thread codes side by side, at most
-INNER_BYTES = 2  # of the checksum of a map that another one follows
+# Bytes of the checksum of a map that another one follows, and of the last one.
+CHECKS, SHORT_CHECKS = (2, 4), (1, 3)
 MAX_JOINT = 36 << 20  # cells of a file: 100 megapixels at strides 8, 4 and 2
 
 Shape = tuple[int, ...]
 Place = tuple[slice, slice]
 Shapes = tuple[Shape, ...]  # of a block in each map
+Checks = tuple[int, int]
 
 
 def fits(model: "LatticeModel", shapes: Sequence[Shape]) -> bool:
@@ -144,21 +146,23 @@ def bits(grids: "Sequence[Grid]", model: "LatticeModel", condition: int) -> tupl
     return tuple(found)
 
 
-def write(grids: "Sequence[Grid]", coded: list[list[Lanes]], crc: int) -> bytes:
-    """Return the frames of maps behind something of this CRC."""
+def write(
+    grids: "Sequence[Grid]", coded: list[list[Lanes]], crc: int, checks: Checks = CHECKS
+) -> bytes:
+    """Return the frames of maps behind something of this CRC, with checksums of so many bytes."""
     out = bytearray()
     for number, (grid, own) in enumerate(zip(grids, coded, strict=True), 1):
         start = len(out)
         for lane in itertools.chain.from_iterable(own):
             out += varint(len(lane)) + lane
         crc = crc_of(grid, zlib.crc32(out[start:], crc))
-        out += _check(crc, last=number == len(grids))
+        out += _check(crc, checks[number == len(grids)])
     return bytes(out)
 
 
-def _check(crc: int, *, last: bool) -> bytes:
-    """Return the checksum behind a map."""
-    return crc.to_bytes(CRC_BYTES, "little")[: CRC_BYTES if last else INNER_BYTES]
+def _check(crc: int, size: int) -> bytes:
+    """Return so many bytes of a CRC-32."""
+    return crc.to_bytes(CRC_BYTES, "little")[:size]
 
 
 @dataclass(frozen=True)
@@ -183,8 +187,10 @@ def read_lanes(read: Reader, shapes: Sequence[Shape], number: int) -> list[Lanes
     return lanes
 
 
-def read_frame(read: Reader, shapes: Sequence[Shape], number: int) -> Frame:
-    """Read the frame of map `number` of maps of these shapes.
+def read_frame(
+    read: Reader, shapes: Sequence[Shape], number: int, checks: Checks = CHECKS
+) -> Frame:
+    """Read the frame of map `number` of maps of these shapes, with such checksums.
 
     Raises:
         FormatError: it is truncated.
@@ -192,8 +198,7 @@ def read_frame(read: Reader, shapes: Sequence[Shape], number: int) -> Frame:
     start = read.position
     lanes = read_lanes(read, shapes, number)
     data = read.data[start : read.position]
-    last = number + 1 == len(shapes)
-    return Frame(data, lanes, read.take(CRC_BYTES if last else INNER_BYTES))
+    return Frame(data, lanes, read.take(checks[number + 1 == len(shapes)]))
 
 
 def decode(
@@ -212,9 +217,9 @@ def decode(
         FormatError: a checksum is wrong.
     """
     grids = decode_lanes([frame.lanes for frame in frames], shapes, model, condition)
-    for number, (grid, frame) in enumerate(zip(grids, frames, strict=True), 1):
+    for grid, frame in zip(grids, frames, strict=True):
         crc = crc_of(grid, zlib.crc32(frame.data, crc))
-        if frame.check != _check(crc, last=number == len(shapes)):
+        if frame.check != _check(crc, len(frame.check)):
             raise FormatError("damaged: the checksum is wrong")
     return grids
 

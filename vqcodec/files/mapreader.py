@@ -44,7 +44,7 @@ def read_maps(
     """
     check_size(header)
     number = len(header.maps)
-    if header.version > 1:
+    if not header.alone:
         number = _readable(read, header, levels, partial=partial)
     elif not header.coded:
         check_packed(read, header)
@@ -63,10 +63,10 @@ def read_maps(
                 or prior.codebook_size != spec.codebook_size
             ):
                 raise FormatError("damaged: its codebook size is not that of its coding prior")
-            last = header.version == 1
+            last = header.alone
             grid, crc = read_coded(read, grids, shape, header.axes, prior, crc, last=last)
         grids.append(grid)
-    if header.version == 1 and read.left:
+    if header.alone and read.left:
         raise FormatError("followed by foreign bytes")
     return grids
 
@@ -97,7 +97,7 @@ def map_ends(read: Reader, header: Header) -> tuple[list[int], FormatError | Non
 
     Args:
         read: behind the header; it stays there.
-        header: of a file of version 2.
+        header: of a file whose maps tell their lengths.
     """
     ends: list[int] = []
     ahead = Reader(read.data)
@@ -106,7 +106,7 @@ def map_ends(read: Reader, header: Header) -> tuple[list[int], FormatError | Non
     for number, (spec, shape, identity) in enumerate(parts):
         try:
             if header.joint:
-                joint.read_frame(ahead, header.shapes, number)
+                joint.read_frame(ahead, header.shapes, number, header.checks)
             elif identity is None:
                 ahead.take(packed_size(shape, spec.codebook_size))
             else:
@@ -151,5 +151,7 @@ def _read_jointly(read: Reader, header: Header, find_prior: FindPrior, number: i
     ):
         raise FormatError("damaged: its maps or condition are not those of its coding prior")
     crc = zlib.crc32(read.passed())
-    frames = [joint.read_frame(read, header.shapes, place) for place in range(number)]
+    frames = [
+        joint.read_frame(read, header.shapes, place, header.checks) for place in range(number)
+    ]
     return joint.decode(frames, header.shapes, model, header.condition, crc)

@@ -1,9 +1,11 @@
-"""Code files for people who count bytes: ``.vqc``, format versions 1 to 3.
+"""Code files for people who count bytes: ``.vqc``, format versions 1 to 4.
 
 Version 2 is written for what version 1 cannot say: several index maps, of which each is packed or
 range-coded, or all of them together, range-coded video, and conditions. Version 3 is video whose
 maps are one a frame, in groups of frames that stand for themselves, so that it can be written and
-read as it comes, and entered anywhere. All else is written as version 1. All are read.
+read as it comes, and entered anywhere. Version 4 is written where `vqcodec.files.profiles` knows
+what the file would say of its maps: those of shipped weights, all of them range-coded. All else is
+written as version 1. All are read.
 
 All numbers are unsigned and little-endian. A *varint* holds 7 bits a byte, low bits first; the high
 bit says that more follow; at most 9 bytes, the last of several not zero (one spelling a number).
@@ -93,6 +95,19 @@ bytes of the frame or the end, then the indices of its range-coded grids as u16.
 of everything before the groups, then a varint, the number of the group from 0 on (of the end, how
 many there are), then the content, or the number of frames in all. Nothing follows the last frame,
 or the end. Changing any of this is a breaking release.
+
+Version 4 begins otherwise, and goes on like version 2; of maps that are coded together its
+checksums are shorter: the low three bytes of the CRC-32 of the last map, the low one of any other.
+A file of one map that is coded by itself ends as one of version 1 does.
+
+====================  ==========================================================================
+magic, version        3 bytes ``VQC``; u8, 4
+profile               u8: its number in `vqcodec.files.profiles`
+flags                 u8: bit 0 sections follow; bit 1 the coded size differs from the original; bit
+                      2 a condition is told; bits 3-6 the number of maps less one. Bit 7 must be 0
+condition, sizes,     as above
+sections, frames
+====================  ==========================================================================
 """
 
 import itertools
@@ -125,7 +140,11 @@ if TYPE_CHECKING:
 
     Grid = NDArray[np.uint16]
 
+    Payloads = list[list[bytes] | None]  # of the blocks of each map; None where it is packed
+
 __all__ = ["MAGIC", "dump", "is_coded", "is_stream", "is_video", "load"]
+
+IDENTITY_BYTES = 4  # of a coding prior
 
 
 def dump(
@@ -155,12 +174,23 @@ def dump(
 
 
 def _dump(codes: Contents, priors: Sequence[CodingPrior]) -> bytes:
-    last = len(codes.grids) == 1 and codes.axes != "thw"  # as version 1 is written
-    payloads = [
-        _smaller(codes.grids[: i + 1], codes.codebook_sizes[i], codes.axes, prior, last=last)
-        for i, prior in enumerate(priors)
+    last = len(codes.grids) == 1 and codes.axes != "thw"  # as versions 1 and 4 are written
+    coded: "Payloads" = [
+        code(codes.grids[: i + 1], codes.axes, prior) for i, prior in enumerate(priors)
     ]
-    payloads += [None] * (len(codes.grids) - len(priors))
+    fewer: "Payloads" = [
+        own if own and _is_smaller(own, grid, size, last=last) else None
+        for own, grid, size in zip(coded, codes.grids, codes.codebook_sizes, strict=False)
+    ]
+    # with all of them coded there may be a profile
+    return min((_with(codes, priors, own, last=last) for own in (fewer, coded)), key=len)
+
+
+def _with(
+    codes: Contents, priors: Sequence[CodingPrior], payloads: "Payloads", *, last: bool
+) -> bytes:
+    """Return a file of which the maps are packed that have no payloads."""
+    payloads = payloads + [None] * (len(codes.grids) - len(priors))
     identities = [None if p is None else priors[i].identity for i, p in enumerate(payloads)]
     out = write_header(Header.of(codes, tuple(identities)))
     crc = zlib.crc32(out)
@@ -185,16 +215,13 @@ def _dump_jointly(codes: Contents, model: LatticeModel) -> bytes | None:
     header = Header.of(codes, (model.identity,) * number, joint=True)
     out = write_header(header)
     coded = joint.code(codes.grids, model, codes.condition, codes.chosen)
-    return out + joint.write(codes.grids, coded, zlib.crc32(out))
+    return out + joint.write(codes.grids, coded, zlib.crc32(out), header.checks)
 
 
-def _smaller(
-    grids: "Sequence[Grid]", codebook_size: int, axes: str, prior: CodingPrior, *, last: bool
-) -> list[bytes] | None:
-    """Return what a prior makes of the last of `grids`; None if it is no smaller than packed."""
-    payloads = code(grids, axes, prior)
-    size = coded_size(payloads, last=last) + len(prior.identity)
-    return payloads if size < packed_size(grids[-1].shape, codebook_size) else None
+def _is_smaller(payloads: list[bytes], grid: "Grid", codebook_size: int, *, last: bool) -> bool:
+    """Tell whether what a prior makes of a map is smaller than the map packed."""
+    size = coded_size(payloads, last=last) + IDENTITY_BYTES
+    return size < packed_size(grid.shape, codebook_size)
 
 
 def is_coded(data: bytes) -> bool:
@@ -203,10 +230,13 @@ def is_coded(data: bytes) -> bool:
 
 
 def map_bytes(data: bytes) -> list[int]:
-    """Return the bytes that each map takes in a readable file of version 2, of those it holds."""
+    """Return the bytes that each map takes in a readable file, of those it holds.
+
+    Nothing where it is not told where a map ends.
+    """
     read = Reader(data)
     header = read_header(read)
-    if header.version != 2:
+    if header.stream or header.alone:
         return []
     ends = [read.position, *map_ends(read, header)[0]]
     return [end - start for start, end in itertools.pairwise(ends)]
