@@ -234,7 +234,7 @@ def axes_of(head: bytes) -> str | None:
     """Return the axes of the file that begins with these bytes, five at least; None if unknown."""
     if head[3] == SHORT:
         profile = profile_numbered(head[4])
-        return profile and profile.axes
+        return None if profile is None else profile.axes
     axis = head[4] & 0b11
     return AXES[axis] if axis < len(AXES) else None
 

@@ -175,10 +175,10 @@ def dump(
 
 def _dump(codes: Contents, priors: Sequence[CodingPrior]) -> bytes:
     last = len(codes.grids) == 1 and codes.axes != "thw"  # as versions 1 and 4 are written
-    coded: "Payloads" = [
+    coded: Payloads = [
         code(codes.grids[: i + 1], codes.axes, prior) for i, prior in enumerate(priors)
     ]
-    fewer: "Payloads" = [
+    fewer: Payloads = [
         own if own and _is_smaller(own, grid, size, last=last) else None
         for own, grid, size in zip(coded, codes.grids, codes.codebook_sizes, strict=False)
     ]
