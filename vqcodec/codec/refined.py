@@ -79,6 +79,15 @@ class Prepared:
     first: Codes
     decoded: "Pixels"
 
+    @property
+    def share(self) -> float:
+        """How many pixels are coded of each of the original.
+
+        A squared error in one of them becomes that of so many times fewer when it is enlarged, so
+        that a bit is worth so much of it.
+        """
+        return self.pixels.size / self.image.pixels.size
+
 
 class RefinedCodec(ImageCodec):
     """Turns pictures into the map of a first codec and maps that refine it, and back.
@@ -171,14 +180,18 @@ class RefinedCodec(ImageCodec):
         sweeps = sweeps_of(effort or 0)
         image = Image.of(image)
         weight = DEFAULT_WEIGHT if rate_weight is None else rate_weight
+
+        def coded(scale: float | None, sweeps: int, report: Report | None = None) -> Codes:
+            prepared = self.prepare(image, scale, report)
+            own = weight * prepared.share
+            return self.finish(self.searched(prepared, own, sweeps, report), own, tinted=tinted)
+
         if scale is not None or weight <= SMALLER or not tinted:
-            prepared = self.searched(self.prepare(image, scale, report), weight, sweeps, report)
-            return self.finish(prepared, weight, tinted=tinted)
+            return coded(scale, sweeps, report)
         found: dict[float, Codes] = {}
 
         def cost(scale: float, sweeps: int = 0) -> float:
-            prepared = self.searched(self.prepare(image, scale), weight, sweeps, report)
-            found[scale] = codes = self.finish(prepared, weight)
+            found[scale] = codes = coded(scale, sweeps, report if sweeps else None)
             if report and not sweeps:
                 report(len(found) / most_scales(HALVINGS))
             return squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
