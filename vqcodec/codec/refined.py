@@ -7,6 +7,7 @@ the picture better.
 """
 
 import functools
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,14 @@ from vqcodec.codec.rates import Rates, rates_of
 from vqcodec.codec.refinement import Refinement
 from vqcodec.codec.refiners import Refine, open_refiner, put
 from vqcodec.codec.sampling import SamplingParams
-from vqcodec.codec.scales import coded_size, costs_of_scales, most_scales, scales_to_search
+from vqcodec.codec.scales import (
+    SCALES,
+    WIDE,
+    coded_size,
+    costs_of_scales,
+    most_scales,
+    scales_to_search,
+)
 from vqcodec.codec.tiles import check_grids
 from vqcodec.codec.tint import apply_tint
 from vqcodec.coding.refining import NOTHING
@@ -56,8 +64,9 @@ if TYPE_CHECKING:
 
 DEFAULT_WEIGHT = 200.0  # where nobody asks for a rate
 WORST, BEST = 30_000.0, 15.0  # rate weights of the qualities 1 and 99
-HALVINGS = 1  # of the steps between scales
-SMALLER = 300.0  # above this rate weight a smaller scale may be better
+SMALLER = 100.0  # above this rate weight a smaller scale may be better
+FINER, HALVINGS = 300.0, 1  # above this one the steps between scales are halved so often
+LOSS = 0.035  # a smaller scale that loses more of the rate weight, a value, is not tried
 # Rate weights that a first map is searched for with: so many times that of all maps, and at least
 # so much. What it lacks the maps that follow mend for fewer bits.
 MENDED, LEAST = 1.5, 350.0
@@ -186,17 +195,25 @@ class RefinedCodec(ImageCodec):
             own = weight * prepared.share
             return self.finish(self.searched(prepared, own, sweeps, report), own, tinted=tinted)
 
-        if scale is not None or weight <= SMALLER or not tinted:
+        def loses(scale: float) -> bool:
+            most = LOSS * weight * image.pixels.size
+            return scale < 1 and image.lost(coded_size(image.size, scale)) > most
+
+        halvings = HALVINGS if weight > FINER else 0
+        alone = scale is not None or weight <= SMALLER or not tinted
+        if alone or loses(SCALES[WIDE >> halvings]):
             return coded(scale, sweeps, report)
         found: dict[float, Codes] = {}
 
         def cost(scale: float, sweeps: int = 0) -> float:
+            if not sweeps and loses(scale):
+                return math.inf
             found[scale] = codes = coded(scale, sweeps, report if sweeps else None)
             if report and not sweeps:
-                report(len(found) / most_scales(HALVINGS))
+                report(len(found) / most_scales(halvings))
             return squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
 
-        costs = costs_of_scales(cost, HALVINGS)
+        costs = costs_of_scales(cost, halvings)
         if sweeps:
             costs = {one: cost(one, sweeps) for one in scales_to_search(costs)}
         return found[min(costs, key=costs.__getitem__)]

@@ -211,6 +211,16 @@ class Image:
         more = ImageChops.add(less, Pillow.fromarray(lost.pixels), 1, -middle)
         return replace(small, pixels=np.asarray(more))
 
+    def lost(self, size: tuple[int, int]) -> float:
+        """Return the squared error, summed over all values, of shrinking to (height, width)."""
+        import numpy as np
+
+        back, total = self.shrink(size).resize(self.size).pixels, 0.0
+        for rows in _bands(*self.size):
+            error = np.subtract(back[rows], self.pixels[rows], dtype=np.float32)
+            total += float(np.square(error, out=error).sum())
+        return total
+
 
 def peek_size(path: Path) -> tuple[int, int]:
     """Return height and width from a file's header alone; (0, 0) where it cannot be read."""
