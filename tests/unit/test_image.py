@@ -198,3 +198,10 @@ def test_colours() -> None:
     assert parse_colour("#ff8000") == (255, 128, 0)
     with pytest.raises(UsageError):
         parse_colour("octarine")
+
+
+def test_what_shrinking_loses_is_what_enlarging_does_not_bring_back() -> None:
+    image = Image(picture(50, 70, seed=3))
+    back = image.shrink((25, 30)).resize((50, 70)).pixels.astype(np.float64)
+    assert image.lost((25, 30)) == pytest.approx(np.square(back - image.pixels).sum())
+    assert image.lost(image.size) == 0

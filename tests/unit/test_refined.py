@@ -24,7 +24,7 @@ from tests.helpers import Run, followed_costs, picture
 from vqcodec import Codec, Codes, Image
 from vqcodec.codec.graphs import add_graphs
 from vqcodec.codec.rate import encode_to, file_bytes, squared_error
-from vqcodec.codec.refined import DEFAULT_WEIGHT, RefinedCodec
+from vqcodec.codec.refined import DEFAULT_WEIGHT, SMALLER, RefinedCodec
 from vqcodec.codec.refiners import OnnxRefine, TorchRefine
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.coding.lattice import Walk
@@ -202,6 +202,25 @@ def test_a_large_weight_takes_the_scale_that_is_best(codec: RefinedCodec) -> Non
         fixed = codec.encode(image, rate_weight=weight, scale=scale)
         assert cost(free) <= cost(fixed)
     assert free.media.coded_size != (48, 64)
+
+
+def test_an_error_of_a_smaller_picture_weighs_what_it_becomes(codec: RefinedCodec) -> None:
+    image = Image(picture(96, 128, seed=5))
+    small = codec.encode(image, rate_weight=800.0, scale=0.5)
+    same = codec.encode(image.shrink((48, 64)), rate_weight=200.0)
+    assert all(map(np.array_equal, small.grids, same.grids))
+    assert small.condition == same.condition and small.image.tint == same.image.tint
+
+
+def test_smooth_pictures_alone_are_coded_at_a_smaller_scale_by_default() -> None:
+    codec = Codec.load("image")
+    y, x = np.mgrid[:192, :224] / 40
+    waves = np.stack([np.sin(x + y), np.cos(x - 2 * y), np.sin(2 * x)], -1)
+    smooth = Image((120 + 90 * waves).astype(np.uint8))
+    noisy = Image(np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8))
+    assert codec.encode(smooth).image.coded_size < smooth.size
+    assert codec.encode(smooth, rate_weight=SMALLER).image.coded_size == smooth.size
+    assert codec.encode(noisy).image.coded_size == noisy.size
 
 
 def test_more_bytes_are_never_worse(codec: RefinedCodec) -> None:
