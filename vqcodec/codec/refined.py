@@ -176,7 +176,7 @@ class RefinedCodec(ImageCodec):
 
         Args:
             image: see `ImageCodec.encode`.
-            scale: likewise; by default 1, or what is best with a large rate weight.
+            scale: likewise; by default 1, or what is best above a rate weight of `SMALLER`.
             rate_weight: likewise; by default `DEFAULT_WEIGHT`.
             effort: 0 to 9, how far to search for a better first map, by default 0.
             tinted: see `ImageCodec.encode`.
@@ -195,6 +195,7 @@ class RefinedCodec(ImageCodec):
             own = weight * prepared.share
             return self.finish(self.searched(prepared, own, sweeps, report), own, tinted=tinted)
 
+        @functools.cache
         def loses(scale: float) -> bool:
             most = LOSS * weight * image.pixels.size
             return scale < 1 and image.lost(coded_size(image.size, scale)) > most
