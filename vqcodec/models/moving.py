@@ -82,25 +82,8 @@ class Moving(Refinement):
         costs: torch.Tensor,
         pasts: Sequence[Past],
         move: "Move",
-    ) -> tuple[LossTerms, Coding]:
-        """Return the terms of a training step; the arguments are those of `code`."""
-        coding = self.code(x, weight, candidates, costs, pasts, move, observed=True)
-        terms = self.rates.terms(x, coding.decoded, coding.found, coding.bits, weight)
-        self.learn(terms.indices, weight)
-        return terms, coding
-
-    def code(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        candidates: torch.Tensor,
-        costs: torch.Tensor,
-        pasts: Sequence[Past],
-        move: "Move",
-        *,
-        observed: bool = False,
     ) -> Coding:
-        """Code frames, each of another video.
+        """Code frames, each of another video; while training, quantizer and rates follow them.
 
         Args:
             x: (B, 3, H, W) in [-1, 1].
@@ -109,7 +92,6 @@ class Moving(Refinement):
             costs: (B, n, h', w'), what they cost beside their bits, in bits.
             pasts: what is known of each of the frames before.
             move: makes of chosen vectors the moved frames.
-            observed: it is a step of training, see `RateTraining.observe`.
         """
         walk = Walk(self.prior, self.rates.classes(self.prior, weight))
 
@@ -127,7 +109,7 @@ class Moving(Refinement):
             know(grids)
         z = self.vectors(x, moved)
         decode = partial(self.refined, moved)
-        if observed:
+        if self.training:
             self.rates.observe((z,), self.quantizer, decode)
         choose, codes = self.rates.choosing(walk, weight, self.foresight(z, weight))
         found = self.quantizer((z,), choose=choose)
@@ -135,6 +117,12 @@ class Moving(Refinement):
         parts = zip((before for before, *_ in told), chosen, maps, strict=True)
         after = [Past.after(*part) for part in parts]
         return Coding(moved, decode(found.z_q), vectors, codes, found, after)
+
+    def terms(self, x: torch.Tensor, coding: Coding, weight: torch.Tensor) -> LossTerms:
+        """Return the terms of a training step that coded frames, x, and note what it chose."""
+        terms = self.rates.terms(x, coding.decoded, coding.found, coding.bits, weight)
+        self.learn(terms.indices, weight)
+        return terms
 
     def codebook_bytes(self, on: bytes) -> bytes:
         """Return what gives indices their meaning, on a codec of first frames of this id."""
@@ -185,7 +173,7 @@ class Moving(Refinement):
 
 
 def choose_vectors(walk: Walk, candidates: torch.Tensor, costs: torch.Tensor) -> list[Coded]:
-    """Choose rows and then columns of vectors under a prior; see `Moving.code`."""
+    """Choose rows and then columns of vectors under a prior; see `Moving.forward`."""
     found: list[Coded] = []
     batch, _, height, width = costs.shape
     for axis in range(2):

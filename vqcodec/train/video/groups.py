@@ -147,7 +147,7 @@ class Groups:
         It holds `x` and `before`, (B, 3, S, S) uint8, a frame and that before it; of which group
         in which place it is the how many-th, `group`, `slot` and `number`; `weight`; `vectors`,
         (B, n, h', w', 2), codes that may have led from one to the other, and their `costs`, as
-        `Moving.code` takes them.
+        `Moving.forward` takes them.
         """
         visit, turn = divmod(number, self._turns)
         slots = range(turn * self._batch_size, (turn + 1) * self._batch_size)
@@ -189,7 +189,7 @@ class Groups:
 def tried(
     reference: Reference, pixels: "Pixels", before: "NDArray[np.int64] | None", weight: float
 ) -> "tuple[NDArray[np.int64], NDArray[np.float32]]":
-    """Return codes of vectors that may have led to a frame, and their costs; see `Moving.code`.
+    """Return codes of vectors that may have led to a frame, and their costs; see `Moving.forward`.
 
     Args:
         reference: the frame before.

@@ -120,7 +120,8 @@ class MovingFrames:
             stream.place = group, number
             streams.append(stream)
         x, weight = to_signal(batch["x"]), batch["weight"]
-        terms, coding = model(x, weight, batch["vectors"], batch["costs"], *_before(streams, x))
+        coding = model(x, weight, batch["vectors"], batch["costs"], *_before(streams, x))
+        terms = self.model.terms(x, coding, weight)
         _advance(streams, coding)
         values = batch["x"][0, 0].numel()  # pixels
         spent = {
@@ -266,7 +267,7 @@ def _coded(model: Moving, streams: list[Stream], frames: "list[Pixels]", rate: f
     vectors, costs = (torch.from_numpy(np.stack(part)).to(device) for part in parts)
     x = _signal(frames, device)
     weight = torch.full((len(streams),), float(rate), device=device)
-    coding = model.code(x, weight, vectors, costs, *_before(streams, x))
+    coding: Coding = model(x, weight, vectors, costs, *_before(streams, x))
     _advance(streams, coding)
     return coding
 
@@ -285,7 +286,7 @@ def _middle(clip: "Pixels", side: int) -> "Pixels":
 
 
 def _before(streams: list[Stream], x: torch.Tensor) -> "tuple[list[Past], moving.Move]":
-    """Return what is known of the frames before, and what moves them; see `Moving.code`."""
+    """Return what is known of the frames before, and what moves them; see `Moving.forward`."""
     references = [Reference(stream.picture) for stream in streams]
 
     def move(rows: "NDArray[np.uint16]", columns: "NDArray[np.uint16]") -> torch.Tensor:
