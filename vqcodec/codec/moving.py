@@ -52,7 +52,7 @@ class MovingCodec(VideoCodec):
         prior: what all that costs.
     """
 
-    moving = True
+    figure = "vqcodec.figures.moving:draw_moving"
 
     def _open(self, engine: str, work: int | None) -> Engine:
         """Load the codec of first frames, and all that is there for the others.

@@ -48,7 +48,7 @@ class VideoCodec(BaseCodec):
     """Turns videos into index maps and back, each frame as a picture."""
 
     modality, pixels = VIDEO, True
-    moving = False  # whether frames are made of those before
+    figure = "vqcodec.figures.video:draw_video"  # what explains its codes
 
     @classmethod
     def _kind(cls, weights: Weights) -> type[Self]:

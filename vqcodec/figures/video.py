@@ -96,8 +96,12 @@ class CodedVideo:
         return text + (f", PSNR {self.psnr:.2f} dB" if math.isfinite(self.psnr) else "")
 
 
-def draw_video(codec: VideoCodec, coded: CodedVideo) -> Page:
-    """Draw frames of a video, their maps, what comes back, and how codes change over time."""
+def draw_video(codec: VideoCodec, coded: CodedVideo) -> tuple[Page, str]:
+    """Draw frames of a video, their maps, what comes back, and how codes change over time.
+
+    Returns:
+        The page, and a sentence on what is on it.
+    """
     page = Page(WIDTH)
     book = CodebookChart.of(codec.pictures, len(codec.pictures.maps) - 1)
     y = _title(page, codec, coded)
@@ -121,7 +125,7 @@ def draw_video(codec: VideoCodec, coded: CodedVideo) -> Page:
     said = f"The maps hold {coded.grid.size:,} indices."
     y = draw_usage(page, MARGIN, y, INNER, book.colours, coded.counts[-1], said) + GAP
     draw_sheet(page, y, book, about_sheet(codec.pictures, book))
-    return page
+    return page, coded.summary()
 
 
 def spread_out(frames: int) -> list[int]:

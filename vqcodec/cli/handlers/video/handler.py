@@ -4,17 +4,16 @@ import io
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Container, Handler, Loading
 from vqcodec.cli.handlers.video.options import Benchmarking, Encoding, Evaluation, Sampling
 from vqcodec.cli.jobs import Job
 from vqcodec.cli.outcome import Facts, Work
-from vqcodec.modality import VIDEO
+from vqcodec.modality import VIDEO, load
 
 if TYPE_CHECKING:
-    from vqcodec.codec.moving import MovingCodec
     from vqcodec.codec.sampling import SamplingParams
     from vqcodec.codec.video import VideoCodec
     from vqcodec.figures.canvas import Page
@@ -121,13 +120,11 @@ class VideoHandler(Handler):
         self, codec: "VideoCodec", name: str, codes: "Codes", media: "Video | None", bar: Move
     ) -> tuple["Page", str]:
         """Draw frames of a video, their codes, and what changes from one to the next."""
-        from vqcodec.figures.moving import draw_moving
-        from vqcodec.figures.video import CodedVideo, draw_video
+        from vqcodec.figures.video import CodedVideo
 
         coded = CodedVideo(name, codes, codec.decode(codes, report=bar), media)
-        if codec.moving:
-            return draw_moving(cast("MovingCodec", codec), coded)
-        return draw_video(codec, coded), coded.summary()
+        drawn: tuple[Page, str] = load(codec.figure)(codec, coded)
+        return drawn
 
     def draw_model(self, codec: "VideoCodec", counts: Any, files: int) -> "Page":
         """Draw a codebook of frames."""
