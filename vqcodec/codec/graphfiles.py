@@ -9,17 +9,13 @@ the SHA-256 of all of that, so it takes only the tensors that it was made of.
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING
 
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from vqcodec.codec.onnxfile import check_graph, fill, initializers, metadata
+from vqcodec.codec.onnxfile import OUTSIDE, Graph, Initializer
 from vqcodec.errors import WeightsError
 from vqcodec.weights import DECODER, MAX_MODEL_BYTES, MODEL, VOICE_DECODER, Weights, read_verified
-
-if TYPE_CHECKING:
-    from vqcodec.codec.onnxfile import Initializer
 
 KINDS = {"float32": 1, "float16": 10}  # of numbers, as ONNX counts them
 SHARED = "shared_sha256"  # of metadata: of the tensors that lie in `MODEL`, one after the other
@@ -52,7 +48,7 @@ def strip(graph: bytes, model: bytes) -> bytes:
 
 
 def read_graph(weights: Weights, file: str, *, voices: bool = False) -> bytes:
-    """Return the content of a graph with all its tensors in it, which passes `check_graph`.
+    """Return the content of a graph that may be run, with all its tensors in it.
 
     Args:
         weights: whose.
@@ -62,28 +58,24 @@ def read_graph(weights: Weights, file: str, *, voices: bool = False) -> bytes:
     Raises:
         WeightsError: a file is damaged, or the graph may not be run, or is of other weights.
     """
-    graph = read_verified(weights, file)
+    data = read_verified(weights, file)
     try:
-        tensors = initializers(graph)
-        numbers = _shared(weights, file, tensors, metadata(graph).get(SHARED, ""))
+        graph = Graph(data)
+        numbers = _shared(weights, file, graph)
         if voices and file == DECODER:
-            numbers |= _voices(weights, tensors)
-        graph = fill(graph, numbers)
-        check_graph(graph)
+            numbers |= _voices(weights, graph.initializers)
+        return graph.filled(numbers)
     except ValueError as error:
         raise WeightsError(f"{weights.folder / file}: {error}") from None
-    return graph
 
 
-def _shared(
-    weights: Weights, file: str, tensors: "dict[str, Initializer]", told: str
-) -> dict[str, bytes]:
-    """Return the bytes of the tensors of a graph that lie in `MODEL`; `told` is their SHA-256."""
-    asked = {name: tensor.external for name, tensor in tensors.items() if tensor.external}
+def _shared(weights: Weights, file: str, graph: Graph) -> dict[str, bytes]:
+    """Return the bytes of the tensors of a graph that lie in `MODEL`."""
+    asked = {name: own.external for name, own in graph.initializers.items() if own.external}
     if not asked:
         return {}
     if any(place.get("location") != MODEL for place in asked.values()):
-        raise ValueError("asks for data outside of it")
+        raise ValueError(OUTSIDE)
     path, found, shared = weights.folder / MODEL, dict[str, bytes](), hashlib.sha256()
     try:
         with path.open("rb") as model:
@@ -99,7 +91,7 @@ def _shared(
                 shared.update(found[name])
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
-    if shared.hexdigest() != told:
+    if shared.hexdigest() != graph.metadata.get(SHARED, ""):
         raise WeightsError(
             f"{path}: damaged, or not what {file} was made of; install these weights anew, or, if "
             f"they are your own, make their graphs anew: vqcodec export --onnx {weights.folder} "
@@ -113,7 +105,7 @@ def _natural(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
 
 
-def _voices(weights: Weights, tensors: "dict[str, Initializer]") -> dict[str, bytes]:
+def _voices(weights: Weights, tensors: dict[str, Initializer]) -> dict[str, bytes]:
     """Return the bytes of the tensors that voices have instead of some of the fast decoder."""
     path, data = weights.folder / VOICE_DECODER, read_verified(weights, VOICE_DECODER)
     try:

@@ -20,6 +20,7 @@ TENSOR, SUBGRAPH, TENSORS, SUBGRAPHS = 5, 6, 10, 11  # of an attribute
 DIMS, TYPE, NAME, RAW, EXTERNAL, LOCATION = 1, 2, 8, 9, 13, 14  # of a tensor
 KEY, VALUE = 1, 2  # of metadata, and of what a tensor says of external data
 STANDARD = (b"", b"ai.onnx")  # domains of operators
+OUTSIDE = "asks for data outside of it"
 
 Value: TypeAlias = int | memoryview
 Pieces: TypeAlias = list[bytes | memoryview]
@@ -27,42 +28,105 @@ Pieces: TypeAlias = list[bytes | memoryview]
 
 @dataclass(frozen=True)
 class Initializer:
-    """What a graph says of a tensor.
+    """What a graph says of a tensor that it begins with.
 
     Attributes:
         kind: of its numbers, as ONNX counts them.
         shape: how many there are along each axis.
         external: keys and values that tell where they lie; empty where that is in the graph.
+        outside: whether it asks for data outside of the graph.
+        told: the fields but those of its numbers and where they lie.
+        whole: all of it, as a field of the graph.
     """
 
     kind: Value
     shape: tuple[Value, ...]
     external: dict[str, str]
+    outside: bool
+    told: bytes
+    whole: memoryview
+
+    def filled(self, numbers: bytes | None) -> Pieces:
+        """Return the field with other numbers; without any, as it is."""
+        if numbers is not None:
+            return _field(INITIALIZER, [self.told, *_field(RAW, [numbers])])
+        if self.outside:
+            raise ValueError(OUTSIDE)
+        return [self.whole]
 
 
-def initializers(data: bytes) -> dict[str, Initializer]:
-    """Return the tensors that a graph begins with, by name, in their order.
+class Graph:
+    """A file that may be run, once it has the numbers that lie elsewhere.
+
+    Attributes:
+        initializers: the tensors that it begins with, by name, in their order.
+        metadata: what it tells by keys.
+
+    Args:
+        data: the file.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: with what is wrong: it is damaged, or may not be run.
     """
-    found = {}
-    for number, value, _ in _fields(memoryview(data)):
-        if number == GRAPH:
-            for kind, part, _ in _fields(_bytes(value)):
-                if kind == INITIALIZER:
-                    name, tensor = _initializer(_bytes(part))
-                    if name in found:
-                        raise ValueError("is damaged")
-                    found[name] = tensor
-    return found
+
+    def __init__(self, data: bytes) -> None:
+        self.initializers: dict[str, Initializer] = {}
+        self.metadata: dict[str, str] = {}
+        self._model: Pieces = []
+        self._graph: list[str | memoryview] = []  # an initializer is there by its name
+        found = []
+        for number, value, whole in _fields(memoryview(data)):
+            if number == FUNCTIONS:
+                raise ValueError("asks for operators of its own")
+            if number == METADATA:
+                self.metadata |= _entry(value)
+            if number == GRAPH:
+                found.append(len(self._model))
+                self._read(_bytes(value))
+            self._model.append(whole)
+        if len(found) != 1:
+            raise ValueError("is no ONNX graph")
+        self._place = found[0]
+
+    def _read(self, graph: memoryview) -> None:
+        for number, value, whole in _fields(graph):
+            if number == INITIALIZER:
+                name, tensor = _initializer(_bytes(value), whole)
+                if name in self.initializers:
+                    raise ValueError("is damaged")
+                self.initializers[name] = tensor
+                self._graph.append(name)
+                continue
+            if number == NODE:
+                _check_node(_bytes(value))
+            elif number == SPARSE:
+                raise ValueError("holds sparse tensors")
+            self._graph.append(whole)
+
+    def filled(self, numbers: Mapping[str, bytes]) -> bytes:
+        """Return the file with other numbers, or such as it had not, which asks for no others.
+
+        Args:
+            numbers: bytes of initializers, by name; those of the others stay.
+
+        Raises:
+            ValueError: others lie outside of it.
+        """
+        graph: Pieces = []
+        for part in self._graph:
+            if isinstance(part, str):
+                graph += self.initializers[part].filled(numbers.get(part))
+            else:
+                graph.append(part)
+        before, after = self._model[: self._place], self._model[self._place + 1 :]
+        return b"".join([*before, *_field(GRAPH, graph), *after])
 
 
-def _initializer(tensor: memoryview) -> tuple[str, Initializer]:
-    name, external = "", dict[str, str]()
+def _initializer(tensor: memoryview, whole: memoryview) -> tuple[str, Initializer]:
+    name, shape, external, told = "", list[Value](), dict[str, str](), bytearray()
     kind: Value = 0
-    shape: list[Value] = []
-    for number, value, _ in _fields(tensor):
+    outside = False
+    for number, value, own in _fields(tensor):
         if number == NAME:
             name = _text(value)
         elif number == TYPE:
@@ -71,60 +135,15 @@ def _initializer(tensor: memoryview) -> tuple[str, Initializer]:
             shape.append(value)
         elif number == EXTERNAL:
             external |= _entry(value)
-    return name, Initializer(kind, tuple(shape), external)
-
-
-def metadata(data: bytes) -> dict[str, str]:
-    """Return what a file tells by keys.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    found: dict[str, str] = {}
-    for number, value, _ in _fields(memoryview(data)):
-        if number == METADATA:
-            found |= _entry(value)
-    return found
+        outside |= _outside(number, value)
+        if number not in (RAW, EXTERNAL, LOCATION):
+            told += own
+    return name, Initializer(kind, tuple(shape), external, outside, bytes(told), whole)
 
 
 def _entry(value: Value) -> dict[str, str]:
     texts = {number: _text(text) for number, text, _ in _fields(_bytes(value))}
     return {texts.get(KEY, ""): texts.get(VALUE, "")}
-
-
-def fill(data: bytes, numbers: Mapping[str, bytes]) -> bytes:
-    """Return a graph in which tensors have other numbers, or such as it had not.
-
-    Args:
-        data: the graph.
-        numbers: bytes of its initializers, by name; those of the others stay.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    model: Pieces = []
-    for number, value, whole in _fields(memoryview(data)):
-        if number == GRAPH:
-            graph: Pieces = []
-            for kind, part, own in _fields(_bytes(value)):
-                graph += _filled(_bytes(part), own, numbers) if kind == INITIALIZER else [own]
-            model += _field(GRAPH, graph)
-        else:
-            model.append(whole)
-    return b"".join(model)
-
-
-def _filled(tensor: memoryview, whole: memoryview, numbers: Mapping[str, bytes]) -> Pieces:
-    """Return the field of an initializer, which is `whole` now."""
-    name, kept = "", []
-    for number, value, own in _fields(tensor):
-        if number == NAME:
-            name = _text(value)
-        if number not in (RAW, EXTERNAL, LOCATION):
-            kept.append(own)
-    if name not in numbers:
-        return [whole]
-    return _field(INITIALIZER, [*kept, *_field(RAW, [numbers[name]])])
 
 
 def _field(number: int, pieces: Pieces) -> Pieces:
@@ -142,25 +161,6 @@ def _number(value: int) -> bytes:
     return bytes(out)
 
 
-def check_graph(data: bytes) -> None:
-    """Raise ValueError, with what is wrong, unless a file holds a graph that may be run."""
-    graphs = 0
-    for number, value, _ in _fields(memoryview(data)):
-        if number == FUNCTIONS:
-            raise ValueError("asks for operators of its own")
-        if number == GRAPH:
-            graphs += 1
-            for kind, part, _ in _fields(_bytes(value)):
-                if kind == NODE:
-                    _check_node(_bytes(part))
-                elif kind == INITIALIZER:
-                    _check_tensor(_bytes(part))
-                elif kind == SPARSE:
-                    raise ValueError("holds sparse tensors")
-    if graphs != 1:
-        raise ValueError("is no ONNX graph")
-
-
 def _check_node(node: memoryview) -> None:
     for number, value, _ in _fields(node):
         if number == DOMAIN and bytes(_bytes(value)) not in STANDARD:
@@ -170,13 +170,13 @@ def _check_node(node: memoryview) -> None:
                 if kind in (SUBGRAPH, SUBGRAPHS):
                     raise ValueError("holds graphs inside its graph")
                 if kind in (TENSOR, TENSORS):
-                    _check_tensor(_bytes(part))
+                    if any(_outside(n, v) for n, v, _ in _fields(_bytes(part))):
+                        raise ValueError(OUTSIDE)
 
 
-def _check_tensor(tensor: memoryview) -> None:
-    for number, value, _ in _fields(tensor):
-        if number == EXTERNAL or (number == LOCATION and value != 0):
-            raise ValueError("asks for data outside of it")
+def _outside(number: int, value: Value) -> bool:
+    """Tell whether a tensor, by one of its fields, asks for data outside of the graph."""
+    return number == EXTERNAL or (number == LOCATION and value != 0)
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, Value, memoryview]]:
