@@ -1,6 +1,7 @@
 """Training of what refines a codec: from pictures to weights that code at any rate."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from vqcodec import Codec, Image
 from vqcodec.codec.rate import file_bytes, squared_error
 from vqcodec.codec.refined import RefinedCodec
 from vqcodec.coding import latticecoder
+from vqcodec.coding.refining import CANDIDATES, NOTHING, OUT
 from vqcodec.codingpriors import lattice_prior
 from vqcodec.config import load_preset, override
 from vqcodec.errors import UsageError
+from vqcodec.models.foresight import Foresight
 from vqcodec.models.nn.pixels import to_signal
 from vqcodec.models.pretrained import load_refiner
-from vqcodec.models.priors.lattice import LatticePrior, Walk
+from vqcodec.models.priors.lattice import Coded, LatticePrior, Walk
 from vqcodec.models.refinement import GAIN
 from vqcodec.models.refining import Refining, build_refining
 from vqcodec.models.stacked import for_codec
@@ -355,3 +358,31 @@ def test_training_chooses_as_the_codec_does(model: Refining, refined_weights: Pa
         ).grids[1:]
         for own, theirs in zip(found, expected, strict=True):
             assert np.mean(own[n].numpy() == theirs) > 0.95  # integers of the prior are rounded
+
+
+def test_training_and_codec_follow_the_same_candidates_alike(refined_weights: Path) -> None:
+    """Of both the same table: which codes are candidates, and what each of them leads to."""
+    rng, weight, curvature = np.random.default_rng(4), 3.0, (9.0, 7.0, 6.0, 5.0)
+    books = rng.normal(size=(4, 12, 6)).astype(np.float32)  # more than are looked ahead to
+    books[:, NOTHING] = 0
+    usual = rng.exponential(4, (2, 4, 12)).astype(np.float32)
+    left = (rng.normal(size=(9, 11, 6)) * rng.exponential(1, (9, 11, 1))).astype(np.float32)
+    codec = Codec.load(refined_weights, "cpu", "fp32")
+    assert isinstance(codec, RefinedCodec)
+    rates = replace(codec.rates, curvature=curvature)
+    coding = replace(codec.refinement, codebooks=tuple(books), rates=rates, usual=usual)
+    worth = torch.tensor([curvature]) / weight
+    z, codebooks, bits = (torch.from_numpy(a) for a in (left, books, usual[1:]))
+    foresight, coded = Foresight(z.movedim(-1, 0)[None], codebooks, bits, worth), list[Coded]()
+    for number, book in enumerate(books):
+        expected = coding._costs(left, number, 1, weight)
+        assert expected is not None
+        alone = ((book**2).sum(-1) - 2 * left @ book.T) * (curvature[number] / weight)
+        found = foresight(torch.from_numpy(alone).movedim(-1, 0)[None], coded)
+        np.testing.assert_allclose(found[0].movedim(0, -1), expected, rtol=1e-4, atol=1e-3)
+        quiet, candidates = expected[..., NOTHING] == 0, (expected < OUT).sum(-1)
+        assert quiet.any() and (candidates[~quiet] == (12 if number == 3 else CANDIDATES)).all()
+        codes = expected.argmin(-1)
+        left = left - book[codes]
+        indices = torch.from_numpy(codes)[None]
+        coded.append(Coded(indices, torch.zeros(indices.shape), []))
