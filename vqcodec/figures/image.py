@@ -10,14 +10,13 @@ from vqcodec.codec.image import ImageCodec
 from vqcodec.figures import panels
 from vqcodec.figures.canvas import BODY, GREY, INK, SMALL, TITLE, Page
 from vqcodec.figures.codebook import CodebookChart
+from vqcodec.figures.coded import Coded, indices
 from vqcodec.media.image import Image
 from vqcodec.metrics.basic import perplexity, psnr
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from vqcodec.files.codes import Codes
 
 Box = tuple[float, float, float, float]
 
@@ -39,35 +38,18 @@ CLOSE = 6  # cells along a side of the close-up
 
 
 @dataclass(frozen=True)
-class CodedPicture:
+class CodedPicture(Coded):
     """A picture that went through a codec.
 
     Attributes:
-        name: of its file.
-        codes: what it was coded to.
         decoded: what the codes decode to.
         original: the picture itself; None where only a code file is there.
         previews: what the coarsest map alone decodes to, the two coarsest, and so on, but all.
     """
 
-    name: str
-    codes: "Codes"
     decoded: Image
     original: Image | None = None
     previews: Sequence[Image] = ()
-
-    @property
-    def grid(self) -> "NDArray[np.uint16]":
-        """The finest map of indices, (h, w)."""
-        return self.codes.grids[-1]
-
-    @cached_property
-    def counts(self) -> "list[NDArray[np.intp]]":
-        """How often each code of each map occurs, (K,)."""
-        import numpy as np
-
-        pairs = zip(self.codes.grids, self.codes.codebook_sizes, strict=True)
-        return [np.bincount(grid.ravel(), minlength=size) for grid, size in pairs]
 
     @cached_property
     def psnr(self) -> float:
@@ -88,19 +70,10 @@ class CodedPicture:
     def summary(self) -> str:
         """Return size, codes and quality as a sentence."""
         height, width = self.codes.media.size
-        maps = [
-            f"{_indices(int(own.sum()))}, {int((own > 0).sum()):,} of {len(own):,} codes in use, "
-            f"perplexity {perplexity(own):.1f}"
-            for own in self.counts
-        ]
-        text = f"{width}×{height} pixels, {'; '.join(maps)}"
+        text = f"{width}×{height} pixels, {self.usage()}"
         if self.original is None:
             return text
         return text + (f", PSNR {self.psnr:.2f} dB" if math.isfinite(self.psnr) else ", no loss")
-
-
-def _indices(number: int) -> str:
-    return f"{number:,} index" if number == 1 else f"{number:,} indices"
 
 
 def draw_picture(codec: ImageCodec, coded: CodedPicture) -> Page:
@@ -110,7 +83,7 @@ def draw_picture(codec: ImageCodec, coded: CodedPicture) -> Page:
     close = panels.busiest(finest.colours[coded.grid], CLOSE)
     box = coded.box(close, codec.maps[len(codebooks) - 1].stride[0])
     y = _pictures(page, _title(page, codec, coded), codec, codebooks, coded, box)
-    said = [f"The map holds {_indices(grid.size)}." for grid in coded.codes.grids]
+    said = [f"The map holds {indices(grid.size)}." for grid in coded.codes.grids]
     y = max(
         _close_up(page, MARGIN, y, finest, coded, close, box),
         draw_usage(page, MARGIN + HALF + GAP, y, HALF, finest.colours, coded.counts[-1], said[-1]),
@@ -148,7 +121,7 @@ def draw_model(
         y = draw_sheet(page, y, codebook, about_sheet(codec, codebook)) + GAP
         y = draw_neighbours(page, y, codebook) + GAP
         if counts:
-            said = f"{pictures:,} pictures hold {_indices(int(counts[level].sum()))}."
+            said = f"{pictures:,} pictures hold {indices(int(counts[level].sum()))}."
             y = draw_usage(page, MARGIN, y, INNER, codebook.colours, counts[level], said) + GAP
     return page
 
@@ -159,14 +132,13 @@ def about_sheet(codec: ImageCodec, codebook: CodebookChart) -> str:
 
 
 def _title(page: Page, codec: ImageCodec, coded: CodedPicture) -> float:
-    name = coded.name if len(coded.name) <= 60 else coded.name[:57] + "..."
-    title = f"How VQ-VAE codes {name}" if coded.original else f"What VQ-VAE sees in {name}"
-    page.text(MARGIN, MARGIN, title, TITLE, weight="bold")
+    title = "How VQ-VAE codes" if coded.original else "What VQ-VAE sees in"
+    page.text(MARGIN, MARGIN, f"{title} {coded.title}", TITLE, weight="bold")
     height, width = coded.codes.media.size
     maps, packed = [], 0
     for grid, size in zip(coded.codes.grids, coded.codes.codebook_sizes, strict=True):
         bits, (rows, columns) = math.ceil(math.log2(size)), grid.shape
-        maps.append(f"{columns}×{rows} = {_indices(grid.size)} of {bits} bits")
+        maps.append(f"{columns}×{rows} = {indices(grid.size)} of {bits} bits")
         packed += math.ceil(grid.size * bits / 8)
     scaled = coded.codes.media.coded_size != coded.codes.media.size
     shrunk = "×".join(map(str, reversed(coded.codes.media.coded_size)))

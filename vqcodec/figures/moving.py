@@ -101,8 +101,7 @@ def _number(number: int) -> str:
 
 
 def _title(page: Page, codec: MovingCodec, coded: CodedVideo, bits: "Floats") -> float:
-    name = coded.name if len(coded.name) <= 60 else coded.name[:57] + "..."
-    page.text(MARGIN, MARGIN, f"How VQ-VAE codes {name}", TITLE, weight="bold")
+    page.text(MARGIN, MARGIN, f"How VQ-VAE codes {coded.title}", TITLE, weight="bold")
     media, first = coded.codes.video, bits[:, FIRST] > 0
     frames, height, width = media.size
     rows, columns = coded.codes.grids[0].shape[1:]

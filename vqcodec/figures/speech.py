@@ -2,16 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.canvas import GREY, INK, SMALL, TITLE, Page
 from vqcodec.figures.codebook import code_colours, principal_parts
-from vqcodec.figures.image import draw_usage
+from vqcodec.figures.coded import Coded
+from vqcodec.figures.image import GAP, INNER, MARGIN, WIDTH, draw_usage
 from vqcodec.figures.spectrogram import loudness, spectrogram, waveform
 from vqcodec.media.audio import Audio
-from vqcodec.metrics.basic import perplexity
 from vqcodec.metrics.spectra import log_mel_distance
 from vqcodec.voice.frames import RATE
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     Signal = NDArray[np.float32]
     Pixels = NDArray[np.uint8]
 
-WIDTH, MARGIN, GAP = 1720, 50, 40
-INNER = WIDTH - 2 * MARGIN
 SECONDS = 8  # of a sound that are drawn at most, its beginning
 CLOSE = 24  # indices of the close-up
 WAVE, SPECTRUM, STRIP, TRACK = 110, 240, 26, 170  # heights of the panels
@@ -33,18 +30,16 @@ LINE = (46, 84, 150)
 
 
 @dataclass(frozen=True)
-class CodedSound:
+class CodedSound(Coded):
     """A sound that went through a codec.
 
+    Of its codes there is the first map.
+
     Attributes:
-        name: of its file.
-        codes: what it was coded to, one map.
         decoded: the beginning of what the codes decode to, (T,) at 16 kHz, its first channel.
         original: the same of the sound itself; None where only a code file is there.
     """
 
-    name: str
-    codes: "Codes"
     decoded: "Signal"
     original: "Signal | None" = None
 
@@ -60,18 +55,12 @@ class CodedSound:
             if total >= SECONDS * RATE:
                 break
         decoded = np.concatenate(parts)[: SECONDS * RATE]
+        codes = codes.first(1)
         if sound is None:
             return cls(name, codes, decoded)
         beginning = sound.samples[:1, : (SECONDS + 1) * sound.sample_rate]
         heard = Audio(beginning, sound.sample_rate).resample(RATE).samples[0]
         return cls(name, codes, decoded, heard[: len(decoded)])
-
-    @cached_property
-    def counts(self) -> "NDArray[np.intp]":
-        """How often each code occurs, (K,)."""
-        import numpy as np
-
-        return np.bincount(self.codes.grids[0].ravel(), minlength=self.codes.codebook_sizes[0])
 
     @property
     def seconds(self) -> float:
@@ -80,11 +69,7 @@ class CodedSound:
 
     def summary(self) -> str:
         """Return length, codes and quality as a sentence."""
-        text = (
-            f"{self.seconds:.2f} s, {self.codes.grids[0].size:,} indices, "
-            f"{int((self.counts > 0).sum()):,} of {len(self.counts):,} codes in use, perplexity "
-            f"{perplexity(self.counts):.1f}"
-        )
+        text = f"{self.seconds:.2f} s, {self.usage()}"
         if self.original is None or not self.original.any():
             return text
         return f"{text}, log-mel distance {log_mel_distance(self.original, self.decoded):.2f} dB"
@@ -113,16 +98,13 @@ def draw_sound(codec: SpeechCodec, coded: CodedSound) -> Page:
     y = _sound(page, y, coded.decoded, top, loudest) + GAP
     y = _close_up(page, y, codec, coded, colours, top) + GAP
     said = f"The sound has {coded.codes.grids[0].size:,} indices."
-    draw_usage(page, MARGIN, y, INNER, colours, coded.counts, said)
+    draw_usage(page, MARGIN, y, INNER, colours, coded.counts[0], said)
     return page
 
 
 def _title(page: Page, codec: SpeechCodec, coded: CodedSound) -> float:
-    name = coded.name if len(coded.name) <= 60 else coded.name[:57] + "..."
-    title = f"What VQ-VAE hears in {name}"
-    if coded.original is not None:
-        title = f"How VQ-VAE codes {name}"
-    page.text(MARGIN, MARGIN, title, TITLE, weight="bold")
+    title = "What VQ-VAE hears in" if coded.original is None else "How VQ-VAE codes"
+    page.text(MARGIN, MARGIN, f"{title} {coded.title}", TITLE, weight="bold")
     channels, number = coded.codes.grids[0].shape
     bits = math.ceil(math.log2(coded.codes.codebook_sizes[0]))
     rate = coded.codes.audio.sample_rate

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 from vqcodec.codec.speech import SpeechCodec
 from vqcodec.figures.canvas import TITLE, Page
 from vqcodec.figures.codebook import CodebookChart, code_colours
-from vqcodec.figures.image import draw_neighbours, draw_sheet, draw_usage
-from vqcodec.figures.speech import GAP, INNER, LINE, MARGIN, WIDTH
+from vqcodec.figures.image import (
+    GAP,
+    INNER,
+    MARGIN,
+    WIDTH,
+    draw_neighbours,
+    draw_sheet,
+    draw_usage,
+)
+from vqcodec.figures.speech import LINE
 from vqcodec.metrics.spectra import DYNAMIC_RANGE, decibels
 from vqcodec.voice.frames import RATE
 

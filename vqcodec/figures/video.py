@@ -9,6 +9,7 @@ from vqcodec.codec.video import VideoCodec
 from vqcodec.figures import panels
 from vqcodec.figures.canvas import GREY, SMALL, TITLE, Page
 from vqcodec.figures.codebook import CodebookChart
+from vqcodec.figures.coded import Coded
 from vqcodec.figures.image import (
     GAP,
     INNER,
@@ -21,14 +22,11 @@ from vqcodec.figures.image import (
 from vqcodec.files.contents import seconds_of, ticks_a_second
 from vqcodec.media.image import Image
 from vqcodec.media.video import Video
-from vqcodec.metrics.basic import perplexity
 from vqcodec.metrics.video import frame_psnr
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from vqcodec.files.codes import Codes
 
     Pixels = NDArray[np.uint8]
 
@@ -41,33 +39,16 @@ CHANGED, SAME = (188, 55, 84), (238, 239, 241)
 
 
 @dataclass(frozen=True)
-class CodedVideo:
+class CodedVideo(Coded):
     """A video that went through a codec.
 
     Attributes:
-        name: of its file.
-        codes: what it was coded to.
         decoded: what the codes decode to.
         original: the video itself; None where only a code file is there.
     """
 
-    name: str
-    codes: "Codes"
     decoded: Video
     original: Video | None = None
-
-    @property
-    def grid(self) -> "NDArray[np.uint16]":
-        """The finest map of indices, (T, h, w)."""
-        return self.codes.grids[-1]
-
-    @cached_property
-    def counts(self) -> "list[NDArray[np.intp]]":
-        """How often each code of each map occurs, (K,)."""
-        import numpy as np
-
-        pairs = zip(self.codes.grids, self.codes.codebook_sizes, strict=True)
-        return [np.bincount(grid.ravel(), minlength=size) for grid, size in pairs]
 
     @cached_property
     def kept(self) -> "NDArray[np.float64]":
@@ -85,12 +66,7 @@ class CodedVideo:
     def summary(self) -> str:
         """Return size, codes and quality as a sentence."""
         frames, height, width = self.codes.media.size
-        maps = [
-            f"{int(own.sum()):,} indices, {int((own > 0).sum()):,} of {len(own):,} codes in use, "
-            f"perplexity {perplexity(own):.1f}"
-            for own in self.counts
-        ]
-        text = f"{frames:,} frames of {width}×{height} pixels, {'; '.join(maps)}"
+        text = f"{frames:,} frames of {width}×{height} pixels, {self.usage()}"
         if len(self.kept):
             text += f", {100 * self.kept.mean():.1f} % as in the frame before"
         return text + (f", PSNR {self.psnr:.2f} dB" if math.isfinite(self.psnr) else "")
@@ -137,8 +113,7 @@ def spread_out(frames: int) -> list[int]:
 
 
 def _title(page: Page, codec: VideoCodec, coded: CodedVideo) -> float:
-    name = coded.name if len(coded.name) <= 60 else coded.name[:57] + "..."
-    page.text(MARGIN, MARGIN, f"How VQ-VAE codes {name}", TITLE, weight="bold")
+    page.text(MARGIN, MARGIN, f"How VQ-VAE codes {coded.title}", TITLE, weight="bold")
     media = coded.codes.video
     frames, height, width = media.size
     _, rows, columns = coded.grid.shape
