@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vqcodec.errors import MediaError
 from vqcodec.media.image import Image
 from vqcodec.metrics.basic import psnr
-from vqcodec.metrics.measure import Measure, versions
+from vqcodec.metrics.measure import Measure, installed, versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,13 +67,7 @@ class Metric(Measure):
 
 def find_metrics() -> tuple[list[Metric], list[str]]:
     """Return the measures that can be computed here, and a note for each that cannot."""
-    found = [metric for metric in METRICS if metric.source()]
-    notes = [
-        f"{metric.label} is left out: needs pip install 'vqcodec[evaluate]'"
-        for metric in METRICS
-        if metric not in found
-    ]
-    return found, notes
+    return installed(METRICS, "evaluate")
 
 
 def _capped_psnr(a: "Pixels", b: "Pixels") -> float:

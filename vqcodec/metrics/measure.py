@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
+
+Kind = TypeVar("Kind", bound="Measure")
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,14 @@ def versions(packages: tuple[str, ...]) -> str:
         return ", ".join(f"{package} {version(package)}" for package in packages) or "vqcodec"
     except PackageNotFoundError:
         return ""
+
+
+def installed(metrics: tuple[Kind, ...], extra: str) -> tuple[list[Kind], list[str]]:
+    """Return the measures that are installed, and of the others notes on what brings them."""
+    found = [metric for metric in metrics if metric.source()]
+    notes = [
+        f"{metric.label} is left out: needs pip install 'vqcodec[{extra}]'"
+        for metric in metrics
+        if metric not in found
+    ]
+    return found, notes

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.metrics import dnsmos, recogniser, similarity, words
-from vqcodec.metrics.measure import Measure, versions
+from vqcodec.metrics.measure import Measure, installed, versions
 from vqcodec.metrics.spectra import log_mel_distance
 from vqcodec.voice.frames import RATE
 from vqcodec.voice.pitch import pitch, pitch_correlation
@@ -73,13 +73,9 @@ def find_metrics(
     wanted: "tuple[SpeechMetric, ...] | None" = None,
 ) -> tuple[list[SpeechMetric], list[str]]:
     """Return the measures, all or those wanted, that work here, and a note for each other."""
-    found, notes = [], []
-    for metric in METRICS if wanted is None else wanted:
-        if not metric.source():
-            notes.append(
-                f"{metric.label} is left out: needs pip install 'vqcodec[evaluate-speech]'"
-            )
-            continue
+    there, notes = installed(METRICS if wanted is None else wanted, "evaluate-speech")
+    found = []
+    for metric in there:
         try:
             metric.prepare()
         except Exception as error:  # installed, and yet it does not work

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqcodec.metrics.image import BEST_PSNR
-from vqcodec.metrics.measure import Measure, versions
+from vqcodec.metrics.measure import Measure, installed, versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,10 +90,4 @@ METRICS = (PSNR, SSIM, FLICKER)
 
 def find_metrics() -> tuple[list[VideoMetric], list[str]]:
     """Return the measures that can be computed here, and a note for each that cannot."""
-    found = [metric for metric in METRICS if metric.source()]
-    notes = [
-        f"{metric.label} is left out: needs pip install 'vqcodec[evaluate]'"
-        for metric in METRICS
-        if metric not in found
-    ]
-    return found, notes
+    return installed(METRICS, "evaluate")
