@@ -278,6 +278,13 @@ def test_without_pyav_a_sentence_says_what_to_install(monkeypatch: pytest.Monkey
     assert is_video(data[:12], ".mp4")
 
 
+def test_a_picture_of_few_bytes_is_no_transport_stream() -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(60)
+    assert not is_video(png, "") and not is_video(b"G", "")
+    packets = (b"\x47" + bytes(187)) * 3
+    assert is_video(packets, "") and is_video(bytes(4) + packets, "")
+
+
 def test_containers_of_sound_alone_are_no_video(tmp_path: Path) -> None:
     cases = Path(__file__).parents[1] / "cases"
     pytest.importorskip("av")

@@ -33,7 +33,7 @@ def _packets(head: bytes) -> bool:
     """Tell whether it is an MPEG transport stream, of packets that begin alike."""
     first = head.find(b"\x47")
     places = [first + 188 * i for i in range(3)]
-    return 0 <= first <= 4 and all(head[p : p + 1] == b"\x47" for p in places if p < len(head))
+    return 0 <= first <= 4 and all(head[p : p + 1] == b"\x47" for p in places)
 
 
 CONTAINERS: tuple[Callable[[bytes], bool], ...] = (
