@@ -128,6 +128,28 @@ def test_nothing_is_left_half_written(run: Run, moving: Path, tmp_path: Path) ->
     assert np.frombuffer(whole, np.uint8).size
 
 
+@pytest.mark.parametrize("model", ["framed", "moving"])
+def test_what_is_whole_of_a_cut_file_is_decoded(
+    run: Run, tmp_path: Path, model: str, framed_weights: Path, moving_weights: Path
+) -> None:
+    (tmp_path / "clip.gif").write_bytes(animation(frames(34), [50] * 34, "GIF"))
+    assert run("encode", "clip.gif", "--video", "--model", model, "-o", "x.vqc").returncode == 0
+    cut = (tmp_path / "x.vqc").read_bytes()[:-20]
+    (tmp_path / "cut.vqc").write_bytes(cut)
+    refused = run("decode", "cut.vqc", "-o", "cut.gif")
+    assert refused.returncode == 1 and not (tmp_path / "cut.gif").exists()
+    assert b"first 32 frames are whole (1.60 s), which decode --partial goes by" in refused.stderr
+    run("decode", "x.vqc", "-o", "whole.gif")
+    for source, stdin in (("cut.vqc", b""), ("-", cut)):
+        found = run("decode", source, "-o", "cut.gif", "--partial", "--force", stdin=stdin)
+        assert found.returncode == 0 and b"32 frames of" in found.stdout
+        assert b"cut short, decoded its first 32 frames\n" in found.stderr
+        whole, part = ((tmp_path / name).read_bytes() for name in ("whole.gif", "cut.gif"))
+        assert len(part) < len(whole) and whole.startswith(part[:-1])
+    again = run("decode", "x.vqc", "-o", "whole.gif", "--partial", "--force")
+    assert again.returncode == 0 and not again.stderr
+
+
 def test_a_clip_is_drawn(run: Run, moving: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     drawn = run("inspect", moving, "--model", "tiny")

@@ -22,7 +22,8 @@ from vqcodec.coding.movingmodel import ACTIVITY, MovingModel, Past, displacement
 from vqcodec.errors import FormatError, UsageError, VqcodecError, WeightsError
 from vqcodec.files import moving
 from vqcodec.files.reader import Reader
-from vqcodec.files.videostream import FRAMES, VideoFrames
+from vqcodec.files.videoframes import VideoFrames
+from vqcodec.files.videostream import FRAMES
 from vqcodec.framepriors import frame_prior, needed_prior
 from vqcodec.media.videoreader import Frame
 from vqcodec.weights import CONFIG, read_weights

@@ -25,7 +25,7 @@ from vqcodec.files.codes import Codes
 from vqcodec.files.contents import VideoInfo, seconds_of
 from vqcodec.files.frames import CodingPrior
 from vqcodec.files.reader import Reader
-from vqcodec.files.videostream import VideoFrames
+from vqcodec.files.videoframes import VideoFrames
 from vqcodec.framepriors import FRAME_PRIOR, frame_prior
 from vqcodec.media.image import Image
 from vqcodec.media.video import Video, open_video
@@ -222,6 +222,30 @@ def test_groups_cannot_be_exchanged_or_left_out(tiny_weights: Path) -> None:
     for order in ([1, 0, 2], [0, 2], [0, 1, 1, 2]):
         with pytest.raises(FormatError, match=r"checksum|length"):
             vqc.load(data[:start] + b"".join(groups[i] for i in order) + data[end:], no_prior)
+
+
+def test_of_a_file_that_was_cut_whole_groups_are_left(coded_weights: Path) -> None:
+    codec = VideoCodec.load(coded_weights)
+    codes = codec.encode(frames(70), rate=20)
+    (prior,) = coding_priors(codec.weights)
+    for priors in ((), (prior,)):
+        data = vqc.dump(codes, priors)
+        ends = [len(vqc.dump(_first(codes, n), priors)) - 6 for n in (32, 64)]  # less its end
+        ends.append(len(data) - 6)
+        for length in (ends[0], ends[0] + 1, ends[1] - 1, ends[1] + 30, *range(ends[2], len(data))):
+            whole = [32, 64, 70][sum(length >= end for end in ends) - 1]
+            cut, told = data[:length], rf"first {whole} frames are whole \({whole / 20:.2f} s\)"
+            found = vqc.load(cut, lambda *_: prior, partial=True)
+            assert found == _first(codes, whole)
+            with pytest.raises(FormatError, match=f"truncated after {length:,} bytes: .*{told}"):
+                vqc.load(cut, lambda *_: prior)
+        for length in (ends[0] - 1, ends[0] - 100):
+            with pytest.raises(FormatError, match="none of its groups of frames is whole"):
+                vqc.load(data[:length], lambda *_: prior, partial=True)
+        wrong = bytearray(data)
+        wrong[ends[0] + 20] ^= 1  # in the second group, which is there
+        with pytest.raises(FormatError, match="checksum"):
+            vqc.load(bytes(wrong), lambda *_: prior, partial=True)
 
 
 def _first(codes: Codes, number: int) -> Codes:

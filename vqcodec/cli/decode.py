@@ -13,11 +13,12 @@ from vqcodec.cli.console import Move
 from vqcodec.cli.handlers.base import Codecs, check_suffix, deal, handler_of, handlers
 from vqcodec.cli.jobs import STREAM, Job, bytes_of, plan, stdin
 from vqcodec.cli.outcome import Facts, Outcome, check_there, each, left_to_do, work_off
+from vqcodec.cli.reports import plural
 from vqcodec.cli.shards import Samples, holds_tokens
 from vqcodec.errors import FormatError, WeightsError
 from vqcodec.files.codes import SUFFIXES, Codes, axes_of, open_codes, read_stream
 from vqcodec.files.stream import StreamFrames
-from vqcodec.files.videostream import VideoFrames
+from vqcodec.files.videoframes import VideoFrames
 from vqcodec.files.vqc import is_stream, is_video
 from vqcodec.framepriors import needed_prior
 from vqcodec.media.soundfiles import peek
@@ -64,7 +65,10 @@ def decode(
     ] = None,
     partial_files: Annotated[
         bool,
-        typer.Option("--partial", help="Of a .vqc that was cut short, decode the maps it holds."),
+        typer.Option(
+            "--partial",
+            help="Of a .vqc that was cut short, decode the maps it holds; of a video, the frames.",
+        ),
     ] = False,
     rate: Annotated[
         int | None,
@@ -113,8 +117,7 @@ def decode(
             codec = codecs.get(handler.modality, header.model)
             options = dealt[handler.modality]
             facts = handler.decode_job(codec, job, source, options, suffix, force, bar)
-            if isinstance(source, Codes) and source.missing:
-                _tell_missing(source, name)
+            _tell_missing(source, name)
             return facts
         except (FormatError, WeightsError) as error:
             raise type(error)(f"{name}: {error}") from None
@@ -166,11 +169,17 @@ def _suffix(file_format: str | None) -> str | None:
     return suffix
 
 
-def _tell_missing(codes: Codes, name: str) -> None:
-    """Say that a file was cut short."""
-    there = len(codes.grids)
-    maps, every = "map" if there == 1 else f"{there} maps", there + codes.missing
-    console.note(f"vqcodec: {name}: cut short, decoded from the coarsest {maps} of {every}")
+def _tell_missing(source: Codes | Stream, name: str) -> None:
+    """Say that a file was cut short, where it was."""
+    if isinstance(source, Codes) and source.missing:
+        there = len(source.grids)
+        maps, every = "map" if there == 1 else f"{there} maps", there + source.missing
+        whole = f"from the coarsest {maps} of {every}"
+    elif isinstance(source, VideoFrames) and source.cut:
+        whole = f"its first {plural(source.media.size[0], 'frame')}"
+    else:
+        return
+    console.note(f"vqcodec: {name}: cut short, decoded {whole}")
 
 
 def _maps(codes: Codes) -> str:
@@ -189,7 +198,7 @@ def _reading(source: Path, *, levels: int | None, partial: bool) -> Iterator[Cod
     head, file = peek(stdin())
     try:
         if is_video(head):
-            yield VideoFrames.open(file, needed_prior)
+            yield VideoFrames.open(file, needed_prior, partial=partial)
         elif is_stream(head):
             yield StreamFrames.open(file)
         else:

@@ -14,10 +14,10 @@ from vqcodec.errors import FormatError, MediaError, UsageError, VqcodecError
 from vqcodec.files.codes import Codes
 from vqcodec.files.contents import MAX_CODES, VideoInfo, check_size, ticks_a_second
 from vqcodec.files.header import Header
+from vqcodec.files.videoframes import VideoFrames
 from vqcodec.files.videostream import (
     Group,
     Priors,
-    VideoFrames,
     VideoWriter,
     fitting,
     frames_of,

@@ -12,7 +12,7 @@ from vqcodec.files import header, npz, vqc
 from vqcodec.files.atomic import writing
 from vqcodec.files.contents import Contents, VideoInfo
 from vqcodec.files.frames import CodingPrior
-from vqcodec.files.videostream import VideoFrames
+from vqcodec.files.videoframes import VideoFrames
 from vqcodec.framepriors import find_frame_priors, needed_prior
 from vqcodec.weights import find_named
 
@@ -120,7 +120,8 @@ class Codes(Contents):
             data: the bytes.
             name: see above.
             levels: take so many maps only, from the coarsest on, where there are more.
-            partial: take those maps of a ``.vqc`` that are whole, wherever it was cut.
+            partial: take those maps of a ``.vqc``, or groups of frames, that are whole, wherever
+                it was cut.
 
         Raises:
             FormatError: it is not a code file, is damaged, or from a newer version.
@@ -168,7 +169,7 @@ def open_codes(
             if video:
                 file.seek(0)
                 try:
-                    frames = VideoFrames.open(file, needed_prior)
+                    frames = VideoFrames.open(file, needed_prior, partial=partial)
                 except (FormatError, WeightsError) as error:
                     raise type(error)(f"{path}: {error}") from None
                 yield frames

@@ -7,6 +7,10 @@ from vqcodec.errors import FormatError
 MAX_AT_ONCE = 1 << 20  # bytes that a stream may ask for, whatever a length in it says
 
 
+class Truncated(FormatError):
+    """The bytes end before what was to be read."""
+
+
 class Reader:
     """Takes bytes off the front; running out of them is an error."""
 
@@ -27,7 +31,7 @@ class Reader:
     def take(self, count: int) -> bytes:
         """Return the next `count` bytes."""
         if count > self.left:
-            raise FormatError(f"truncated after {len(self.data):,} bytes")
+            raise Truncated(f"truncated after {len(self.data):,} bytes")
         self.position += count
         return self.data[self.position - count : self.position]
 
@@ -69,7 +73,7 @@ class StreamReader(Reader):
         if missing > 0:
             self.data += self._file.read(missing)
         if count > self.left:
-            raise FormatError(f"truncated after {self._gone + len(self.data):,} bytes")
+            raise Truncated(f"truncated after {self._gone + len(self.data):,} bytes")
         return super().take(count)
 
     def passed(self) -> bytes:

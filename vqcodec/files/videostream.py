@@ -1,26 +1,28 @@
-"""Video in a ``.vqc`` file, written and read as it comes: version 3, groups of frames.
+"""Video in a ``.vqc`` file, written as it comes: version 3, groups of frames.
 
 Each group can be decoded without those before it, and skipped without being decoded.
 """
 
 import dataclasses
 import io
-import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from vqcodec.coding.bits import pack, packed_bytes, unpack, width_of
+from vqcodec.coding.bits import pack, width_of
 from vqcodec.coding.framemodel import FrameModel
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.coding.movingmodel import FramePrior, MovingModel
 from vqcodec.errors import FormatError
 from vqcodec.files import interframe, moving
-from vqcodec.files.contents import MAX_CODES, Contents, VideoInfo, check_size
-from vqcodec.files.frames import CRC_BYTES, MAX_CODED, CodingPrior, code, decode_blocks
-from vqcodec.files.header import PACKED, RANGE_CODED, Header, read_header, write_header
+from vqcodec.files.contents import (
+    Contents,
+    VideoInfo,
+)
+from vqcodec.files.frames import CRC_BYTES, MAX_CODED, CodingPrior, code
+from vqcodec.files.header import PACKED, RANGE_CODED, Header, write_header
 from vqcodec.files.mapreader import FindPrior
-from vqcodec.files.reader import MAX_AT_ONCE, Reader, StreamReader, varint
+from vqcodec.files.reader import varint
 from vqcodec.maps import Maps
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def frames_of(maps: Maps, coded_size: tuple[int, ...]) -> int:
 
     Where frames have several maps they may be made of the frames before: groups are longer.
     """
-    cells = sum(_cells(maps, coded_size))
+    cells = sum(cells_of(maps, coded_size))
     most = GROUP_CELLS if len(maps) == 1 else MAX_GROUP_CELLS
     return max(1, min(FRAMES, most // cells))
 
@@ -137,30 +139,7 @@ def dump(codes: Contents, priors: Priors | LatticeModel = ()) -> bytes:
     return file.getvalue()
 
 
-def load(
-    read: Reader, header: Header, find_prior: FindPrior
-) -> "tuple[list[Grid], VideoInfo, int]":
-    """Read all groups behind a header; see `vqc.load`.
-
-    Returns:
-        Their maps, what these are made from, and the condition of the first group.
-    """
-    import numpy as np
-
-    frames = VideoFrames(read, header, find_priors(header, find_prior))
-    groups: list[Grids] = []
-    total = condition = 0
-    for group in frames:
-        condition = condition if groups else group.condition
-        groups.append(group.grids)
-        total += sum(grid.size for grid in group.grids)
-        if total > MAX_CODES:
-            raise FormatError(f"holds more than {MAX_CODES:,} indices, too many for memory")
-    grids = [np.concatenate(maps) for maps in zip(*groups, strict=True)]
-    return grids, frames.media, condition
-
-
-def _cells(maps: Maps, coded_size: tuple[int, ...]) -> list[int]:
+def cells_of(maps: Maps, coded_size: tuple[int, ...]) -> list[int]:
     """Return the cells of each map of a frame of (height, width)."""
     found = []
     for spec in maps:
@@ -234,7 +213,7 @@ class VideoWriter:
         return min(packed, coded, key=len)
 
     def _crc(self, content: bytes) -> bytes:
-        return _crc(self._seed, self._groups, content).to_bytes(CRC_BYTES, "little")
+        return crc_of(self._seed, self._groups, content).to_bytes(CRC_BYTES, "little")
 
     def _give(self, data: bytes) -> None:
         self._file.write(data)
@@ -242,132 +221,6 @@ class VideoWriter:
         self.size += len(data)
 
 
-class VideoFrames:
-    """The groups of frames of a video, one after the other.
-
-    Attributes:
-        header: what was told at its start.
-        media: what the indices are made from; complete once all frames were read.
-    """
-
-    def __init__(self, read: Reader, header: Header, priors: Priors) -> None:
-        """Go on behind a header that was read; `priors` are those that it names."""
-        assert isinstance(header.media, VideoInfo)  # as `read_header` makes sure
-        self.header, self.media = header, header.media
-        self._read, self._priors = read, priors
-        self._seed = zlib.crc32(read.passed())
-        self._cells = _cells(header.maps, header.media.coded_size[1:])
-
-    @classmethod
-    def open(cls, file: BinaryIO, find_prior: FindPrior) -> "VideoFrames":
-        """Read the header of a video from a file that need not seek.
-
-        Args:
-            file: a binary file.
-            find_prior: see `find_priors`.
-
-        Raises:
-            FormatError: it is no video, or damaged.
-            WeightsError: a coding prior that it needs is not installed.
-        """
-        read = StreamReader(file)
-        header = read_header(read)
-        if header.version != 3:
-            raise FormatError("not a stream of video")
-        return cls(read, header, find_priors(header, find_prior))
-
-    def __iter__(self) -> Iterator[Group]:
-        """Yield all groups."""
-        return self.groups()
-
-    def groups(self, first: int = 0) -> Iterator[Group]:
-        """Yield the groups from that of frame `first` on.
-
-        Raises:
-            FormatError: it is truncated, damaged, or something follows its end.
-        """
-        number, durations = 0, list[int]()
-        total = 0
-        while frames := self._read.varint():
-            if frames > MAX_FRAMES or frames * sum(self._cells) > max(
-                MAX_GROUP_CELLS, sum(self._cells)
-            ):
-                raise FormatError(f"damaged: a group claims {frames:,} frames")
-            length = self._read.varint()
-            if length > frames * (9 + 5 * len(self._cells)) + 5 * frames * sum(self._cells):
-                raise FormatError(f"damaged: a group claims {length:,} bytes")
-            content = self._take(length)
-            self._check(number, content)
-            total, number = total + frames, number + 1
-            check_size((total, *self.media.size[1:]), "thw")
-            if total <= first:
-                durations += self._durations(Reader(content), frames)
-                continue
-            group = self._group(Reader(content), frames)
-            durations += group.durations
-            yield group
-        self._read.passed()
-        told = self._read.varint()
-        self._check(number, self._read.passed())
-        if told != total or not total:
-            raise FormatError("damaged: its length is not that of its frames")
-        if not self._read.ended:
-            raise FormatError("followed by foreign bytes")
-        alike = tuple(durations) if set(durations) != {1} else ()
-        size, coded = ((total, *s[1:]) for s in (self.media.size, self.media.coded_size))
-        self.media = dataclasses.replace(self.media, size=size, coded_size=coded, durations=alike)
-
-    def _take(self, length: int) -> bytes:
-        """Return so many bytes, however few the reader gives at a time."""
-        parts = []
-        while length:
-            parts.append(self._read.take(min(length, MAX_AT_ONCE)))
-            self._read.passed()
-            length -= len(parts[-1])
-        return b"".join(parts)
-
-    def _check(self, number: int, content: bytes) -> None:
-        stored = int.from_bytes(self._read.take(CRC_BYTES), "little")
-        if _crc(self._seed, number, content) != stored:
-            raise FormatError("damaged: the checksum is wrong")
-        self._read.passed()
-
-    def _durations(self, read: Reader, frames: int) -> tuple[int, ...]:
-        return tuple(read.varint() for _ in range(frames))
-
-    def _group(self, read: Reader, frames: int) -> Group:
-        durations = self._durations(read, frames)
-        grids: list[Grid] = []
-        condition, priors = 0, self._priors
-        shapes = [s.shape((frames, *self.media.coded_size[1:])) for s in self.header.maps]
-        for number, (spec, shape) in enumerate(zip(self.header.maps, shapes, strict=True)):
-            kind = read.take(1)[0]
-            if kind == PACKED:
-                grids.append(_unpack(read, shape, spec.codebook_size))
-            elif kind == AFTER and isinstance(priors, FrameModel):
-                grids.append(interframe.decode(read, shape, priors))
-            elif kind == MOVING and isinstance(priors, MovingModel) and not number:
-                grids, condition = moving.decode(read, shapes, priors)
-                break
-            elif kind == RANGE_CODED and isinstance(priors, Sequence) and priors:
-                grids.append(decode_blocks(read, grids, shape, "thw", priors[number]))
-            else:
-                raise FormatError("damaged: its indices are of an unknown kind")
-            if int(grids[-1].max()) >= spec.codebook_size:
-                raise FormatError("damaged: an index is not below the codebook's size")
-        if read.left:
-            raise FormatError("damaged: a group is longer than its frames")
-        return Group(tuple(grids), durations, condition)
-
-
-def _unpack(read: Reader, shape: tuple[int, ...], codebook_size: int) -> "Grid":
-    count, width = math.prod(shape), width_of(codebook_size)
-    payload = read.take(packed_bytes(count, width))
-    if payload[-1] & ((1 << (-count * width % 8)) - 1):
-        raise FormatError("damaged: its padding is not empty")
-    return unpack(payload, count, width).reshape(shape)
-
-
-def _crc(seed: int, number: int, content: bytes) -> int:
+def crc_of(seed: int, number: int, content: bytes) -> int:
     """Return the CRC-32 of group `number`: groups cannot be exchanged, or left out."""
     return zlib.crc32(content, zlib.crc32(varint(number), seed))

@@ -118,7 +118,7 @@ from typing import TYPE_CHECKING
 from vqcodec.coding.lattice import LatticeModel
 from vqcodec.coding.movingmodel import FramePrior
 from vqcodec.errors import FormatError
-from vqcodec.files import joint, videostream
+from vqcodec.files import joint, videoframes, videostream
 from vqcodec.files.contents import MAX_CODES, Contents, MediaInfo
 from vqcodec.files.frames import (
     MAX_CODED,
@@ -264,7 +264,7 @@ def load(
         find_prior: called, for each range-coded map, with the model's name, the codebook id, the
             prior id and the number of the map, from 0; once, and with None, for one of all maps.
         levels: read so many maps only, from the coarsest on.
-        partial: of a file that was cut elsewhere take the maps that are whole.
+        partial: of a file that was cut elsewhere take the maps, or groups, that are whole.
 
     Raises:
         FormatError: not such a file, damaged, or of a newer version. The size of the file is
@@ -274,7 +274,7 @@ def load(
     header = read_header(read)
     media, condition = header.media, header.condition
     if header.version == 3:
-        grids, media, condition = videostream.load(read, header, find_prior)
+        grids, media, condition = videoframes.load(read, header, find_prior, partial=partial)
     elif header.stream:
         grids, media = _read_stream(read, header, find_prior)
     else:

@@ -15,7 +15,7 @@ from vqcodec.modality import AUDIO, load
 
 if TYPE_CHECKING:
     from vqcodec.codec.video import VideoCodec
-    from vqcodec.files.videostream import VideoFrames
+    from vqcodec.files.videoframes import VideoFrames
     from vqcodec.media.videoreader import Frame
     from vqcodec.media.videowriter import StreamWriter
 

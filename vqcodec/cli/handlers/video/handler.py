@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vqcodec.figures.canvas import Page
     from vqcodec.files.codes import Codes
     from vqcodec.files.contents import VideoInfo
-    from vqcodec.files.videostream import VideoFrames
+    from vqcodec.files.videoframes import VideoFrames
     from vqcodec.media.video import Video
     from vqcodec.metrics.measure import Measure
 
