@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -239,6 +240,25 @@ def test_other_settings_do_not_continue_a_run(photos: Path, tmp_path: Path) -> N
     (tmp_path / "full" / "x").touch()
     with pytest.raises(TrainingError, match="not empty"):
         train(photos, tmp_path / "full")
+
+
+def test_a_run_that_never_began_leaves_nothing(photos: Path, tmp_path: Path, run: Run) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    failed = run("train", "image", bad, "-o", "runs/a")
+    assert failed.returncode == 1 and b"can be read; the first: " in failed.stderr
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "mine" / "tensorboard").mkdir(parents=True)  # somebody else's
+    (tmp_path / "empty").mkdir()
+    for name in ("mine", "empty"):
+        assert run("train", "image", bad, "-o", name).returncode == 1
+    assert (tmp_path / "mine" / "tensorboard").is_dir() and (tmp_path / "empty").is_dir()
+    train(photos, tmp_path / "run")
+    there = sorted(tmp_path.rglob("*"))
+    assert b"other settings" in run("train", "image", bad, "-o", "run").stderr
+    shutil.rmtree(tmp_path / "run" / "checkpoint")  # as before the first
+    assert b"other settings" in run("train", "image", bad, "-o", "run").stderr
+    assert [p for p in there if "checkpoint" not in p.parts] == sorted(tmp_path.rglob("*"))
 
 
 def test_losses_that_are_no_numbers_stop_the_run(

@@ -250,12 +250,14 @@ def _job(
         find_weights(weights)
     options.check_exist([*data, *(held_out or [])])
     require("accelerate", "tensorboard")
-    from vqcodec.train.run import TrainingJob
+    from vqcodec.train.run import TrainingJob, tidied
 
     report = _Report(config["train"])
     calls = report.encode, report.start, report.step
+    job = TrainingJob(data, output, config, held_out or [], minutes, device, *calls)
     try:
-        yield TrainingJob(data, output, config, held_out or [], minutes, device, *calls)
+        with tidied(job):
+            yield job
     finally:
         report.stop()
     report.summary(output)

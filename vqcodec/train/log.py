@@ -8,6 +8,8 @@ from torch.utils.tensorboard import SummaryWriter
 from vqcodec.train.tasks import Evaluation
 from vqcodec.voice.frames import RATE
 
+EVENTS = "tensorboard"
+
 
 class Log:
     """Writes figures, the code histogram, pictures and sounds of a run.
@@ -18,7 +20,7 @@ class Log:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+        self._writer = SummaryWriter(str(folder / EVENTS), purge_step=step)
         self._path = folder / "log.jsonl"
 
     def write(

@@ -1,9 +1,11 @@
 """A training run: a folder that says what was asked, and the loop that does it."""
 
+import contextlib
 import json
 import shlex
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from vqcodec.data.sources import Source, find_sources
 from vqcodec.errors import MediaError, TrainingError
 from vqcodec.modality import IMAGE, Modality
 from vqcodec.train.config import Config
+from vqcodec.train.log import EVENTS
 from vqcodec.train.loop import CHECKPOINT, Loop, Progress
 from vqcodec.train.tasks import Task
 
@@ -119,6 +122,25 @@ def claim(job: TrainingJob, **own: Any) -> None:
     if state.is_main_process:
         _claim(job.folder, description)
     state.wait_for_everyone()
+
+
+@contextlib.contextmanager
+def tidied(job: TrainingJob) -> Iterator[None]:
+    """Leave nothing in the job's folder of a new run that ends before anything of it was kept."""
+    path = job.folder / SETTINGS
+    new = not path.exists()
+    made = [folder for folder in (job.folder, *job.folder.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        if new and path.exists() and PartialState(cpu=job.on_cpu).is_main_process:
+            if {child.name for child in job.folder.iterdir()} <= {SETTINGS, EVENTS}:
+                shutil.rmtree(job.folder / EVENTS, ignore_errors=True)
+                path.unlink()
+                with contextlib.suppress(OSError):  # others may have put something there
+                    for folder in made:
+                        folder.rmdir()
+        raise
 
 
 def train(job: TrainingJob, config: Config, ready: Ready, *, taken: int = 0) -> Progress:
