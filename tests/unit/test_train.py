@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -221,6 +222,53 @@ def test_a_killed_run_continues_as_if_nothing_had_happened(photos: Path, tmp_pat
     whole, cut = averaged(tmp_path / "whole"), averaged(tmp_path / "cut")
     for name, value in whole.items():
         torch.testing.assert_close(cut[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_that_is_stopped_continues_as_if_nothing_had_happened(
+    photos: Path, tmp_path: Path
+) -> None:
+    train(photos, tmp_path / "whole")
+    asked = iter([False, False, True])
+    progress = train(photos, tmp_path / "cut", stop=lambda: next(asked))
+    assert progress.step == 3 and progress.figures  # it was measured, for whoever exports it
+    resumed: list[int] = []
+    train(photos, tmp_path / "cut", on_start=lambda _, step: resumed.append(step))
+    assert resumed == [3]
+    whole, cut = averaged(tmp_path / "whole"), averaged(tmp_path / "cut")
+    for name, value in whole.items():
+        torch.testing.assert_close(cut[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_keeps_what_it_has(
+    photos: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, kind: signal.Signals
+) -> None:
+    loss, steps, before = ImageVQVAE.loss, 0, signal.getsignal(kind)
+    times = {0: 1}  # of the signal in step 1, 2, ...; 0 are those before, which set codebooks
+
+    def interrupted(self: ImageVQVAE, model: torch.nn.Module, batch: Tensors) -> Loss:
+        nonlocal steps
+        steps += self.model.training
+        for _ in range(times.pop(steps, 0)):
+            signal.raise_signal(kind)
+        return loss(self, model, batch)
+
+    monkeypatch.setattr(ImageVQVAE, "loss", interrupted)
+    small = [f"--set={s}" for s in (*SMALL, "train.evaluate_every=100")]
+    small += ["--set=model.encoder.widths=[4, 8]", "--set=model.decoder.widths=[8, 4]"]
+    command = ("train", "image", photos, "-o", "runs/a", *small)
+    early = run(*command)
+    assert early.returncode == 128 + kind and b"nothing that was learned is kept" in early.stderr
+    assert not (tmp_path / "runs").exists()
+    times[4] = 1  # the step is done
+    once = run(*command)
+    assert once.returncode == 128 + kind and b"interrupted and kept at step 4" in once.stderr
+    times[4 + 3] = 2  # this one is not
+    twice = run(*command)
+    assert twice.returncode == 128 + kind and b"interrupted and kept at step 4" in twice.stderr
+    assert steps == 4 + 3 and not times and signal.getsignal(kind) is before
+    done = run(*command)
+    assert done.returncode == 0 and steps == 4 + 3 + 8
 
 
 def test_a_kill_while_saving_leaves_a_checkpoint(photos: Path, tmp_path: Path) -> None:

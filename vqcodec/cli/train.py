@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqcodec.cli import console, options
+from vqcodec.cli import Interrupted, console, options
 from vqcodec.cli.examples import epilog
+from vqcodec.cli.interrupts import Postponed
 from vqcodec.cli.messages import require
 from vqcodec.config import preset_names, preset_summary
 from vqcodec.errors import UsageError
@@ -250,17 +251,28 @@ def _job(
         find_weights(weights)
     options.check_exist([*data, *(held_out or [])])
     require("accelerate", "tensorboard")
-    from vqcodec.train.run import TrainingJob, tidied
+    from vqcodec.train.run import TrainingJob, checkpoint_step, tidied
 
     report = _Report(config["train"])
-    calls = report.encode, report.start, report.step
+    calls = report.encode, report.start, report.step, report.interrupt
     job = TrainingJob(data, output, config, held_out or [], minutes, device, *calls)
     try:
         with tidied(job):
             yield job
+            report.interrupt.obey()
+    except Interrupted:
+        report.stop()
+        console.note(f"{output}: interrupted {_kept(checkpoint_step(output))}")
+        raise
     finally:
         report.stop()
     report.summary(output)
+
+
+def _kept(step: int) -> str:
+    if not step:
+        return "before the first checkpoint, so nothing that was learned is kept"
+    return f"and kept at step {step:,}; repeat the command to go on"
 
 
 class _Report:
@@ -281,6 +293,7 @@ class _Report:
         self._speed = 0.0
         self._progress: Progress | None = None
         self._begun = False
+        self.interrupt = Postponed(self._ending)
 
     def encode(self, done: float) -> None:
         if self._console.is_terminal:
@@ -324,7 +337,11 @@ class _Report:
             line = f"step {progress.step:,}, {100 * done:.0f} %, {self._speed:.1f} samples/s"
             self._console.print(f"{line}: {figures}", markup=False, highlight=False)
 
+    def _ending(self) -> None:
+        self._bar.update(self._task, description="ending; Ctrl-C again does it at once")
+
     def stop(self) -> None:
+        self.interrupt.close()
         if self._bar.live.is_started:
             self._bar.stop()
 

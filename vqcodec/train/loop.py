@@ -112,11 +112,16 @@ class Loop:
         if self.average is not None:
             self.accelerator.register_for_checkpointing(self.average)
 
-    def run(self, on_step: Callable[[Progress, float], None] | None = None) -> Progress:
+    def run(
+        self,
+        on_step: Callable[[Progress, float], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Progress:
         """Train to the end of the schedule, from the last checkpoint if there is one.
 
         Args:
             on_step: called after each step with the progress and the fraction done.
+            stop: asked after each step whether to keep what there is, and end; of one process.
 
         Raises:
             TrainingError: the loss is no longer finite, or the codebook has collapsed.
@@ -129,7 +134,7 @@ class Loop:
         try:
             if not self.progress.started:
                 self._start()
-            self._steps(batches, log, on_step)
+            self._steps(batches, log, on_step, stop)
         finally:
             batches.close()
             if log:
@@ -141,6 +146,7 @@ class Loop:
         batches: Prefetcher[Tensors],
         log: Log | None,
         on_step: Callable[[Progress, float], None] | None,
+        stop: Callable[[], bool] | None,
     ) -> None:
         progress, config = self.progress, self.config
         usage = Usage(self.task)
@@ -153,8 +159,8 @@ class Loop:
             if progress.step % config.restart_every == 0 and done < 0.8:
                 self._restart(loss.latents)
             progress.seconds = time.monotonic() - before
-            last = self._done() >= 1
-            if progress.step % config.evaluate_every == 0 or last:
+            due = progress.step % config.evaluate_every == 0 or self._done() >= 1
+            if due:
                 self._report(loss, rate, usage, log)
                 usage = Usage(self.task)
                 progress.seconds = time.monotonic() - before
@@ -163,6 +169,13 @@ class Loop:
                 self._check(loss)
             if on_step:
                 on_step(progress, done)
+            if stop and stop():
+                if not due:
+                    self._check(loss)
+                    self._save()  # now, for whoever asked may not wait for the figures
+                    self._report(loss, rate, usage, log)
+                    self._save()
+                break
 
     def _done(self) -> float:
         """Return the fraction of the schedule that has passed, agreed on by all processes."""

@@ -82,6 +82,8 @@ class TrainingJob:
         on_encode: called with the fraction encoded, where codes are learned.
         on_start: called before the first step, with the step that is continued from, or 0.
         on_step: called after every step, with the fraction done.
+        stop: asked after every step of a single process whether to end there, and go on another
+            time.
     """
 
     data: list[Path]
@@ -93,6 +95,7 @@ class TrainingJob:
     on_encode: Callable[[float], None] | None = None
     on_start: Callable[[Ready, int], None] | None = None
     on_step: Callable[[Progress, float], None] | None = None
+    stop: Callable[[], bool] | None = None
 
     @property
     def on_cpu(self) -> bool:
@@ -162,7 +165,8 @@ def train(job: TrainingJob, config: Config, ready: Ready, *, taken: int = 0) -> 
     main = loop.accelerator.is_main_process
     if job.on_start and main:
         job.on_start(ready, checkpoint_step(job.folder))
-    return loop.run(job.on_step if main else None)
+    alone = loop.accelerator.num_processes == 1  # others would wait for one that stops
+    return loop.run(job.on_step if main else None, job.stop if alone else None)
 
 
 def hold_out(
