@@ -8,6 +8,7 @@ from vqcodec.errors import WeightsError
 from vqcodec.weights import (
     CODING_PRIOR,
     Weights,
+    find_installed,
     find_named,
     read_verified,
     read_weights,
@@ -93,13 +94,14 @@ def find_coding_priors(name: str, codebook: bytes) -> "Priors":
         codebook: the codebook id that the indices were made with.
 
     Returns:
-        None at all where such weights, or their coding priors, are not installed.
+        None at all where such weights are not installed, or have no coding priors.
+
+    Raises:
+        WeightsError: they are damaged.
     """
-    try:
-        weights = find_named(name).of_codes(codebook)
-        return any_coding_prior(weights) if weights is not None else ()
-    except WeightsError:
-        return ()
+    installed = find_installed(name)
+    weights = None if installed is None else installed.of_codes(codebook)
+    return any_coding_prior(weights) if weights is not None else ()
 
 
 def needed_coding_prior(

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from vqcodec.codingpriors import find_coding_priors, lattice_prior, needed_coding_prior
 from vqcodec.errors import WeightsError
-from vqcodec.weights import Weights, find_named, first_codec, read_verified, read_weights
+from vqcodec.weights import (
+    Weights,
+    find_installed,
+    find_named,
+    first_codec,
+    read_verified,
+    read_weights,
+)
 
 if TYPE_CHECKING:
     from vqcodec.coding.lattice import LatticeModel
@@ -56,13 +63,12 @@ def find_frame_priors(
 ) -> "tuple[MapPrior, ...] | LatticeModel | FramePrior":
     """Find what to code the maps of frames with: a prior of successive ones, or those of pictures.
 
-    The arguments are those of `find_coding_priors`, as is what is returned.
+    The arguments are those of `find_coding_priors`, as is what is returned and raised.
     """
-    try:
-        weights = find_named(name)
-        found = frame_prior(weights) if weights.codebook_id == codebook else None
-    except WeightsError:
+    weights = find_installed(name)
+    if weights is None:
         return ()
+    found = frame_prior(weights) if weights.codebook_id == codebook else None
     return find_coding_priors(name, codebook) if found is None else found
 
 

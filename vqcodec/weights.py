@@ -206,7 +206,7 @@ def list_weights(damaged: list[str] | None = None) -> list[Weights]:
     for folder in search_path():
         if folder.is_dir():
             for path in sorted(folder.iterdir()):
-                if NAME.fullmatch(path.name) and (path / CONFIG).is_file():
+                if NAME.fullmatch(path.name) and _holds_weights(path):
                     try:
                         found.setdefault(path.name, read_weights(path))
                     except WeightsError as error:
@@ -238,20 +238,45 @@ def find_named(name: str) -> Weights:
     """Find weights by published name only.
 
     Raises:
-        WeightsError: there are none of this name.
+        WeightsError: there are none of this name, or they are damaged.
     """
-    if NAME.fullmatch(name):
-        for folder in search_path():
-            if (folder / name / CONFIG).is_file():
-                return read_weights(folder / name)
+    found = find_installed(name)
+    if found is not None:
+        return found
     known = ", ".join(w.name for w in list_weights()) or "none"
     raise WeightsError(f"no weights named '{name}' are installed (there are: {known})")
+
+
+def find_installed(name: str) -> Weights | None:
+    """Return the weights of a published name; None where none are installed.
+
+    Raises:
+        WeightsError: they are damaged.
+    """
+    places = [folder / name for folder in search_path()] if NAME.fullmatch(name) else []
+    found = [place for place in places if (place / CONFIG).is_file()]
+    found += [place for place in places if _holds_weights(place)]  # if only to say what they lack
+    return read_weights(found[0]) if found else None
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Tell whether a folder is one of weights, be it an incomplete one."""
+    return any((folder / name).is_file() for name in (CONFIG, MODEL))
+
+
+def incomplete(folder: Path, name: str) -> WeightsError:
+    """Return the error that a folder of weights lacks a file."""
+    return WeightsError(f"{folder}: incomplete, it lacks {name}; install these weights anew")
 
 
 def read_weights(folder: Path) -> Weights:
     """Read and check the ``config.json`` of a folder of weights."""
     try:
         state = (folder / CONFIG).stat()
+    except FileNotFoundError:
+        if _holds_weights(folder):
+            raise incomplete(folder, CONFIG) from None
+        raise WeightsError(f"{folder}: no folder of weights, for it lacks {CONFIG}") from None
     except OSError as error:
         raise WeightsError(f"{folder}: no readable {CONFIG} ({error.strerror})") from None
     return _read_weights(folder, (state.st_mtime_ns, state.st_ino, state.st_size))
@@ -333,10 +358,7 @@ def read_verified(weights: Weights, name: str) -> bytes:
             raise WeightsError(f"{path}: larger than the limit of {MAX_MODEL_BYTES >> 20} MiB")
         data = path.read_bytes()
     except FileNotFoundError:
-        raise WeightsError(
-            f"{weights.folder}: incomplete, it lacks {name}, which {CONFIG} names; "
-            "install these weights anew"
-        ) from None
+        raise incomplete(weights.folder, f"{name}, which {CONFIG} names") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     if table_of(weights.config, "files").get(name) != hashlib.sha256(data).hexdigest():

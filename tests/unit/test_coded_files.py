@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.helpers import Run, add_coding_prior
-from vqcodec import Codes
+from tests.helpers import Run, add_coding_prior, picture
+from vqcodec import Codes, Image
 from vqcodec.coding.priors import MapPrior
 from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import FormatError, VqcodecError, WeightsError
@@ -258,10 +258,36 @@ def test_incomplete_weights_say_so(
     shutil.copytree(coded_weights, tmp_path / "weights" / "coded")
     (tmp_path / "weights" / "coded" / "coding_prior.safetensors").unlink()
     monkeypatch.setenv("VQCODEC_WEIGHTS", str(tmp_path / "weights"))
-    done = run("decode", "a.vqc")
-    assert done.returncode == 1
-    assert b"incomplete, it lacks coding_prior.safetensors" in done.stderr
-    assert run("info", "a.vqc").returncode == 0
+    Image(picture(20, 22)).save(tmp_path / "a.png")
+    said = b"weights/coded: incomplete, it lacks coding_prior.safetensors"
+    for command in (("decode", "a.vqc"), ("encode", "a.png", "--model", "coded", "-o", "b.vqc")):
+        done = run(*command)
+        assert done.returncode == 1 and said in done.stderr
+    assert not (tmp_path / "b.vqc").exists()  # packed, as if there had never been a prior
+    packed = ("encode", "a.png", "--model", "coded", "--no-prior", "-o", "b.vqc")
+    assert run(*packed).returncode == run("info", "a.vqc").returncode == 0
+
+
+def test_weights_without_their_config_say_so(
+    coded_weights: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes(coded_weights, 20, 22).save(tmp_path / "a.vqc")
+    Image(picture(20, 22)).save(tmp_path / "a.png")
+    folder = tmp_path / "weights" / "coded"
+    shutil.copytree(coded_weights, folder)
+    (folder / CONFIG).rename(folder / "config.bak")
+    monkeypatch.setenv("VQCODEC_WEIGHTS", str(folder.parent))
+    said = b"coded: incomplete, it lacks config.json; install these weights anew\n"
+    encode = ("encode", "a.png", "-o", "b.vqc", "--model")
+    # of a whole copy elsewhere, too: whoever reads the file would look for its prior in vain
+    for command in (("decode", "a.vqc"), *((*encode, w) for w in ("coded", folder, coded_weights))):
+        done = run(*command)
+        assert done.returncode == 1 and done.stderr.endswith(said), command
+    assert b"incomplete, it lacks config.json" in run("models").stderr
+    assert b"no folder of weights" in run(*encode, tmp_path).stderr
+    shutil.copytree(coded_weights, tmp_path / "other" / "coded")
+    monkeypatch.setattr("vqcodec.weights.user_folder", lambda: tmp_path / "other")
+    assert run("decode", "a.vqc").returncode == 0  # from wherever they are whole
 
 
 def test_weights_that_change_are_read_anew(coded_weights: Path, tmp_path: Path) -> None:

@@ -375,6 +375,8 @@ def test_files_of_other_frame_priors_are_refused(
         write_part(read_weights(tmp_path / "framed"), table, FRAME_PRIOR, data, force=True)
         with pytest.raises(WeightsError, match="not a prior of these weights"):
             frame_prior(read_weights(tmp_path / "framed"))
+        with pytest.raises(WeightsError, match="not a prior of these weights"):
+            codes.to_bytes(".vqc")  # and are not packed instead
 
 
 def test_foreign_bytes_give_some_codes_or_a_sentence(framed_weights: Path) -> None:

@@ -15,7 +15,15 @@ from safetensors import SafetensorError
 
 from vqcodec.codec.onnxfile import OUTSIDE, Graph, Initializer
 from vqcodec.errors import WeightsError
-from vqcodec.weights import DECODER, MAX_MODEL_BYTES, MODEL, VOICE_DECODER, Weights, read_verified
+from vqcodec.weights import (
+    DECODER,
+    MAX_MODEL_BYTES,
+    MODEL,
+    VOICE_DECODER,
+    Weights,
+    incomplete,
+    read_verified,
+)
 
 KINDS = {"float32": 1, "float16": 10}  # of numbers, as ONNX counts them
 SHARED = "shared_sha256"  # of metadata: of the tensors that lie in `MODEL`, one after the other
@@ -89,6 +97,8 @@ def _shared(weights: Weights, file: str, graph: Graph) -> dict[str, bytes]:
                 model.seek(min(start, size))
                 found[name] = model.read(length)
                 shared.update(found[name])
+    except FileNotFoundError:
+        raise incomplete(weights.folder, f"{MODEL}, which {file} needs") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     if shared.hexdigest() != graph.metadata.get(SHARED, ""):
