@@ -355,8 +355,16 @@ def test_what_does_not_fit(
         assert "Traceback" not in words
     for command, code, sentence in (
         (("train", "prior", tmp_path / "a.mkv", "--codec", "moving", "-o", "r"), 2, "'plain'"),
-        (("sample", "--model", "moving", "-o", "a.gif"), 1, "'video-frames' draws frames"),
-        (("imagine", tmp_path / "a.mkv", "--model", "moving", "--given", "2"), 1, "be drawn with"),
+        (
+            ("sample", "--model", "moving", "-o", "a.gif"),
+            1,
+            "error: nothing can be drawn with 'moving'",
+        ),
+        (
+            ("imagine", tmp_path / "a.mkv", "--model", "moving", "--given", "2"),
+            1,
+            "'video-frames' draws frames",
+        ),
     ):
         done = run(*command)
         words = done.stderr.decode()

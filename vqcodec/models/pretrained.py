@@ -129,8 +129,8 @@ def load_sampling_prior(weights: Weights, draws: str | None = None) -> Prior:
     """
     if weights.refiner and SAMPLING_PRIOR not in table_of(weights.config, "files"):
         raise WeightsError(
-            f"{weights.folder}: nothing can be drawn with it, as its codes tell only what others "
-            "lack; 'video-frames' draws frames of video, and 'image-f4' pictures"
+            f"nothing can be drawn with '{weights.name}', as its codes tell only what others lack; "
+            "'video-frames' draws frames of video, and 'image-f4' pictures"
         )
     table = _part(weights, SAMPLING_PRIOR, "sampling prior", "prior")
     if weights.draws != (draws or weights.modality):
