@@ -402,3 +402,20 @@ def test_training_from_the_command_line(photos: Path, tmp_path: Path, run: Run) 
     assert "--minutes 0.02" in (tmp_path / "w" / "mine" / "README.md").read_text()
     if find_spec("onnxscript"):
         assert Codec.load(tmp_path / "w" / "mine", "cpu", engine="onnx").codebook_sizes == (512,)
+
+
+def test_export_says_what_to_give(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run.json").write_text('{"config": {}}')
+    for arguments, code, words in (
+        ((), 2, "vqcodec export RUN NAME"),
+        (("runs",), 2, "say how to call the weights: vqcodec export runs NAME"),
+        (("tiny", "-o", "graphs"), 2, "tiny: holds no training run; graphs of weights"),
+        (("runs", "./mine"), 2, "'./mine' cannot name weights; use a-z, 0-9, '.', '_' and '-', "),
+    ):
+        done = run("export", *arguments)
+        assert (done.returncode, words in done.stderr.decode()) == (code, True), done.stderr
+    for kind in ("prior", "decoder"):  # which the codec's name is wanted for
+        (tmp_path / "runs" / "run.json").write_text(json.dumps({"config": {kind: {}}}))
+        done = run("export", "runs", "weights/tiny")
+        assert done.returncode == 2 and b"and -o for the folder" in done.stderr

@@ -63,7 +63,7 @@ def export(
         _export_graphs(onnx, output, force)
         return
     if run is None or name is None:
-        raise UsageError("name the folder of a training run, and the weights to make of it")
+        raise UsageError(_wanting(run))
     if not run.is_dir():
         raise TrainingError(f"{run}: holds no training run")
     require("accelerate", "tensorboard")
@@ -101,6 +101,18 @@ def export(
         console.say(f"use them with {use}")
     else:
         console.say(f"they have no codes; measure them with: vqcodec evaluate DATA --bound {use}")
+
+
+def _wanting(run: Path | None) -> str:
+    """Say what to give, where that is a run or nothing."""
+    if run is None:
+        return "say what to make weights of: vqcodec export RUN NAME"
+    if not run.is_dir():
+        return (
+            f"{run}: holds no training run; graphs of weights that are there are written by: "
+            "vqcodec export --onnx NAME -o FOLDER"
+        )
+    return f"say how to call the weights: vqcodec export {run} NAME"
 
 
 def _export_graphs(name: str, folder: Path | None, force: bool) -> None:

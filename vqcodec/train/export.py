@@ -75,8 +75,7 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
         UsageError: the name cannot be used.
         OutputError: weights of this name are there and `force` is not given.
     """
-    if not NAME.fullmatch(name):
-        raise UsageError(f"'{name}' cannot name weights; use a-z, 0-9, '.', '_' and '-'")
+    _check_name(name)
     description = read_run(run)
     target = folder / name
     if target.exists() and not force:
@@ -137,6 +136,15 @@ def export(run: Path, name: str, folder: Path, *, notes: str, force: bool) -> di
     return config
 
 
+def _check_name(name: str) -> None:
+    """Raise UsageError if weights cannot be called so."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' cannot name weights; use a-z, 0-9, '.', '_' and '-', and -o for the folder "
+            "that they are put in"
+        )
+
+
 def _build(preset: Tree) -> VQVAE | VAE | Refining | Moving:
     """Make the model of a preset, with fresh weights."""
     table = preset["model"]
@@ -159,9 +167,11 @@ def export_part(run: Path, name: str, folder: Path | None, *, force: bool) -> di
 
     Raises:
         TrainingError: the run has no checkpoint.
+        UsageError: the name cannot be one.
         WeightsError: there are no such weights, or they have another codebook.
         OutputError: such a part is there and `force` is not given.
     """
+    _check_name(name)
     description = read_run(run)
     weights = find_named(name) if folder is None else read_weights(folder / name)
     kind = part_of(run) or "prior"
