@@ -217,9 +217,15 @@ def test_commands_search(run: Run, photo: Path, codec: Codec) -> None:
         ("--effort", "10"),
         ("--quality", "5", "--rate-weight", "1"),
         ("--quality", "5", "--effort", "0"),
-        ("--target-bytes", "90", "--no-prior"),
     ):
         assert run("encode", photo, "-o", "y.vqc", "--model", "calm", *wrong).returncode == 2
+    for output, flags, words in (
+        ("y.npz", (), b"is the size of a .vqc: give -o NAME.vqc or --format vqc"),
+        ("y.vqc", ("--no-prior",), b"leave out --no-prior"),
+        ("y.vqc", ("--scale", "0.5"), b"leave out --scale"),
+    ):
+        done = run("encode", photo, "-o", output, "--model", "calm", "--target-bytes", "90", *flags)
+        assert done.returncode == 2 and words in done.stderr
     done = run(
         "encode", photo, "-o", "y.vqc", "--model", "calm", "--target-bytes", "5", "--effort", "1"
     )

@@ -61,11 +61,16 @@ class Encoding:
 
     def check(self, container: Container) -> None:
         """Raise UsageError if files of this kind cannot have what is asked."""
-        small = container.suffix == ".vqc" and container.prior and self.scale in (None, 1)
-        if self.target_bytes is not None and not small:
+        if self.target_bytes is None:
+            return
+        if container.suffix != ".vqc":
             raise UsageError(
-                "--target-bytes needs a .vqc with a prior, and chooses the scale itself"
+                "--target-bytes is the size of a .vqc: give -o NAME.vqc or --format vqc"
             )
+        if not container.prior:
+            raise UsageError("--target-bytes needs the coding prior; leave out --no-prior")
+        if self.scale not in (None, 1):
+            raise UsageError("--target-bytes chooses the scale itself; leave out --scale")
 
 
 @dataclass(frozen=True)
