@@ -94,8 +94,6 @@ def convert_voice(
     """
     if (speaker is None) == (like is None):
         raise UsageError("name who shall speak: either --speaker NAME or --like RECORDING")
-    if consent and like is None:
-        raise UsageError("--i-have-consent goes with --like")
     drawing = drawing_of(decoder, temperature, seed)
     if speaker is not None and not NAME.fullmatch(speaker):
         raise UsageError(f"no speaker has a name like '{speaker}'; vqcodec speakers lists all")
