@@ -16,9 +16,10 @@ from vqcodec.files.codes import axes_of
 from vqcodec.files.header import Header, read_header
 from vqcodec.files.profiles import PROFILES, profile_of
 from vqcodec.files.reader import Reader
-from vqcodec.weights import list_weights
+from vqcodec.weights import read_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+BOX = Path(__file__).parents[2] / "weights"
 WRITTEN = sorted(GOLDEN.glob("*.short.vqc"))
 
 
@@ -41,7 +42,7 @@ def test_numbers_name_one_profile_each_and_all_are_tried() -> None:
 def test_weights_in_the_box_have_a_profile_for_their_coding_priors() -> None:
     """A coding prior that is trained anew wants a profile of its own."""
     known = {(p.model, p.priors(len(p.maps))) for p in PROFILES}
-    for weights in list_weights():
+    for weights in map(read_weights, (p for p in BOX.iterdir() if p.is_dir())):
         most = weights.with_codebooks(max(1, len(weights.codebook_ids)))
         found = any_coding_prior(most)
         alone = found if isinstance(found, tuple) else (found,) * len(weights.codebook_sizes)
