@@ -67,3 +67,8 @@ def test_a_shrunk_picture_brings_back_more_than_a_resized_one() -> None:
     ]
     assert errors[0] < errors[1]
     assert image.shrink(image.size).pixels is image.pixels
+
+
+def test_only_the_scales_that_are_given_are_tried() -> None:
+    costs = costs_of_scales(lambda scale: abs(scale - 0.42), 1, SCALES[2 * WIDE :])
+    assert max(costs) == 0.5 and min(costs, key=costs.__getitem__) == 0.42

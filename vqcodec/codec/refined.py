@@ -66,7 +66,9 @@ DEFAULT_WEIGHT = 200.0  # where nobody asks for a rate
 WORST, BEST = 30_000.0, 15.0  # rate weights of the qualities 1 and 99
 SMALLER = 100.0  # above this rate weight a smaller scale may be better
 FINER, HALVINGS = 300.0, 1  # above this one the steps between scales are halved so often
-LOSS = 0.035  # a smaller scale that loses more of the rate weight, a value, is not tried
+# What shrinking may lose, a value, in rate weights: a scale that loses more is not tried, nor one
+# above a wide step that loses next to nothing.
+MUCH, LITTLE = 0.035, 0.005
 # Rate weights that a first map is searched for with: so many times that of all maps, and at least
 # so much. What it lacks the maps that follow mend for fewer bits.
 MENDED, LEAST = 1.5, 350.0
@@ -195,26 +197,31 @@ class RefinedCodec(ImageCodec):
             own = weight * prepared.share
             return self.finish(self.searched(prepared, own, sweeps, report), own, tinted=tinted)
 
+        if scale is not None or weight <= SMALLER or not tinted:
+            return coded(scale, sweeps, report)
+
         @functools.cache
-        def loses(scale: float) -> bool:
-            most = LOSS * weight * image.pixels.size
-            return scale < 1 and image.lost(coded_size(image.size, scale)) > most
+        def lost(scale: float) -> float:
+            size = coded_size(image.size, scale)
+            return image.lost(size) / (weight * image.pixels.size) if scale < 1 else 0.0
 
         halvings = HALVINGS if weight > FINER else 0
-        alone = scale is not None or weight <= SMALLER or not tinted
-        if alone or loses(SCALES[WIDE >> halvings]):
-            return coded(scale, sweeps, report)
+        scales: tuple[float, ...] = SCALES
+        while len(scales) > WIDE and lost(scales[WIDE]) < LITTLE:
+            scales = scales[WIDE:]
+        if len(scales) == 1 or lost(scales[WIDE >> halvings]) > MUCH:
+            return coded(scales[0], sweeps, report)
         found: dict[float, Codes] = {}
 
         def cost(scale: float, sweeps: int = 0) -> float:
-            if not sweeps and loses(scale):
+            if not sweeps and lost(scale) > MUCH:
                 return math.inf
             found[scale] = codes = coded(scale, sweeps, report if sweeps else None)
             if report and not sweeps:
                 report(len(found) / most_scales(halvings))
             return squared_error(self, image, codes) + weight * 8 * file_bytes(self, codes)
 
-        costs = costs_of_scales(cost, halvings)
+        costs = costs_of_scales(cost, halvings, scales)
         if sweeps:
             costs = {one: cost(one, sweeps) for one in scales_to_search(costs)}
         return found[min(costs, key=costs.__getitem__)]

@@ -36,7 +36,9 @@ def most_scales(halvings: int) -> int:
     return len(SCALES[::WIDE]) + 2 * halvings
 
 
-def costs_of_scales(cost: Callable[[float], float], halvings: int) -> dict[float, float]:
+def costs_of_scales(
+    cost: Callable[[float], float], halvings: int, scales: tuple[float, ...] = SCALES
+) -> dict[float, float]:
     """Return what coding costs at each scale that is worth a look, the largest first.
 
     From the largest down in wide steps, until a smaller one costs as much or more; then on both
@@ -46,11 +48,12 @@ def costs_of_scales(cost: Callable[[float], float], halvings: int) -> dict[float
     Args:
         cost: gets a scale, and returns what a picture costs there; `math.inf` where it cannot be.
         halvings: of the step, 0 to 2.
+        scales: `SCALES`, or the smaller ones of them from some wide step on.
     """
     found: dict[int, float] = {}
-    for place in range(0, len(SCALES), WIDE):
+    for place in range(0, len(scales), WIDE):
         least = min(found.values(), default=math.inf)
-        found[place] = cost(SCALES[place])
+        found[place] = cost(scales[place])
         if found[place] >= least < math.inf:
             break
     best, step = min(found, key=found.__getitem__), WIDE
@@ -59,9 +62,9 @@ def costs_of_scales(cost: Callable[[float], float], halvings: int) -> dict[float
         for place, beside in ((best - step, best - 2 * step), (best + step, best + 2 * step)):
             there = found.get(beside, 0.0)  # none there, or none tried: nothing lies between
             if there and (there < NEAR * found[best] or there == math.inf):
-                found[place] = cost(SCALES[place])
+                found[place] = cost(scales[place])
         best = min(found, key=found.__getitem__)
-    return {SCALES[place]: found[place] for place in sorted(found)}
+    return {scales[place]: found[place] for place in sorted(found)}
 
 
 def scales_to_search(costs: dict[float, float]) -> list[float]:
