@@ -70,5 +70,5 @@ def test_a_shrunk_picture_brings_back_more_than_a_resized_one() -> None:
 
 
 def test_only_the_scales_that_are_given_are_tried() -> None:
-    costs = costs_of_scales(lambda scale: abs(scale - 0.42), 1, SCALES[2 * WIDE :])
+    costs = costs_of_scales(lambda scale: 1 + abs(scale - 0.42), 1, SCALES[2 * WIDE :])
     assert max(costs) == 0.5 and min(costs, key=costs.__getitem__) == 0.42
