@@ -68,7 +68,7 @@ SMALLER = 100.0  # above this rate weight a smaller scale may be better
 FINER, HALVINGS = 300.0, 1  # above this one the steps between scales are halved so often
 # What shrinking may lose, a value, in rate weights: a scale that loses more is not tried, nor one
 # above a wide step that loses next to nothing.
-MUCH, LITTLE = 0.035, 0.005
+MUCH, LITTLE = 0.035, 0.003
 # Rate weights that a first map is searched for with: so many times that of all maps, and at least
 # so much. What it lacks the maps that follow mend for fewer bits.
 MENDED, LEAST = 1.5, 350.0
