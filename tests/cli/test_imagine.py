@@ -223,7 +223,7 @@ def test_a_coding_prior_of_frames_is_trained_exported_and_codes(
     encode = ("encode", "a.mkv", "--model", "own/tiny", "--rate-weight", "100", "--json")
     assert run(*encode, "-o", "a.vqc").returncode == 0
     found = run("encode", "a.mkv", "--quality", "50", "--model", "own/tiny", "-o", "b.vqc")
-    assert found.returncode == 2 and b"--quality is for pictures" in found.stderr
+    assert found.returncode == 2 and b"has no qualities of video" in found.stderr
     found = run("encode", "a.mkv", "--rate-weight", "9", "--model", "tiny", "-o", "b.vqc")
     assert found.returncode == 2 and b"needs a coding prior of frames" in found.stderr
 
