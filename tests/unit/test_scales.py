@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 
 from tests.helpers import picture
 from vqcodec import Image
-from vqcodec.codec.scales import SCALES, WIDE, costs_of_scales, most_scales, scales_to_search
+from vqcodec.codec.scales import SCALES, WIDE, costs_of_scales, most_scales, search_scales
 
 
 @pytest.mark.parametrize("halvings", [0, 1, 2])
@@ -35,11 +35,24 @@ def test_nothing_is_tried_beside_a_scale_that_costs_far_more() -> None:
 def test_scales_where_a_picture_cannot_be_coded_are_left_behind() -> None:
     costs = costs_of_scales(lambda scale: math.inf if scale > 0.6 else 1 / scale, 2)
     assert list(costs) == [1.0, 0.75, 0.625, 0.5625, 0.5, 0.35]
-    assert scales_to_search(costs) == [0.625, 0.5625]
     nowhere = costs_of_scales(lambda _: math.inf, 2)
     assert list(nowhere) == list(SCALES[::WIDE])
-    assert scales_to_search(nowhere) == [0.35, 0.25]
-    assert scales_to_search({1.0: 2.0, 0.75: 3.0}) == [1.0]
+    assert list(search_scales(lambda scale: scale, nowhere)) == [0.35, 0.25]
+
+
+def test_a_search_goes_on_to_larger_scales_while_they_are_better() -> None:
+    costs = {1.0: 4.0, 0.75: 3.0, 0.625: 2.5, 0.5625: 2.4, 0.5: 2.6}
+    for best, tried in (
+        (0.9, [0.5625, 0.625, 0.75, 1.0]),
+        (0.63, [0.5625, 0.625, 0.75]),
+        (0.5, [0.5625, 0.625]),
+    ):
+
+        def cost(scale: float, best: float = best) -> float:
+            return abs(math.log(scale / best))
+
+        assert list(search_scales(cost, costs)) == tried
+    assert list(search_scales(lambda scale: scale, {1.0: 2.0, 0.75: 3.0})) == [1.0]
 
 
 def floating(pixels: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":

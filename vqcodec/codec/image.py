@@ -118,14 +118,23 @@ class ImageCodec(BaseCodec):
 
     def at_weights(
         self, image: Image, scale: float, sweeps: int = 0, about: float = 0.0
-    ) -> "Callable[[float], Codes]":
+    ) -> "Callable[[float, int], Codes]":
         """Return what codes a picture with a rate weight, in one pass, for those who try many.
 
-        After some sweeps of a search, where these weights can be searched with, `about` a weight.
+        By a class of statistics, see `Rates.steps`. After some sweeps of a search, where these
+        weights can be searched with, `about` a weight.
         """
         if sweeps:
             raise UsageError("codes of several maps cannot be searched for")
-        return lambda weight: self.encode(image, scale=scale, rate_weight=weight, effort=0)
+        pixels, rates = self._scaled(image, scale), self.rates
+        assert rates is not None
+
+        def coded(weight: float, condition: int) -> Codes:
+            chooser = functools.partial(rates.chooser, weight, condition)
+            grids = self.encode_pixels(pixels, None, (lambda _: chooser()) if weight else None)
+            return self.tinted(self._codes(grids, image, pixels, condition), pixels, weight)
+
+        return coded
 
     def weight_of(self, quality: float) -> float:
         """Return the rate weight of a quality from 1 to 100, which is 0 at 100."""
@@ -215,9 +224,8 @@ class ImageCodec(BaseCodec):
         tint = codes.image.tint
         if tint is not None and len(codes.grids[:levels]) == len(self.maps):
             pixels = apply_tint(pixels, tint)
-        original_height, original_width = codes.media.size
-        decoded = Image(pixels).resize((original_height, original_width))
-        return Image(decoded.pixels, codes.image.alpha)
+        height, width = codes.media.size
+        return Image(Image(pixels).resize((height, width)).pixels, codes.image.alpha)
 
     def encode_batch(self, pixels: "Pixels") -> "Grids":
         """Return the index maps, (N, h, w) each, of pictures, (N, H, W, 3) uint8 sRGB.
@@ -276,10 +284,8 @@ class ImageCodec(BaseCodec):
 
     def plain(self, codes: Codes, report: Report | None = None) -> "Pixels":
         """Return what the maps of this codec stand for without a tint, (H, W, 3)."""
-        height, width = codes.media.coded_size
-        return self._decode(
-            codes.grids[: len(self.maps)], (height, width), SamplingParams(), report
-        )
+        grids, (height, width) = codes.grids[: len(self.maps)], codes.media.coded_size
+        return self._decode(grids, (height, width), SamplingParams(), report)
 
     def tinted(
         self,

@@ -15,8 +15,8 @@ import numpy as np
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.motion import CODES, SIDE, Reference
 from vqcodec.codec.rates import read_rates
-from vqcodec.codec.refined import DEFAULT_WEIGHT, RefinedCodec, read_refinement
-from vqcodec.codec.refinement import Refinement
+from vqcodec.codec.refined import DEFAULT_WEIGHT, RefinedCodec
+from vqcodec.codec.refinement import Refinement, read_refinement
 from vqcodec.codec.refiners import open_refiner, put
 from vqcodec.codec.video import VideoCodec
 from vqcodec.coding import latticecoder
@@ -214,7 +214,8 @@ class Choice:
         if self._left is None:
             moved = self._reference.moved(self._codec.vectors(*self._vectors))
             self._left = refinement.lacking(self._pixels, moved)
-        codes, _ = refinement.choose(walk, number, self._left, self._weight)
+        condition = refinement.rates.condition(self._weight)
+        codes, _ = refinement.choose(walk, number, self._left, self._weight, condition)
         self._left = self._left - refinement.codebooks[number][codes]
         return codes
 

@@ -13,10 +13,10 @@ from vqcodec.codec.base import Report
 from vqcodec.codec.effort import DEFAULT_EFFORT, sweeps_of
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.scales import (
-    MOST_TO_SEARCH,
+    SEARCHED,
     costs_of_scales,
     most_scales,
-    scales_to_search,
+    search_scales,
 )
 from vqcodec.codingpriors import find_coding_priors
 from vqcodec.errors import MediaError
@@ -39,6 +39,7 @@ MORE_SWEEPS, MAX_MORE = 4, 12  # sweeps beyond those of the effort: to come clos
 HALVINGS = 2  # of the steps between scales
 MOST_SEARCHED = 1000.0  # rate weight; a smaller scale is better than such a search
 STEPS = 4  # of a bisection between a quality and the next
+TOO_COARSE = 10_000.0  # rate weight; a smaller scale may be better than what such a one leaves
 CLOSE = 0.985  # of the bytes asked for is close enough
 # A scale whose nearest codes take less of the bytes cannot use the room; one that takes so many
 # times more is beaten by a smaller one, or out of reach.
@@ -128,22 +129,29 @@ def _best_quality(
     """
     found: dict[float, _Tried] = {}
     fitting: list[tuple[float, Codes]] = []
-    steps = itertools.count(1)
-    most = most_scales(HALVINGS) + (MOST_TO_SEARCH if sweeps else 0)
+    assert codec.rates is not None
+    qualities = (number / STEPS for number in range(STEPS, 101 * STEPS))
+    steps = codec.rates.steps(codec.weight_of(quality) for quality in qualities)
+    counted = itertools.count(1)
+    most = most_scales(HALVINGS) + (SEARCHED if sweeps else 0)
 
     def cost(scale: float, sweeps: int = 0, about: float = 0.0) -> float:
-        tried = _bisect(codec, codec.at_weights(image, scale, sweeps, about), target_bytes)
+        tried = _bisect(codec, codec.at_weights(image, scale, sweeps, about), steps, target_bytes)
         found[scale] = tried
         if report:
-            report(next(steps) / most)
+            report(min(1.0, next(counted) / most))
         if tried.codes is None:
             return math.inf
         fitting.append((squared_error(codec, image, tried.codes), tried.codes))
-        return fitting[-1][0]
+        return fitting[-1][0] if tried.weight < TOO_COARSE else math.inf
 
     costs = costs_of_scales(cost, HALVINGS)
-    for scale in scales_to_search(costs) if sweeps else ():
-        cost(scale, sweeps, min(found[scale].weight, MOST_SEARCHED))
+    if sweeps:
+
+        def searched(scale: float) -> float:
+            return cost(scale, sweeps, min(found[scale].weight, MOST_SEARCHED))
+
+        search_scales(searched, costs)
     if not fitting:
         least = min(tried.least for tried in found.values())
         raise MediaError(
@@ -165,22 +173,26 @@ class _Tried:
     least: int
 
 
-def _bisect(codec: ImageCodec, at_weight: "Callable[[float], Codes]", target_bytes: int) -> _Tried:
-    """Return the codes of the best quality that fits.
+def _bisect(
+    codec: ImageCodec,
+    coded: "Callable[[float, int], Codes]",
+    steps: list[tuple[float, int]],
+    target_bytes: int,
+) -> _Tried:
+    """Return the codes of the last step, a rate weight and a class of statistics, that fits.
 
     Whatever fits fewer bytes fits more, and so each search for more bytes goes at least as far,
     even where sizes do not always grow with quality.
     """
-    tried = _Tried(None, codec.weight_of(1), 0)
-    low, high = STEPS, 101 * STEPS  # fits, once something does, and does not
+    tried = _Tried(None, steps[0][0], 0)
+    low, high = 0, len(steps)  # fits, once something does, and does not
     while high - low > 1:
         middle = (low + high) // 2 if tried.codes else low
-        weight = codec.weight_of(middle / STEPS)
-        codes = at_weight(weight)
+        codes = coded(*steps[middle])
         size = file_bytes(codec, codes)
         least = min(tried.least or size, size)
         if size <= target_bytes:
-            low, tried = middle, _Tried(codes, weight, least)
+            low, tried = middle, _Tried(codes, steps[middle][0], least)
         elif tried.codes is None:
             return replace(tried, least=least)
         else:

@@ -10,7 +10,7 @@ pixels. What is chosen is the context of what is chosen next.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     # squared distances of a map's vectors to all codes, (N, h, w, K), to codes, (N, h, w)
     Choose = Callable[["NDArray[np.float32]"], "NDArray[np.uint16]"]
+
+BEFORE = 1.25  # times the largest weight of a class, another may use its statistics
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,25 @@ class Rates:
         part = math.log(max(weight, self.least) / self.least) / math.log(self.most / self.least)
         return min(self.prior.conditions - 1, int(part * self.prior.conditions))
 
-    def chooser(self, weight: float) -> "Choose":
-        """Return what chooses the codes of pictures, map by map, with a rate weight above 0."""
-        walk = Walk(self.prior, self.condition(weight))
+    def steps(self, weights: "Iterable[float]") -> list[tuple[float, int]]:
+        """Return rate weights with classes of statistics that suit them, for more and more bits.
+
+        Where the class changes, bits jump: choosing by other statistics, a picture takes a tenth
+        more. So each class begins with weights that are larger than its own.
+        """
+        pairs = [
+            (weight, condition)
+            for weight in weights
+            for condition in range(self.condition(weight / BEFORE), self.condition(weight) + 1)
+        ]
+        return sorted(pairs, key=lambda pair: (-pair[1], -pair[0]))
+
+    def chooser(self, weight: float, condition: int | None = None) -> "Choose":
+        """Return what chooses the codes of pictures, map by map, with a rate weight above 0.
+
+        By the statistics of a class; by default those of the weight's own.
+        """
+        walk = Walk(self.prior, self.condition(weight) if condition is None else condition)
         curvature = iter(self.curvature)
 
         def choose(distances: "NDArray[np.float32]") -> "NDArray[np.uint16]":

@@ -9,7 +9,7 @@ the picture better.
 import functools
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from vqcodec.codec.effort import sweeps_of
 from vqcodec.codec.engine import Engine
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.rate import file_bytes, squared_error
-from vqcodec.codec.rates import Rates, rates_of
-from vqcodec.codec.refinement import Refinement
+from vqcodec.codec.rates import Rates
+from vqcodec.codec.refinement import read_refinement
 from vqcodec.codec.refiners import Refine, open_refiner, put
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.scales import (
@@ -28,27 +28,15 @@ from vqcodec.codec.scales import (
     coded_size,
     costs_of_scales,
     most_scales,
-    scales_to_search,
+    search_scales,
 )
 from vqcodec.codec.tiles import check_grids
 from vqcodec.codec.tint import apply_tint
-from vqcodec.coding.refining import NOTHING
-from vqcodec.config import check_range
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files.codes import Codes
 from vqcodec.maps import Maps, MapSpec
 from vqcodec.media.image import Image
-from vqcodec.weights import (
-    ANALYSIS,
-    CODEBOOKS,
-    CONFIG,
-    MODEL,
-    USUAL,
-    Weights,
-    codebook_id,
-    first_codec,
-    read_verified,
-)
+from vqcodec.weights import first_codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,8 +58,9 @@ FINER, HALVINGS = 300.0, 1  # above this one the steps between scales are halved
 # above a wide step that loses next to nothing.
 MUCH, LITTLE = 0.035, 0.003
 # Rate weights that a first map is searched for with: so many times that of all maps, and at least
-# so much. What it lacks the maps that follow mend for fewer bits.
-MENDED, LEAST = 1.5, 350.0
+# so much. What it lacks the maps that follow mend for fewer bits. In one of so many sweeps, the
+# last, it counts what they mend.
+MENDED, LEAST, MENDING = 1.5, 350.0, 3
 
 
 @dataclass(frozen=True)
@@ -83,12 +72,14 @@ class Prepared:
         pixels: (H, W, 3), what is coded of it: the same, or smaller.
         first: the codes of the first codec, without a tint.
         decoded: (H, W, 3), what they stand for.
+        searched: time is no matter.
     """
 
     image: Image
     pixels: "Pixels"
     first: Codes
     decoded: "Pixels"
+    searched: bool = False
 
     @property
     def share(self) -> float:
@@ -223,12 +214,12 @@ class RefinedCodec(ImageCodec):
 
         costs = costs_of_scales(cost, halvings, scales)
         if sweeps:
-            costs = {one: cost(one, sweeps) for one in scales_to_search(costs)}
+            costs = search_scales(functools.partial(cost, sweeps=sweeps), costs)
         return found[min(costs, key=costs.__getitem__)]
 
     def at_weights(
         self, image: Image, scale: float, sweeps: int = 0, about: float = 0.0
-    ) -> "Callable[[float], Codes]":
+    ) -> "Callable[[float, int], Codes]":
         """See `ImageCodec.at_weights`; the first codec is asked once."""
         prepared = self.searched(self.prepare(image, scale), about, sweeps)
         return functools.partial(self.finish, prepared)
@@ -250,21 +241,47 @@ class RefinedCodec(ImageCodec):
             return prepared
         search = self.base.search(prepared.pixels, prepared.first.grids, rate=True)
         for done in range(1, sweeps + 1):
-            search.sweep(max(LEAST, MENDED * weight))
+            if done <= sweeps - sweeps // MENDING:
+                search.sweep(max(LEAST, MENDED * weight))
+            else:
+                search.expect(self._added(prepared, weight))
+                search.sweep(weight)
+            first = replace(prepared.first, grids=(search.grid.copy(),))
+            prepared = replace(prepared, first=first, decoded=self.base.plain(first))
             if report:
                 report(done / sweeps)
-        first = replace(prepared.first, grids=(search.grid,))
-        return replace(prepared, first=first, decoded=self.base.plain(first))
+        return replace(prepared, searched=True)
 
-    def finish(self, prepared: Prepared, weight: float, *, tinted: bool = True) -> Codes:
-        """Return the codes of a picture with a rate weight."""
+    def _added(self, prepared: Prepared, weight: float) -> "NDArray[np.float32]":
+        """Return what tint and further maps add to the first one, (H, W, 3), in 8-bit levels."""
+        codes, plain = self.finish(prepared, weight), prepared.decoded
+        return np.subtract(self._whole(codes, plain), plain, dtype=np.float32)
+
+    def finish(
+        self,
+        prepared: Prepared,
+        weight: float,
+        condition: int | None = None,
+        *,
+        tinted: bool = True,
+    ) -> Codes:
+        """Return the codes of a picture with a rate weight.
+
+        By the statistics of a class; by default those of the weight's own.
+        """
         first, decoded = prepared.first, prepared.decoded
         if tinted:
             first = self.base.tinted(first, prepared.pixels, weight or BEST, decoded)
         if first.image.tint is not None:
             decoded = apply_tint(decoded, first.image.tint)
         (grid,) = first.grids
-        chosen = self.refinement.codes(prepared.pixels, decoded, grid, weight)
+        choose = functools.partial(
+            self.refinement.codes, prepared.pixels, first=grid, weight=weight, condition=condition
+        )
+        chosen = choose(decoded)
+        if prepared.searched:  # what the network makes of that is known now, and counts
+            said = self.refinement.vectors(chosen.grids[1:])
+            chosen = choose(self._refined(decoded, chosen.grids[1:]), said=said)
         return replace(
             first,
             grids=chosen.grids,
@@ -289,10 +306,7 @@ class RefinedCodec(ImageCodec):
             raise UsageError(f"levels is {levels}, must be 1 to {len(codes.grids)}")
         if params is not None:
             raise UsageError(f"'{self.weights.name}' decodes without drawing anything: no seed")
-        pixels = self.base.plain(codes, report)
-        if codes.image.tint is not None:
-            pixels = apply_tint(pixels, codes.image.tint)
-        pixels = self._refined(pixels, codes.grids[1:levels])
+        pixels = self._whole(codes.first(levels), self.base.plain(codes, report))
         height, width = codes.media.size
         return Image(Image(pixels).resize((height, width)).pixels, codes.image.alpha)
 
@@ -327,6 +341,11 @@ class RefinedCodec(ImageCodec):
     def _scaled(self, image: Image, scale: float | None) -> "Pixels":
         return image.shrink(coded_size(image.size, scale)).pixels
 
+    def _whole(self, codes: Codes, plain: "Pixels") -> "Pixels":
+        """Return the picture of codes, (H, W, 3); their first map alone stands for `plain`."""
+        tint = codes.image.tint
+        return self._refined(plain if tint is None else apply_tint(plain, tint), codes.grids[1:])
+
     def _refined(self, pixels: "Pixels", maps: "Iterable[NDArray[np.uint16]]") -> "Pixels":
         """Return a picture, (H, W, 3), with what maps, (h, w) each, say that it lacks."""
         maps = tuple(maps)
@@ -334,46 +353,3 @@ class RefinedCodec(ImageCodec):
             return pixels
         z_q, step = self.refinement.vectors(maps), self.refinement.stride
         return put(self._refine, pixels, z_q, step, self._halo)
-
-
-def read_refinement(weights: Weights, rates: Rates | None = None) -> Refinement:
-    """Return what weights say of how errors are coded.
-
-    Args:
-        weights: the weights; their last maps are those of the codebooks.
-        rates: what they say of rates; None where their first map is that of another codec.
-
-    Raises:
-        WeightsError: they are damaged, or say what cannot be.
-    """
-    import safetensors.numpy
-    from safetensors import SafetensorError
-
-    unfit = WeightsError(f"{weights.folder / MODEL}: not the tensors of weights that refine")
-    try:
-        tensors: dict[str, Any] = safetensors.numpy.load(read_verified(weights, MODEL))
-        analysis = tensors[ANALYSIS].astype(np.float32)
-        codebooks = tensors[CODEBOOKS].astype(np.float32)
-        usual = tensors[USUAL].astype(np.float32)
-        stride = int(weights.refiner["stride"])
-        check_range("blocks", int(weights.refiner["blocks"]), 0, 64)
-        check_range("stride", stride, 1, 16)
-        (_, dim) = analysis.shape
-        check_range("dim", int(weights.refiner["dim"]), dim, dim)
-    except (SafetensorError, KeyError, TypeError, ValueError):
-        raise unfit from None
-    if rates is None:
-        rates = rates_of(weights)
-        if rates is None or rates.prior.first is None:
-            raise unfit
-    sizes = weights.codebook_sizes[-len(rates.curvature) :]
-    fits = analysis.shape == (3 * stride**2, dim) and codebooks.ndim == 3
-    fits = fits and codebooks.shape[::2] == (len(sizes), dim)
-    fits = fits and set(sizes) == {codebooks.shape[1]} and not codebooks[:, NOTHING].any()
-    fits = fits and all(np.isfinite(array).all() for array in (analysis, codebooks, usual))
-    if not fits or usual.shape != (rates.prior.conditions, *codebooks.shape[:2]):
-        raise unfit
-    meant = bytes.fromhex(str(weights.config["model"]["on"]["codebook_id"]))
-    if codebook_id(meant + codebooks.astype("<f4").tobytes()) != weights.codebook_id:
-        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
-    return Refinement(analysis, tuple(codebooks), rates, usual, stride)

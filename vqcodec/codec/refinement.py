@@ -14,19 +14,31 @@ import collections
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqcodec.codec.rates import Rates
+from vqcodec.codec.rates import Rates, rates_of
 from vqcodec.coding import latticecoder
 from vqcodec.coding.lanes import LaneEncoder
 from vqcodec.coding.lattice import Walk
 from vqcodec.coding.latticecoder import Chosen, Lanes
 from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING, OUT
 from vqcodec.coding.threads import spread, usable_cores
+from vqcodec.config import check_range
+from vqcodec.errors import WeightsError
 from vqcodec.files.joint import SIDE
+from vqcodec.weights import (
+    ANALYSIS,
+    CODEBOOKS,
+    CONFIG,
+    MODEL,
+    USUAL,
+    Weights,
+    codebook_id,
+    read_verified,
+)
 
 if TYPE_CHECKING:
     Floats = NDArray[np.float32]
@@ -61,6 +73,8 @@ class Refinement:
         decoded: "Pixels",
         first: "Grid",
         weight: float,
+        condition: int | None = None,
+        said: "Floats | None" = None,
         report: "Report | None" = None,
     ) -> Chosen:
         """Return the first map and those, (h, w) each, of what a decoded picture lacks.
@@ -70,8 +84,11 @@ class Refinement:
             decoded: the same as it was decoded.
             first: (h, w), the map that it was decoded from.
             weight: the rate weight; 0 for the nearest codes.
+            condition: the class of statistics to choose by; by default that of the weight.
+            said: (h, w, D), of which codes `decoded` has been told before: they are chosen anew.
             report: called with the fraction done, for progress bars.
         """
+        condition = self.rates.condition(weight) if condition is None else condition
         maps = tuple(np.zeros(first.shape, np.uint16) for _ in self.codebooks)
         height, width = first.shape
         # as the range coder has them, so that what is known to choose by is known to it
@@ -84,7 +101,9 @@ class Refinement:
         def choose(place: tuple[slice, slice]) -> list[Lanes]:
             part = tuple(slice(self.stride * s.start, self.stride * s.stop) for s in place)
             z = self.lacking(pixels[part], decoded[part])
-            chosen, lanes = self._chosen(z, first[place], weight)
+            if said is not None:
+                z += said[place]
+            chosen, lanes = self._chosen(z, first[place], weight, condition)
             for grid, found in zip(maps, chosen, strict=True):
                 grid[place] = found
             return lanes
@@ -95,7 +114,6 @@ class Refinement:
                 lanes.append(own)
                 if report:
                     report(len(lanes) / len(places))
-        condition = self.rates.condition(weight)
         return Chosen((first, *maps), self.rates.prior.identity, condition, lanes)
 
     def vectors(self, maps: "tuple[Grid, ...]") -> "Floats":
@@ -117,17 +135,17 @@ class Refinement:
         return z.astype(np.float32, copy=False)
 
     def _chosen(
-        self, z: "Floats", first: "Grid", weight: float
+        self, z: "Floats", first: "Grid", weight: float, condition: int
     ) -> "tuple[list[Grid], list[Lanes]]":
         """Return the codes of vectors, (h, w, D), that weigh least, and their lanes.
 
         Those of all maps, or of the first of them, until one says nothing.
         """
-        walk = Walk(self.rates.prior, self.rates.condition(weight))
+        walk = Walk(self.rates.prior, condition)
         walk.know(first[None])
         left, found, lanes = z, list[NDArray[np.uint16]](), list[Lanes]()
         for number, codebook in enumerate(self.codebooks):
-            codes, own = self.choose(walk, number, left, weight)
+            codes, own = self.choose(walk, number, left, weight, condition)
             if len(lanes) == number:
                 lanes += own
             found.append(codes)
@@ -135,7 +153,7 @@ class Refinement:
         return found, lanes
 
     def choose(
-        self, walk: Walk, number: int, left: "Floats", weight: float
+        self, walk: Walk, number: int, left: "Floats", weight: float, condition: int
     ) -> "tuple[Grid, list[Lanes]]":
         """Return the codes, (h, w), of a codebook that weigh least, and their lanes.
 
@@ -145,10 +163,11 @@ class Refinement:
             left: (h, w, D), what those before it left to be said.
             weight: the rate weight; 0 for the nearest codes, which have no lanes, as none have
                 where there is nothing to be said.
+            condition: the class whose usual bits are counted on.
         """
         shape = left.shape[:2]
         if weight:
-            cost = self._costs(left, number, self.rates.condition(weight), weight)
+            cost = self._costs(left, number, condition, weight)
             if cost is not None:
                 coder = LaneEncoder(1, latticecoder.lanes_of(shape))
                 return latticecoder.choose(walk, cost[None], coder)[0], coder.finish()
@@ -210,6 +229,49 @@ class Refinement:
                 rest, bits = rest - book[best], bits + length[best]
             own[each, codes] = bits + (rest**2).sum(-1) * worth
         return own
+
+
+def read_refinement(weights: Weights, rates: Rates | None = None) -> Refinement:
+    """Return what weights say of how errors are coded.
+
+    Args:
+        weights: the weights; their last maps are those of the codebooks.
+        rates: what they say of rates; None where their first map is that of another codec.
+
+    Raises:
+        WeightsError: they are damaged, or say what cannot be.
+    """
+    import safetensors.numpy
+    from safetensors import SafetensorError
+
+    unfit = WeightsError(f"{weights.folder / MODEL}: not the tensors of weights that refine")
+    try:
+        tensors: dict[str, Any] = safetensors.numpy.load(read_verified(weights, MODEL))
+        analysis = tensors[ANALYSIS].astype(np.float32)
+        codebooks = tensors[CODEBOOKS].astype(np.float32)
+        usual = tensors[USUAL].astype(np.float32)
+        stride = int(weights.refiner["stride"])
+        check_range("blocks", int(weights.refiner["blocks"]), 0, 64)
+        check_range("stride", stride, 1, 16)
+        (_, dim) = analysis.shape
+        check_range("dim", int(weights.refiner["dim"]), dim, dim)
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        raise unfit from None
+    if rates is None:
+        rates = rates_of(weights)
+        if rates is None or rates.prior.first is None:
+            raise unfit
+    sizes = weights.codebook_sizes[-len(rates.curvature) :]
+    fits = analysis.shape == (3 * stride**2, dim) and codebooks.ndim == 3
+    fits = fits and codebooks.shape[::2] == (len(sizes), dim)
+    fits = fits and set(sizes) == {codebooks.shape[1]} and not codebooks[:, NOTHING].any()
+    fits = fits and all(np.isfinite(array).all() for array in (analysis, codebooks, usual))
+    if not fits or usual.shape != (rates.prior.conditions, *codebooks.shape[:2]):
+        raise unfit
+    meant = bytes.fromhex(str(weights.config["model"]["on"]["codebook_id"]))
+    if codebook_id(meant + codebooks.astype("<f4").tobytes()) != weights.codebook_id:
+        raise WeightsError(f"{weights.folder}: its codebook is not the one that {CONFIG} names")
+    return Refinement(analysis, tuple(codebooks), rates, usual, stride)
 
 
 def _distances(z: "Floats", codebook: "Floats") -> "Floats":

@@ -14,7 +14,7 @@ SCALES = (
     0.25,
 )
 WIDE = 4
-MOST_TO_SEARCH = 2
+SEARCHED = 2  # scales, as a rule
 NEAR = 1.1  # nothing is tried beside a scale that costs more times as much as the best one
 
 
@@ -67,11 +67,23 @@ def costs_of_scales(
     return {scales[place]: found[place] for place in sorted(found)}
 
 
-def scales_to_search(costs: dict[float, float]) -> list[float]:
-    """Return the best of scales, from the largest, and the next larger: a search may favour it.
+def search_scales(cost: Callable[[float], float], costs: dict[float, float]) -> dict[float, float]:
+    """Return what a search costs at the best of scales, and at larger ones, which it may favour.
 
-    Where nothing can be at any of them, what a search finds at the smallest two may.
+    At the next larger one at least, and on, until it is no better. Where nothing can be coded at
+    any of them, what a search finds at the smallest two may.
+
+    Args:
+        cost: gets a scale, and returns what a picture costs after a search there.
+        costs: what `costs_of_scales` returned.
     """
     scales, cheapest = list(costs), min(costs, key=costs.__getitem__)
-    best = len(scales) - 1 if costs[cheapest] == math.inf else scales.index(cheapest)
-    return scales[max(0, best + 1 - MOST_TO_SEARCH) : best + 1]
+    if costs[cheapest] == math.inf:
+        return {scale: cost(scale) for scale in scales[-2:]}
+    found: dict[float, float] = {}
+    for scale in reversed(scales[: scales.index(cheapest) + 1]):
+        least = min(found.values(), default=math.inf)
+        found[scale] = cost(scale)
+        if found[scale] >= least:
+            break
+    return found

@@ -46,6 +46,7 @@ SPACING = 3  # cells between those that move at once; their neighbourhoods touch
 PROBE, PROBE_SPACING = 0.3, 8  # to measure the curvature: a step, and cells between them
 MIN_FACTOR, MAX_FACTOR = 0.2, 8.0  # of the curvature of one place
 NEWEST = 0.5  # the share of the last trial in it
+LEVELS = 127.5  # to one unit of a picture in [-1, 1]
 WINDOW = 96  # cells along the side of a tile: gradients take more memory than decoding does
 
 
@@ -91,6 +92,18 @@ class PictureSearch:
             size = (height - top, width - left)
             search = Search(model, prior, to_signal(x), size, bf16=bf16)
             self.tiles.append((rows, columns, search))
+
+    def expect(self, added: "NDArray[np.float32]") -> None:
+        """Search from now on for what is best when so much is added to it after decoding.
+
+        Args:
+            added: (H, W, 3), in 8-bit levels.
+        """
+        whole = torch.from_numpy(added).movedim(-1, 0)[None].to(self.device)
+        for rows, columns, search in self.tiles:
+            stride = search.stride
+            down, across = (slice(s.start * stride, s.stop * stride) for s in (rows, columns))
+            search.expect(whole[..., down, across])
 
     def sweep(self, rate_weight: float) -> None:
         """Give every cell a chance to move; see `Search.sweep`."""
@@ -166,11 +179,12 @@ class Search:
         *,
         bf16: bool,
     ) -> None:
-        self.model, self.prior, self.x, self.bf16 = model, prior, x, bf16
+        self.model, self.prior, self.bf16 = model, prior, bf16
+        self.original = self.x = x
         (spec,) = model.maps
         self.stride = spec.stride[0]
         self.weight = torch.zeros_like(x[:1, :1])
-        self.weight[..., : size[0], : size[1]] = 127.5**2  # error in 8-bit levels
+        self.weight[..., : size[0], : size[1]] = LEVELS**2  # error in 8-bit levels
         grid = (len(x), x.shape[2] // self.stride, x.shape[3] // self.stride)
         self.refused = torch.zeros((*grid, spec.codebook_size), dtype=torch.bool)
         codes = torch.arange(spec.codebook_size, device=x.device)
@@ -180,6 +194,12 @@ class Search:
         self.factor = torch.zeros(grid, device=x.device)  # of it in each place, its logarithm
         self.trials = torch.zeros(grid, device=x.device)  # 1 where one has told it
         self.order = torch.Generator().manual_seed(0)
+
+    def expect(self, added: torch.Tensor) -> None:
+        """See `PictureSearch.expect`; (B, 3, H, W), without the filling."""
+        down, right = (n - had for n, had in zip(self.x.shape[2:], added.shape[2:], strict=True))
+        self.x = self.original - F.pad(added, (0, right, 0, down)) / LEVELS
+        self.refused.zero_()  # it was, for another picture
 
     def cost(self, grid: torch.Tensor, rate_weight: float) -> torch.Tensor:
         """Return J of each picture, (B,), for its grid, (B, h, w)."""

@@ -122,7 +122,7 @@ class Refinement(nn.Module):
         prior: LatticePrior,
         curvature: tuple[float, ...],
     ) -> None:
-        """Go on from weights; see `network_state` and `vqcodec.codec.refined.read_refinement`.
+        """Go on from weights; see `network_state` and `vqcodec.codec.refinement.read_refinement`.
 
         Raises:
             UsageError: they are built otherwise.

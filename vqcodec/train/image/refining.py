@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vqcodec.codec.refined import read_refinement
+from vqcodec.codec.refinement import read_refinement
 from vqcodec.codec.tint import apply_tint, measure_tint
 from vqcodec.codingpriors import coding_priors
 from vqcodec.errors import UsageError
