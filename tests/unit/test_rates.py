@@ -8,7 +8,7 @@ import torch
 
 from vqcodec import ImageCodec
 from vqcodec.codec.rate import encode_to
-from vqcodec.codec.rates import rates_of
+from vqcodec.codec.rates import BEFORE, rates_of
 from vqcodec.coding import latticecoder
 from vqcodec.config import to_json
 from vqcodec.errors import MediaError, UsageError, WeightsError
@@ -156,6 +156,19 @@ def test_qualities_span_the_range_that_was_trained(codec: ImageCodec) -> None:
     assert codec.rates is not None
     classes = [codec.rates.condition(weight) for weight in weights[:99]]
     assert set(classes) == set(range(4))
+
+
+def test_a_class_begins_with_weights_that_are_larger_than_its_own(codec: ImageCodec) -> None:
+    assert codec.rates is not None
+    weights = np.geomspace(5000, 5, 400)
+    steps = codec.rates.steps(weights.tolist())
+    for condition in range(4):
+        own = [weight for weight, c in steps if c == condition]
+        meant = [w for w in weights if codec.rates.condition(w) == condition]
+        assert own == sorted(own, reverse=True) and set(meant) <= set(own)
+        assert min(own) == min(meant)
+        assert max(own) == max(w for w in weights if w <= BEFORE * max(meant) * 1.01)
+    assert [c for _, c in steps] == sorted((c for _, c in steps), reverse=True)
 
 
 @pytest.mark.parametrize(

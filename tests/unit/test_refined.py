@@ -124,6 +124,25 @@ def test_each_code_is_the_cheapest_given_those_before_it(
     np.testing.assert_allclose(left, z @ refinement.analysis - said, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(36, 52), LONG])
+def test_choosing_anew_after_what_codes_say_is_choosing_the_same(
+    codec: RefinedCodec, size: tuple[int, int]
+) -> None:
+    """As long as a network adds nothing of its own to it."""
+    prepared, refinement = codec.prepare(Image(picture(*size, seed=1))), codec.refinement
+    pixels, decoded, (first,) = prepared.pixels, prepared.decoded, prepared.first.grids
+    grids = refinement.codes(pixels, decoded, first, 100.0).grids
+    said = refinement.vectors(grids[1:])
+    values = torch.from_numpy(said @ np.linalg.pinv(refinement.analysis)).movedim(-1, 0)
+    added = F.pixel_shuffle(values[None], 4)[0].movedim(0, -1).numpy()
+    told = decoded + added[: size[0], : size[1]]
+    again = refinement.codes(pixels, told, first, 100.0, said=said).grids
+    assert any(grid.any() for grid in grids[1:])
+    assert all(np.mean(a != b) < 0.01 for a, b in zip(grids, again, strict=True))  # rounding
+    without = refinement.codes(pixels, told, first, 100.0).grids
+    assert any(np.mean(a != b) > 0.05 for a, b in zip(grids, without, strict=True))
+
+
 def test_blocks_are_chosen_as_they_are_coded(codec: RefinedCodec) -> None:
     """Cells of two blocks know nothing of each other, neither here nor in a file."""
     refinement = codec.refinement

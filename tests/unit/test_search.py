@@ -46,7 +46,12 @@ def untinted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Codec, "tinted", lambda _, codes, *__: codes)
 
 
-def true_cost(codec: Codec, pixels: NDArray[np.uint8], grid: NDArray[np.uint16], w: float) -> float:
+def true_cost(
+    codec: Codec,
+    pixels: NDArray[np.uint8] | NDArray[np.float32],
+    grid: NDArray[np.uint16],
+    w: float,
+) -> float:
     """J by the codec's own decoder and the integer prior."""
     signal = codec.model.decode((torch.from_numpy(grid.astype(np.int64))[None],))[0]
     height, width = pixels.shape[:2]
@@ -114,6 +119,30 @@ def test_tiles_together_do_as_well_as_one_search(
             true_cost(codec, pixels, start, 0.0) - true_cost(codec, pixels, found.grid, 0.0)
         )
     assert gains[1] == pytest.approx(gains[0], rel=0.15)
+
+
+@pytest.mark.parametrize("window", [search.WINDOW, 9])
+def test_what_is_added_after_decoding_counts(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """The original less what is added is what has to be decoded."""
+    monkeypatch.setattr(search, "WINDOW", window)
+    pixels = picture(45, 38)
+    added = np.random.default_rng(0).normal(0, 15, pixels.shape).astype(np.float32)
+    start = codec.encode(Image(pixels)).grids[0]
+    found = codec.search(pixels, (start,), rate=True)
+    found.expect(added)
+    for one in found.tiles:
+        shown = one[2].x[0].permute(1, 2, 0).numpy()[: pixels.shape[0], : pixels.shape[1]]
+        rows, columns = (span.start * one[2].stride for span in one[:2])
+        part = (pixels - added)[rows : rows + len(shown), columns : columns + shown.shape[1]]
+        there = shown[: len(part), : part.shape[1]]
+        np.testing.assert_allclose((there + 1) * 127.5, part, atol=1e-3)
+    costs = [true_cost(codec, pixels - added, start, 50.0)]
+    for _ in range(2):
+        found.sweep(50.0)
+        costs.append(true_cost(codec, pixels - added, found.grid, 50.0))
+    assert costs[2] <= costs[1] < costs[0]
 
 
 def test_filling_beyond_the_picture_does_not_count(codec: Codec) -> None:
