@@ -14,7 +14,8 @@ from vqcodec import Codec, Image
 from vqcodec.codec.rate import file_bytes, squared_error
 from vqcodec.codec.refined import RefinedCodec
 from vqcodec.coding import latticecoder
-from vqcodec.coding.refining import CANDIDATES, NOTHING, OUT
+from vqcodec.coding.latticecoder import OUT
+from vqcodec.coding.refining import CANDIDATES, NOTHING
 from vqcodec.codingpriors import lattice_prior
 from vqcodec.config import load_preset, override
 from vqcodec.errors import UsageError

@@ -21,8 +21,8 @@ from vqcodec.codec.refiners import open_refiner, put
 from vqcodec.codec.video import VideoCodec
 from vqcodec.coding import latticecoder
 from vqcodec.coding.lattice import Walk
+from vqcodec.coding.latticecoder import OUT
 from vqcodec.coding.movingmodel import MovingModel, Past, displacement
-from vqcodec.coding.refining import OUT
 from vqcodec.errors import UsageError, WeightsError
 from vqcodec.files import moving
 from vqcodec.files.codes import Codes

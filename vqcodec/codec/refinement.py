@@ -23,8 +23,8 @@ from vqcodec.codec.rates import Rates, rates_of
 from vqcodec.coding import latticecoder
 from vqcodec.coding.lanes import LaneEncoder
 from vqcodec.coding.lattice import Walk
-from vqcodec.coding.latticecoder import Chosen, Lanes
-from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING, OUT
+from vqcodec.coding.latticecoder import OUT, Chosen, Lanes
+from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING
 from vqcodec.coding.threads import spread, usable_cores
 from vqcodec.config import check_range
 from vqcodec.errors import WeightsError

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Lanes = list[bytes]
 CELLS_OF_LANE = 1 << 13
+OUT = 1e6  # bits of a code that is no candidate
+FEW = 0.25  # of all codes: so few candidates are looked at one by one
 
 
 def lanes_of(shape: tuple[int, ...]) -> int:
@@ -179,7 +181,7 @@ def choose(walk: Walk, cost: "NDArray[np.float32]", coder: LaneEncoder | None = 
     Args:
         walk: over the maps before.
         cost: (B, h, w, K), what it costs beside its bits, in bits, to take a code: its distance
-            over what a bit is worth.
+            over what a bit is worth; `OUT` of codes that are no candidates.
         coder: gets what is chosen, where there is one.
 
     Returns:
@@ -187,12 +189,8 @@ def choose(walk: Walk, cost: "NDArray[np.float32]", coder: LaneEncoder | None = 
     """
     import numpy as np
 
-    size = cost.shape[-1]
-
     def look(cells: Cells, cumulative: "Ints") -> "tuple[Ints, tuple[Ints, Ints] | None]":
-        sizes = np.diff(cumulative[..., :size], axis=-1, prepend=0)
-        found = cost[:, *cells] - np.log2(sizes, dtype=np.float32)
-        codes = found.argmin(-1).astype(np.int32)
+        codes = _cheapest(cost[:, *cells], cumulative)
         return codes, None if coder is None else parts_of(codes, cumulative)
 
     def give(_: Cells, looked: "tuple[Ints, tuple[Ints, Ints] | None]") -> "Ints":
@@ -203,6 +201,23 @@ def choose(walk: Walk, cost: "NDArray[np.float32]", coder: LaneEncoder | None = 
 
     batch, height, width = cost.shape[:3]
     return walk.go((batch, height, width), look, give).astype(np.uint16)
+
+
+def _cheapest(cost: "NDArray[np.float32]", cumulative: "Ints") -> "Ints":
+    """Return the codes, (B, rows, columns), that cost least with their bits."""
+    import numpy as np
+
+    found, size = cost.copy(), cost.shape[-1]
+    flat, candidates = found.reshape(-1), np.flatnonzero(found < OUT)
+    if len(candidates) > FEW * found.size:
+        sizes = np.diff(cumulative[..., :size], axis=-1, prepend=0)
+        found -= np.log2(sizes, dtype=np.float32)
+    else:
+        cells, codes = np.divmod(candidates, size)
+        bounds, ends = cumulative.reshape(-1), cells * cumulative.shape[-1] + codes
+        starts = bounds[ends - 1] & (TOTAL - 1)  # before the first of a cell lies TOTAL
+        flat[candidates] -= np.log2(bounds[ends] - starts, dtype=np.float32)
+    return found.argmin(-1).astype(np.int32)
 
 
 def _shape(grid: "Grids") -> tuple[int, int, int]:

@@ -18,7 +18,6 @@ FIRST = "first."  # what the names of the first map's own arrays begin with
 NOTHING = 0  # the code of the zero vector
 CANDIDATES, AHEAD = 3, 2  # that are followed, and through how many codebooks
 LITTLE = 2.0  # bits that an error is worth at most to be left alone
-OUT = 1e6  # bits of a code that is no candidate
 
 
 class RefiningModel(LatticeModel):

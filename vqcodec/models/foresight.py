@@ -6,7 +6,8 @@
 import torch
 from torch.nn import functional as F
 
-from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING, OUT
+from vqcodec.coding.latticecoder import OUT
+from vqcodec.coding.refining import AHEAD, CANDIDATES, LITTLE, NOTHING
 from vqcodec.models.priors.lattice import Coded
 
 

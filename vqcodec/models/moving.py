@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from vqcodec.coding.latticecoder import OUT
 from vqcodec.coding.movingmodel import BLOCK, Past, maps_of
-from vqcodec.coding.refining import OUT
 from vqcodec.config import Tree
 from vqcodec.errors import UsageError
 from vqcodec.maps import Maps, MapSpec
