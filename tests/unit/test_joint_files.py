@@ -257,7 +257,10 @@ def test_previews_from_the_command_line(written: bytes, tmp_path: Path, run: Run
         assert note == (name in ("torn.vqc", "cut.vqc") and "--levels" not in flags)
         assert np.abs(Image.open(tmp_path / "p.png").pixels.astype(int) - preview).max() <= 1
     done = run("decode", "torn.vqc", "-o", "q.png")
-    assert done.returncode == 1 and b"the first is whole, which --partial goes by" in done.stderr
+    assert (
+        done.returncode == 1
+        and b"the first is whole, which decode --partial goes by" in done.stderr
+    )
     assert not (tmp_path / "q.png").exists()
     done = run("decode", "a.vqc", "--levels", "3", "-o", "q.png")
     assert done.returncode == 1 and b"--levels is 3, it has 2 maps" in done.stderr

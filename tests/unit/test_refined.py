@@ -88,6 +88,7 @@ def test_each_code_is_the_cheapest_given_those_before_it(
     prepared = codec.prepare(Image(picture(36, 52, seed=1)))
     pixels, decoded, (first,) = prepared.pixels, prepared.decoded, prepared.first.grids
     maps = refinement.codes(pixels, decoded, first, weight).grids[1:]
+    weight = max(weight, 1.0)  # of less nothing gets better
     z = F.pixel_unshuffle(errors(pixels, decoded), 4)[0].movedim(0, -1).double().numpy()
     left = z @ refinement.analysis.astype(np.float64)
     walk = Walk(rates.prior, rates.condition(weight))
@@ -96,10 +97,7 @@ def test_each_code_is_the_cheapest_given_those_before_it(
     usual = refinement.usual[rates.condition(weight)].astype(np.float64)
     books = np.stack(refinement.codebooks).astype(np.float64)
     for number, (grid, curvature) in enumerate(zip(maps, rates.curvature, strict=True)):
-        if weight:
-            costs = followed_costs(left, number, books, usual, curvature / weight)
-        else:
-            costs = ((left[..., None, :] - books[number]) ** 2).sum(-1)
+        costs = followed_costs(left, number, books, usual, curvature / weight)
 
         def take(
             cells: tuple[slice, slice],
@@ -109,7 +107,7 @@ def test_each_code_is_the_cheapest_given_those_before_it(
         ) -> NDArray[np.int32]:
             nonlocal checked
             sizes = np.diff(cumulative[..., :16].astype(np.int64), axis=-1, prepend=0)
-            cost = costs[cells][None] - (np.log2(sizes) if weight else 0)
+            cost = costs[cells][None] - np.log2(sizes)
             taken = grid[cells][None].astype(np.int64)
             here = np.take_along_axis(cost, taken[..., None], -1)[..., 0]
             np.testing.assert_allclose(here, cost.min(-1), rtol=1e-4, atol=1e-2)
@@ -170,7 +168,7 @@ def test_bytes_made_while_codes_were_chosen_are_those_of_the_file(
     codes = codec.finish(prepared, weight, tinted=False)
     assert codes.chosen is not None
     lanes = [len(own) for own in codes.chosen.lanes]
-    assert lanes[1] == (3 if weight else 0) and (not flat or lanes[0] < 3)
+    assert lanes[1] == 3 and (not flat or lanes[0] < 3)
     files = [codes.first(n).to_bytes(".vqc") for n in (1, 2, 3, 4)]
     other = replace(codes, grids=tuple(grid[::-1].copy() for grid in codes.grids))
     changed = other.to_bytes(".vqc")
@@ -208,6 +206,17 @@ def test_more_bits_make_better_pictures(codec: RefinedCodec) -> None:
     assert found == sorted(found)
     assert found[0][0] < 0.7 * found[-1][0]
     assert codec.encode(image) == codec.encode(image, rate_weight=DEFAULT_WEIGHT)
+
+
+def test_the_best_quality_is_the_best() -> None:
+    """However little a bit may cost, codes are chosen by what follows them."""
+    codec, image = RefinedCodec.load("image"), Image(picture(64, 96))
+    found = [
+        codec.encode(image, rate_weight=weight)
+        for weight in (codec.weight_of(99), 1.0, 1e-3, codec.weight_of(100))
+    ]
+    errors = [squared_error(codec, image, codes) for codes in found]
+    assert errors[0] > errors[1] == errors[2] == errors[3]
 
 
 def test_a_large_weight_takes_the_scale_that_is_best(codec: RefinedCodec) -> None:

@@ -105,7 +105,9 @@ def decode(
     def decode_one(codecs: Codecs, job: Job, source: Codes | Stream, bar: Move | None) -> Facts:
         header = source if isinstance(source, Codes) else source.header
         name = "standard input" if job.source == STREAM else str(job.source)
-        if levels is not None and isinstance(source, Codes):
+        if levels is not None:
+            if not isinstance(source, Codes):
+                raise FormatError(f"{name}: --levels does not go with videos or streams")
             if levels > len(source.grids):
                 raise FormatError(f"{name}: --levels is {levels}, it has {_maps(source)}")
             source = source.first(levels)

@@ -155,8 +155,8 @@ def _best_quality(
     if not fitting:
         least = min(tried.least for tried in found.values())
         raise MediaError(
-            f"cannot be coded in {target_bytes:,} bytes: at the lowest quality, files of this "
-            f"picture take {least:,}"
+            f"cannot be coded in {target_bytes:,} bytes: the smallest file of this picture that "
+            f"was found takes {least:,}"
         )
     return min(fitting, key=operator.itemgetter(0))[1]
 

@@ -19,7 +19,7 @@ from vqcodec.codec.engine import Engine
 from vqcodec.codec.image import ImageCodec
 from vqcodec.codec.rate import file_bytes, squared_error
 from vqcodec.codec.rates import Rates
-from vqcodec.codec.refinement import read_refinement
+from vqcodec.codec.refinement import FINEST, read_refinement
 from vqcodec.codec.refiners import Refine, open_refiner, put
 from vqcodec.codec.sampling import SamplingParams
 from vqcodec.codec.scales import (
@@ -153,7 +153,9 @@ class RefinedCodec(ImageCodec):
 
     def weight_of(self, quality: float) -> float:
         """Return the rate weight of a quality from 1 to 99, in equal ratios, and 0 of 100."""
-        return 0.0 if quality >= 100 else WORST * (BEST / WORST) ** ((quality - 1) / 98)
+        if quality > 99:
+            return 0.0 if quality >= 100 else BEST * (FINEST / BEST) ** (quality - 99)
+        return WORST * (BEST / WORST) ** ((quality - 1) / 98)
 
     def encode(
         self,
@@ -271,7 +273,7 @@ class RefinedCodec(ImageCodec):
         """
         first, decoded = prepared.first, prepared.decoded
         if tinted:
-            first = self.base.tinted(first, prepared.pixels, weight or BEST, decoded)
+            first = self.base.tinted(first, prepared.pixels, max(weight, FINEST), decoded)
         if first.image.tint is not None:
             decoded = apply_tint(decoded, first.image.tint)
         (grid,) = first.grids

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Report = Callable[[float], None]
 
+FINEST = 1.0  # the rate weight below which nothing gets better
 RUN = 1 << 11  # cells whose costs fit into a cache
 
 
@@ -83,7 +84,7 @@ class Refinement:
             pixels: (H, W, 3), the picture.
             decoded: the same as it was decoded.
             first: (h, w), the map that it was decoded from.
-            weight: the rate weight; 0 for the nearest codes.
+            weight: the rate weight.
             condition: the class of statistics to choose by; by default that of the weight.
             said: (h, w, D), of which codes `decoded` has been told before: they are chosen anew.
             report: called with the fraction done, for progress bars.
@@ -157,23 +158,21 @@ class Refinement:
     ) -> "tuple[Grid, list[Lanes]]":
         """Return the codes, (h, w), of a codebook that weigh least, and their lanes.
 
+        There are none where there is nothing to be said.
+
         Args:
             walk: goes over their map next.
             number: of the codebook.
             left: (h, w, D), what those before it left to be said.
-            weight: the rate weight; 0 for the nearest codes, which have no lanes, as none have
-                where there is nothing to be said.
+            weight: the rate weight.
             condition: the class whose usual bits are counted on.
         """
         shape = left.shape[:2]
-        if weight:
-            cost = self._costs(left, number, condition, weight)
-            if cost is not None:
-                coder = LaneEncoder(1, latticecoder.lanes_of(shape))
-                return latticecoder.choose(walk, cost[None], coder)[0], coder.finish()
-            codes = np.full(shape, NOTHING, np.uint16)
-        else:
-            codes = _distances(left, self.codebooks[number]).argmin(-1).astype(np.uint16)
+        cost = self._costs(left, number, condition, weight)
+        if cost is not None:
+            coder = LaneEncoder(1, latticecoder.lanes_of(shape))
+            return latticecoder.choose(walk, cost[None], coder)[0], coder.finish()
+        codes = np.full(shape, NOTHING, np.uint16)
         walk.know(codes[None])
         return codes, []
 
@@ -188,7 +187,8 @@ class Refinement:
             condition: the class that rate weights of this size have.
             weight: the rate weight.
         """
-        codebook, worth = self.codebooks[number], self.rates.curvature[number] / weight
+        codebook = self.codebooks[number]
+        worth = self.rates.curvature[number] / max(weight, FINEST)
         busy = np.nonzero((left**2).sum(-1) * worth > LITTLE)
         z = left[busy]
         if not len(z):

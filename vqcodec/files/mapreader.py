@@ -133,7 +133,7 @@ def _readable(read: Reader, header: Header, levels: int | None, *, partial: bool
         raise error
     if whole < wanted and not cut:
         maps = "first is" if whole == 1 else f"first {whole} are"
-        reach = f"of its {number} maps the {maps} whole, which --partial goes by"
+        reach = f"of its {number} maps the {maps} whole, which decode --partial goes by"
         raise FormatError(f"truncated after {size:,} bytes: {reach}")
     return min(whole, wanted)
 
