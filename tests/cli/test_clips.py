@@ -218,3 +218,20 @@ def test_flicker_is_what_changes_where_nothing_should() -> None:
     mse = 36 / 2
     one = 10 * np.log10(255**2 / mse)
     assert frame_psnr(original, other) == pytest.approx((200 + one) / 3)
+
+
+def test_of_a_video_whose_prior_is_missing_the_length_is_unknown(
+    run: Run, tmp_path: Path, moving_weights: Path
+) -> None:
+    assert moving_weights.name == "moving"
+    (tmp_path / "clip.gif").write_bytes(animation(frames(4), [50] * 4, "GIF"))
+    assert run("encode", "clip.gif", "--video", "--model", "moving", "-o", "x.vqc").returncode == 0
+    data = (tmp_path / "x.vqc").read_bytes()
+    (tmp_path / "y.vqc").write_bytes(data.replace(b"moving", b"movinh"))
+    facts = json.loads(run("info", "y.vqc", "--json").stdout)
+    assert facts["size"] == [None, 24, 32] and facts["indices"] is None
+    text = run("info", "y.vqc").stdout.decode()
+    assert "?×24×32" in text and "not installed" in text
+    refused = run("decode", "x.vqc", "--levels", "1", "-o", "z.gif")
+    assert refused.returncode == 1 and b"--levels does not go with videos" in refused.stderr
+    assert not (tmp_path / "z.gif").exists()

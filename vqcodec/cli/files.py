@@ -49,7 +49,9 @@ def _plain(value: Any) -> str:
         return "unknown"
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
-    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return "×".join("?" if number is None else str(number) for number in value)
+    return str(value)
 
 
 def _coding(data: bytes) -> str:
@@ -91,16 +93,17 @@ def _explain(
     else:
         state = "installed"
     shapes = [g.shape for g in codes.grids] if isinstance(codes, Codes) else codes.shapes
+    indices = sum(map(math.prod, shapes))
     facts: dict[str, Any] = {
         "modality": NAMES[codes.axes],
         "model": codes.model,
         "codebook_id": codes.codebook_id.hex(),
         "weights": state,
         "axes": " ".join(codes.axes),
-        "size": codes.media.size,
-        "coded_size": codes.media.coded_size,
-        "maps": shapes,
-        "indices": sum(map(math.prod, shapes)),
+        "size": _known(codes.media.size),
+        "coded_size": _known(codes.media.coded_size),
+        "maps": [_known(shape) for shape in shapes],
+        "indices": indices or None,
         "codebook_sizes": codes.codebook_sizes,
         "codes_used": _used(codes) if isinstance(codes, Codes) else None,
     }
@@ -109,6 +112,11 @@ def _explain(
         if modality.axes == codes.axes:
             facts |= handler_of(modality).facts(codes.media, size)
     return facts
+
+
+def _known(shape: tuple[int, ...]) -> tuple[int | None, ...]:
+    """Return a shape: the frames of a video are unknown where none of them can be read."""
+    return tuple(number or None for number in shape)
 
 
 def _used(codes: Codes) -> list[int]:
