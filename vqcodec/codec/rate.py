@@ -124,8 +124,8 @@ def _best_quality(
 ) -> Codes:
     """Return the codes of the best picture that fits, for weights with `rates`.
 
-    At the best of some scales. Then after a search there and at the next larger scale, for the
-    rate weights that fitted: it leaves room for lower ones.
+    At the best of some scales. Then after a search there and at larger ones, for the rate weights
+    that fitted: it leaves room for lower ones.
     """
     found: dict[float, _Tried] = {}
     fitting: list[tuple[float, Codes]] = []

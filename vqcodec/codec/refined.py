@@ -72,7 +72,7 @@ class Prepared:
         pixels: (H, W, 3), what is coded of it: the same, or smaller.
         first: the codes of the first codec, without a tint.
         decoded: (H, W, 3), what they stand for.
-        searched: time is no matter.
+        searched: a search found `first`; further codes are chosen twice, then.
     """
 
     image: Image
@@ -242,17 +242,20 @@ class RefinedCodec(ImageCodec):
         if not sweeps or not weight:
             return prepared
         search = self.base.search(prepared.pixels, prepared.first.grids, rate=True)
+
+        def found() -> Prepared:
+            first = replace(prepared.first, grids=(search.grid.copy(),))
+            return replace(prepared, first=first, decoded=self.base.plain(first))
+
         for done in range(1, sweeps + 1):
             if done <= sweeps - sweeps // MENDING:
                 search.sweep(max(LEAST, MENDED * weight))
             else:
-                search.expect(self._added(prepared, weight))
+                search.expect(self._added(found(), weight))
                 search.sweep(weight)
-            first = replace(prepared.first, grids=(search.grid.copy(),))
-            prepared = replace(prepared, first=first, decoded=self.base.plain(first))
             if report:
                 report(done / sweeps)
-        return replace(prepared, searched=True)
+        return replace(found(), searched=True)
 
     def _added(self, prepared: Prepared, weight: float) -> "NDArray[np.float32]":
         """Return what tint and further maps add to the first one, (H, W, 3), in 8-bit levels."""
