@@ -214,9 +214,8 @@ def _cheapest(cost: "NDArray[np.float32]", cumulative: "Ints") -> "Ints":
         found -= np.log2(sizes, dtype=np.float32)
     else:
         cells, codes = np.divmod(candidates, size)
-        bounds, ends = cumulative.reshape(-1), cells * cumulative.shape[-1] + codes
-        starts = bounds[ends - 1] & (TOTAL - 1)  # before the first of a cell lies TOTAL
-        flat[candidates] -= np.log2(bounds[ends] - starts, dtype=np.float32)
+        _, sizes = _parts_at(cells * cumulative.shape[-1] + codes, cumulative)
+        flat[candidates] -= np.log2(sizes, dtype=np.float32)
     return found.argmin(-1).astype(np.int32)
 
 
@@ -229,7 +228,12 @@ def parts_of(codes: "Ints", cumulative: "Ints") -> "tuple[Ints, Ints]":
     """Return the parts below those of codes, and how many parts they have."""
     import numpy as np
 
-    flat = cumulative.reshape(-1)
     ends = np.arange(codes.size).reshape(codes.shape) * cumulative.shape[-1] + codes
+    return _parts_at(ends, cumulative)
+
+
+def _parts_at(ends: "NDArray[np.int64]", cumulative: "Ints") -> "tuple[Ints, Ints]":
+    """Return the same for codes that lie at these places of all, flat."""
+    flat = cumulative.reshape(-1)
     starts = flat[ends - 1] & (TOTAL - 1)  # before the first of a cell lies TOTAL
     return starts, flat[ends] - starts
